@@ -1,0 +1,74 @@
+# How Hookwire's pieces are built: warnings, sanitizers, one static library per folder of core/.
+
+set(HW_WARNINGS -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+	-Wpointer-arith -Wvla -Wundef -Wformat=2 -Wno-missing-field-initializers)
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+	# wider there than gcc's options of the same name, which decide
+	list(APPEND HW_WARNINGS -Wno-format-nonliteral -Wno-string-concatenation)
+elseif(HW_SANITIZE)
+	list(APPEND HW_WARNINGS -Wno-maybe-uninitialized) # instrumentation confuses it
+endif()
+
+add_library(hw_flags INTERFACE)
+target_compile_options(hw_flags INTERFACE ${HW_WARNINGS} -fno-strict-aliasing -fno-omit-frame-pointer)
+target_compile_definitions(hw_flags INTERFACE _GNU_SOURCE HW_VERSION="${PROJECT_VERSION}")
+if(HW_WERROR)
+	target_compile_options(hw_flags INTERFACE -Werror)
+endif()
+if(HW_SANITIZE)
+	target_compile_options(hw_flags INTERFACE -fsanitize=${HW_SANITIZE} -fno-sanitize-recover=all)
+	target_link_options(hw_flags INTERFACE -fsanitize=${HW_SANITIZE})
+else()
+	target_compile_options(hw_flags INTERFACE -fstack-protector-strong)
+	target_link_options(hw_flags INTERFACE -Wl,-z,relro,-z,now)
+endif()
+if(HW_FUZZ)
+	target_compile_options(hw_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# hw_core_library(NAME LINKS targets...): core/NAME/*.c as hw_NAME
+function(hw_core_library name)
+	cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
+	file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/${name}/*.c)
+	if(sources)
+		set(kind STATIC)
+		set(scope PUBLIC)
+	else() # a folder that holds only headers so far
+		set(kind INTERFACE)
+		set(scope INTERFACE)
+	endif()
+	add_library(hw_${name} ${kind} ${sources})
+	target_include_directories(hw_${name} ${scope} ${PROJECT_SOURCE_DIR}/core ${PROJECT_SOURCE_DIR}/core/include)
+	target_link_libraries(hw_${name} ${scope} hw_flags ${ARG_LINKS})
+endfunction()
+
+add_custom_target(plugins)
+
+# hw_plugin(NAME sources...): plugins/NAME as build/plugins/NAME.so, seeing plugin.h and nothing else of ours
+function(hw_plugin name)
+	add_library(plugin_${name} MODULE ${ARGN})
+	add_dependencies(plugins plugin_${name})
+	target_include_directories(plugin_${name} PRIVATE ${PROJECT_SOURCE_DIR}/core/include)
+	target_link_libraries(plugin_${name} PRIVATE hw_flags)
+	set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
+		LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/plugins)
+	# not CMAKE_INSTALL_LIBDIR: the binary finds them relative to itself, on every distribution alike
+	install(TARGETS plugin_${name} LIBRARY DESTINATION lib/hookwire/plugins)
+endfunction()
+
+# conf/ as etc/hookwire/. The sources name policies by ../scripts/policies; installed, these are in share/hookwire.
+function(hw_install_conf)
+	file(GLOB_RECURSE files CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/conf ${PROJECT_SOURCE_DIR}/conf/*)
+	foreach(file ${files})
+		get_filename_component(dir ${file} DIRECTORY)
+		set(from ${PROJECT_SOURCE_DIR}/conf/${file})
+		if(file MATCHES "\\.json$")
+			set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${from})
+			file(READ ${from} text)
+			string(REPLACE "../scripts/" "../../share/hookwire/" text "${text}")
+			set(from ${PROJECT_BINARY_DIR}/conf/${file})
+			file(WRITE ${from} "${text}")
+		endif()
+		install(FILES ${from} DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/hookwire/${dir})
+	endforeach()
+endfunction()

@@ -1,0 +1,169 @@
+#include "app/conf_schema.h"
+
+#include "journal/journal.h"
+
+/* The ranges keep out what cannot be meant (a heartbeat of microseconds, an arena of bytes), not
+ * what is unwise: tests and small machines need small numbers. */
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define MINUTE_MS UINT64_C(60000)
+#define HOUR_MS (60 * MINUTE_MS)
+#define DAY_MS (24 * HOUR_MS)
+
+#define TABLE(array) \
+	{ \
+		array, HW_COUNT(array) \
+	}
+#define AT(key, which, type, member) \
+	.name = key, .kind = HW_CONF_KEY_##which, .offset = offsetof(struct hw_conf_##type, member)
+#define RANGE(low, high, value) .min = low, .max = high, .initial = value
+#define GROUP(key, table) .name = key, .kind = HW_CONF_KEY_OBJECT, .members = &table
+#define OTHER(key, reader, json_type) \
+	.name = key, .kind = HW_CONF_KEY_OTHER, .read = hw_conf_read_##reader, .shape = json_type
+#define LATER(key, why) .name = key, .kind = HW_CONF_KEY_LATER, .text = why
+#define SCHEMA .name = "$schema", .kind = HW_CONF_KEY_IGNORED
+
+static const struct hw_conf_key budget_keys[] = {
+	{AT("cpu_ms", U32, budget, cpu_ms), RANGE(1, 1000, 2)},
+	{AT("load_ms", U32, budget, load_ms), RANGE(1, MINUTE_MS, 1000)},
+	{AT("memory_bytes", U64, budget, memory_bytes), RANGE(128 * KIB, 4 * GIB, 16 * MIB)},
+	{LATER("deadline_ms", "no hook waits for anything yet, and cpu_ms bounds its work")},
+	{LATER("in_flight", "no hook waits for anything yet, so there is one call at a time")},
+};
+static const struct hw_conf_keys budget = TABLE(budget_keys);
+
+static const struct hw_conf_key hook_keys[] = {
+	{OTHER("name", hook_name, "string")},
+	{OTHER("lua", hook_lua, "string")},
+	{OTHER("plugin", hook_plugin, "string")},
+	{OTHER("config", hook_config, "object"), .text = "{}"},
+	{GROUP("budget", budget), .offset = offsetof(struct hw_conf_hook, budget)},
+	{OTHER("on_error", on_error, "string"), .text = "\"unavailable\""},
+	{LATER("revoke", "sessions are re-authorized by the sweep alone")},
+	{LATER("shadow", "an entry that is listed decides")},
+};
+const struct hw_conf_keys hw_conf_keys_hook = TABLE(hook_keys);
+
+#define RETENTION(n, bytes_, ms) \
+	{ \
+		{AT("count", U64, retention, count), RANGE(1, 1000000000, n)}, \
+			{AT("bytes", U64, retention, bytes), RANGE(4 * KIB, 1024 * GIB, bytes_)}, \
+			{AT("age_ms", U64, retention, age_ms), RANGE(1, 3650 * DAY_MS, ms)}, \
+	}
+static const struct hw_conf_key retention_keys[] = RETENTION(100000, 64 * MIB, HOUR_MS);
+static const struct hw_conf_keys retention = TABLE(retention_keys);
+static const struct hw_conf_key override_keys[] = RETENTION(0, 0, 0); /* 0: not overridden */
+static const struct hw_conf_keys retention_override = TABLE(override_keys);
+
+static const struct hw_conf_key tenant_limits_keys[] = {
+	{AT("connections", U64, limits, connections), RANGE(1, 100000000, 10000)},
+	{AT("subscriptions", U64, limits, subscriptions), RANGE(1, 1000000000, 1000)},
+	{AT("publish_per_s", U64, limits, publish_per_s), RANGE(1, 100000000, 1000)},
+};
+static const struct hw_conf_keys tenant_limits = TABLE(tenant_limits_keys);
+
+static const struct hw_conf_key tenant_journal_keys[] = {
+	{GROUP("retention", retention_override)},
+};
+static const struct hw_conf_keys tenant_journal = TABLE(tenant_journal_keys);
+
+static const struct hw_conf_key tenant_keys[] = {
+	{OTHER("hooks", tenant_hooks, "array"), .members = &hw_conf_keys_hook, .text = "[]"},
+	{GROUP("limits", tenant_limits), .offset = offsetof(struct hw_conf_tenant, limits)},
+	{GROUP("journal", tenant_journal), .offset = offsetof(struct hw_conf_tenant, retention)},
+};
+const struct hw_conf_keys hw_conf_keys_tenant = TABLE(tenant_keys);
+
+static const struct hw_conf_key topic_keys[] = {
+	{OTHER("history", history, "string")},
+	{GROUP("retention", retention_override),
+		.offset = offsetof(struct hw_conf_topic_class, retention)},
+};
+const struct hw_conf_keys hw_conf_keys_topic = TABLE(topic_keys);
+
+static const struct hw_conf_key admin_keys[] = {
+	{OTHER("listen", admin_listen, "string"), .text = "\"127.0.0.1:8081\""},
+	{OTHER("token", admin_token, "string"), .nullable = true},
+};
+static const struct hw_conf_keys admin = TABLE(admin_keys);
+
+/* in the order of enum hw_log_level and enum hw_log_format */
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
+static const struct hw_conf_key log_keys[] = {
+	{AT("level", WORD, global, log.level), .words = log_levels, .initial = HW_LOG_INFO},
+	{AT("format", WORD, global, log.format), .words = log_formats, .initial = HW_LOG_TEXT},
+};
+static const struct hw_conf_keys logging = TABLE(log_keys);
+
+static const struct hw_conf_key auth_keys[] = {
+	{AT("query", BOOL, global, auth.query), .initial = true},
+	{OTHER("cookie", cookie, "string"), .nullable = true},
+	{AT("first_message", BOOL, global, auth.first_message), .initial = true},
+	{AT("timeout_ms", U32, global, auth.timeout_ms), RANGE(10, 10 * MINUTE_MS, 5000)},
+	{OTHER("origins", origins, "array"), .text = "[\"*\"]"},
+};
+static const struct hw_conf_keys auth = TABLE(auth_keys);
+
+static const struct hw_conf_key journal_keys[] = {
+	{GROUP("retention", retention)},
+	{LATER("plugin", "the journal is in memory")},
+	{LATER("config", "the journal is in memory")},
+};
+static const struct hw_conf_keys journal = TABLE(journal_keys);
+
+static const struct hw_conf_key slow_keys[] = {
+	{AT("outbox_bytes", U64, global, slow.outbox_bytes), RANGE(KIB, GIB, MIB)},
+	{AT("deadline_ms", U32, global, slow.deadline_ms), RANGE(10, DAY_MS, MINUTE_MS)},
+};
+static const struct hw_conf_keys slow = TABLE(slow_keys);
+
+static const struct hw_conf_key limits_keys[] = {
+	{AT("message_bytes", U64, global, limits.message_bytes), RANGE(128, 64 * MIB, 64 * KIB)},
+	{AT("body_bytes", U64, global, limits.body_bytes), RANGE(128, GIB, MIB)},
+	{AT("topics_per_session", U32, global, limits.topics_per_session), RANGE(1, 100000, 100)},
+};
+static const struct hw_conf_keys limits = TABLE(limits_keys);
+
+static const struct hw_conf_key heartbeat_keys[] = {
+	{AT("interval_ms", U32, global, heartbeat.interval_ms), RANGE(10, HOUR_MS, 25000)},
+	{AT("timeout_ms", U32, global, heartbeat.timeout_ms), RANGE(10, DAY_MS, MINUTE_MS)},
+};
+static const struct hw_conf_keys heartbeat = TABLE(heartbeat_keys);
+
+/* The order matters to the reader: plugins are found in plugin_path, and a topic class completes
+ * its retention from the journal's. */
+static const struct hw_conf_key global_keys[] = {
+	{SCHEMA},
+	{OTHER("listen", listen, "array"), .text = "[\"127.0.0.1:8080\"]"},
+	{GROUP("admin", admin), .nullable = true, .read = hw_conf_read_admin},
+	{AT("workers", U32, global, workers), RANGE(0, HW_JOURNAL_MAX_WORKERS, 0)},
+	{GROUP("log", logging)},
+	{GROUP("auth", auth)},
+	{OTHER("plugin_path", plugin_path, "array"), .nullable = true},
+	{AT("script_path", PATH, global, script_path), .nullable = true},
+	{AT("plugin_cache", PATH, global, plugin_cache), .nullable = true},
+	{GROUP("journal", journal), .offset = offsetof(struct hw_conf_global, retention)},
+	{OTHER("hooks", global_hooks, "array"), .members = &hw_conf_keys_hook, .text = "[]"},
+	{OTHER("tenants", tenants, "map"), .members = &hw_conf_keys_tenant, .text = "{}"},
+	{OTHER("topics", topics, "map"), .members = &hw_conf_keys_topic, .text = "{}"},
+	{GROUP("slow", slow)},
+	{GROUP("limits", limits)},
+	{GROUP("heartbeat", heartbeat)},
+	{AT("drain_ms", U32, global, drain_ms), RANGE(0, HOUR_MS, 10000)},
+	{OTHER("echo", echo, "string"), .nullable = true},
+	{OTHER("include", include, "array"), .text = "[]"},
+	{LATER("trusted_proxies", "PROXY protocol and X-Forwarded-For are not read yet")},
+	{LATER("reauth_ms", "the sweep after a reload is not paced yet")},
+	{LATER("max_revoke", "a reload cannot be previewed yet")},
+	{LATER("seal_cursors", "cursors show their sequence")},
+};
+const struct hw_conf_keys hw_conf_keys_global = TABLE(global_keys);
+
+static const struct hw_conf_key included_keys[] = {
+	{SCHEMA},
+	{OTHER("tenants", tenants, "map"), .members = &hw_conf_keys_tenant, .text = "{}"},
+};
+const struct hw_conf_keys hw_conf_keys_included = TABLE(included_keys);

@@ -1,0 +1,324 @@
+#include <string.h>
+
+#include "app/conf_schema.h"
+
+/* Keys whose values have a shape of their own: the token, the cookie, origins, the echo path, lists
+ * of paths. */
+
+#define TOKEN_MIN 16
+
+HW_CONF_READ(admin_token)
+{
+	struct hw_conf_global *g = target;
+
+	if (!hw_conf_expect(r, v, HW_CONF_STRING, "\"${HOOKWIRE_ADMIN_TOKEN}\", or null for none"))
+		return;
+	if (v->text.len < TOKEN_MIN) {
+		hw_conf_error(r, v,
+			"the admin token has fewer than %d characters, and whoever guesses it runs "
+			"the "
+			"broker; make one with: openssl rand -hex 32",
+			TOKEN_MIN);
+		return;
+	}
+	for (size_t i = 0; i < v->text.len; i++) {
+		if (v->text.p[i] <= ' ' || v->text.p[i] > '~') {
+			hw_conf_error(r, v,
+				"the admin token has a character that no header can carry; use "
+				"letters, "
+				"digits and punctuation of ASCII");
+			return;
+		}
+	}
+	g->admin.token = v->text.p;
+}
+
+/* RFC 6265, section 4.1.1: a cookie-name is a token of RFC 9110, section 5.6.2. */
+static bool is_token(struct hw_str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+
+		if (c <= ' ' || c > '~' || strchr("()<>@,;:\\\"/[]?={}", c))
+			return false;
+	}
+	return s.len > 0;
+}
+
+HW_CONF_READ(cookie)
+{
+	struct hw_conf_global *g = target;
+	char shown[HW_CONF_SHOW_MAX];
+
+	if (!hw_conf_expect(r, v, HW_CONF_STRING, "the name of a cookie, or null for none"))
+		return;
+	if (!is_token(v->text))
+		hw_conf_error(r, v,
+			"%s cannot be the name of a cookie; use letters, digits, - and _, or null "
+			"for none",
+			hw_conf_show(v, shown));
+	else
+		g->auth.cookie = v->text.p;
+}
+
+/* RFC 6454, section 6.2: scheme "://" host [ ":" port ], as a browser writes it, so in small
+ * letters. */
+static const char *origin_problem(struct hw_str o)
+{
+	const char *colon = memmem(o.p, o.len, "://", 3);
+	struct hw_str host;
+
+	if (hw_str_eq(o, HW_STR("null")))
+		return "every sandboxed page has the origin null; write the page's own, or \"*\"";
+	if (!colon || colon == o.p)
+		return "write scheme and host, like \"https://app.example.com\", or \"*\"";
+	host = (struct hw_str){colon + 3, (size_t)(o.p + o.len - colon - 3)};
+	if (host.len == 0)
+		return "write scheme and host, like \"https://app.example.com\", or \"*\"";
+	if (memchr(host.p, '/', host.len))
+		return "an origin has no path and does not end in /; remove what follows the host";
+	if (memchr(o.p, '*', o.len))
+		return "origins are compared whole; list each one, or write \"*\" alone";
+	for (size_t i = 0; i < o.len; i++) {
+		if (o.p[i] >= 'A' && o.p[i] <= 'Z')
+			return "browsers send origins in small letters; write it so";
+		if (o.p[i] <= ' ' || o.p[i] > '~' || strchr("@?#\\", o.p[i]))
+			return "an origin is scheme, host and port alone, in ASCII; remove the "
+			       "rest";
+	}
+	if (hw_str_starts(o, HW_STR("https://")) && host.len > 4 &&
+		memcmp(host.p + host.len - 4, ":443", 4) == 0)
+		return "browsers leave the usual port out; remove :443";
+	if (hw_str_starts(o, HW_STR("http://")) && host.len > 3 &&
+		memcmp(host.p + host.len - 3, ":80", 3) == 0)
+		return "browsers leave the usual port out; remove :80";
+	return NULL;
+}
+
+HW_CONF_READ(origins)
+{
+	struct hw_conf_global *g = target;
+	const char **list;
+	size_t n = 0;
+
+	if (!hw_conf_expect(r, v, HW_CONF_ARRAY,
+		    "an array of origins: [\"https://app.example.com\"], or [\"*\"]"))
+		return;
+	list = hw_conf_arena_array(&r->part->arena, v->n_children, sizeof(*list));
+	if (!list)
+		return;
+	g->auth.any_origin = false;
+	for (const struct hw_conf_value *item = v->first; item; item = item->next) {
+		char shown[HW_CONF_SHOW_MAX];
+		const char *problem = NULL;
+
+		if (!hw_conf_expect(
+			    r, item, HW_CONF_STRING, "an origin: \"https://app.example.com\""))
+			continue;
+		if (hw_str_eq(item->text, HW_STR("*")))
+			g->auth.any_origin = true;
+		else
+			problem = origin_problem(item->text);
+		if (problem)
+			hw_conf_error(r, item, "%s is not an origin: %s", hw_conf_show(item, shown),
+				problem);
+		else
+			list[n++] = item->text.p;
+	}
+	g->auth.origins = list;
+	g->auth.n_origins = n;
+}
+
+HW_CONF_READ(echo)
+{
+	static const char *const taken[] = {"/ws", "/sse", "/poll", "/publish", "/cursor",
+		"/topics", "/ticket", "/healthz", "/readyz"};
+	struct hw_conf_global *g = target;
+	char shown[HW_CONF_SHOW_MAX];
+
+	if (!hw_conf_expect(r, v, HW_CONF_STRING, "a path like \"/echo\", or null for none"))
+		return;
+	for (size_t i = 0; i < HW_COUNT(taken); i++) {
+		if (hw_str_eq(v->text, hw_str_of(taken[i])) ||
+			(hw_str_starts(v->text, HW_STR("/topics/")))) {
+			hw_conf_error(r, v, "%s is an endpoint already; write \"/echo\"",
+				hw_conf_show(v, shown));
+			return;
+		}
+	}
+	for (size_t i = 0; i < v->text.len; i++) {
+		char c = v->text.p[i];
+
+		if (c <= ' ' || c > '~' || c == '?' || c == '#' || c == '%') {
+			hw_conf_error(r, v,
+				"%s has a character that a path cannot have as it is; write "
+				"\"/echo\"",
+				hw_conf_show(v, shown));
+			return;
+		}
+	}
+	if (v->text.len < 2 || v->text.p[0] != '/')
+		hw_conf_error(r, v, "%s is not a path; write \"/echo\", or null for none",
+			hw_conf_show(v, shown));
+	else
+		g->echo = v->text.p;
+}
+
+HW_CONF_READ(plugin_path)
+{
+	struct hw_conf_global *g = target;
+	const char **list;
+	size_t n = 0;
+
+	if (!hw_conf_expect(r, v, HW_CONF_ARRAY, "an array of directories: [\"plugins\"]"))
+		return;
+	list = hw_conf_arena_array(&r->part->arena, v->n_children, sizeof(*list));
+	if (!list)
+		return;
+	for (const struct hw_conf_value *item = v->first; item; item = item->next) {
+		if (!hw_conf_expect(r, item, HW_CONF_STRING, "a directory in quotes"))
+			continue;
+		if (item->text.len == 0)
+			hw_conf_error(r, item, "a directory without a name; write its path");
+		else
+			list[n++] = hw_conf_path_of(r, item);
+	}
+	g->plugin_path = list;
+	g->n_plugin_path = n;
+	r->plugin_path = list;
+	r->n_plugin_path = n;
+	r->plugin_path_secret = r->part->plugin_path_secret = hw_conf_value_secret(v);
+}
+
+/* The directory is meant as it is, only what the operator wrote is a pattern: glob(7). */
+static const char *pattern_of(struct hw_conf_reader *r, const struct hw_conf_value *v)
+{
+	const char *file = hw_conf_tree_file(r->part->tree), *slash = strrchr(file, '/');
+	const char *copy = NULL;
+	struct hw_buf out;
+
+	hw_buf_init(&out);
+	if (slash && v->text.p[0] != '/') {
+		for (const char *p = file; p <= slash; p++) {
+			if (strchr("*?[\\", *p))
+				hw_buf_putc(&out, '\\');
+			hw_buf_putc(&out, *p);
+		}
+	}
+	hw_buf_str(&out, v->text);
+	if (out.failed)
+		r->part->arena.failed = true;
+	else
+		copy = hw_conf_arena_dup(&r->part->arena, hw_buf_view(&out));
+	hw_buf_fini(&out);
+	return copy;
+}
+
+HW_CONF_READ(include)
+{
+	struct hw_conf_global *g = target;
+	const char **list;
+	size_t n = 0;
+
+	if (!hw_conf_expect(r, v, HW_CONF_ARRAY, "an array of files: [\"tenants.d/*.json\"]"))
+		return;
+	list = hw_conf_arena_array(&r->part->arena, v->n_children, sizeof(*list));
+	if (!list)
+		return;
+	for (const struct hw_conf_value *item = v->first; item; item = item->next) {
+		if (!hw_conf_expect(r, item, HW_CONF_STRING, "a file or pattern in quotes"))
+			continue;
+		if (item->text.len == 0)
+			hw_conf_error(r, item, "a file without a name; write \"tenants.d/*.json\"");
+		else if (item->secret)
+			hw_conf_error(r, item,
+				"${…} and @file: are not replaced in \"include\", since messages "
+				"name the "
+				"files; write the path itself, relative to this file");
+		else
+			list[n++] = pattern_of(r, item);
+	}
+	g->include = list;
+	g->n_include = n;
+}
+
+void hw_conf_global_defaults(struct hw_conf_reader *r, struct hw_conf_global *g)
+{
+	struct hw_conf_listen *listen = hw_conf_arena_alloc(&r->part->arena, sizeof(*listen));
+	const char **origins = hw_conf_arena_alloc(&r->part->arena, sizeof(*origins));
+
+	hw_conf_defaults(&hw_conf_keys_global, g);
+	if (listen) {
+		hw_conf_listen_default(r, "127.0.0.1", 8080, listen);
+		g->listen = listen;
+		g->n_listen = 1;
+	}
+	hw_conf_listen_default(r, "127.0.0.1", 8081, &g->admin.listen);
+	if (origins) {
+		*origins = "*";
+		g->auth.origins = origins;
+		g->auth.n_origins = 1;
+		g->auth.any_origin = true;
+	}
+	g->plugin_path = r->plugin_path;
+	g->n_plugin_path = r->n_plugin_path;
+}
+
+static const struct hw_conf_value *find(
+	const struct hw_conf_value *root, const char *group, const char *key)
+{
+	const struct hw_conf_value *v = hw_conf_value_get(root, hw_str_of(group));
+
+	return v ? hw_conf_value_get(v, hw_str_of(key)) : NULL;
+}
+
+static void check_heartbeat(
+	struct hw_conf_reader *r, const struct hw_conf_value *root, const struct hw_conf_global *g)
+{
+	const struct hw_conf_value *v = find(root, "heartbeat", "timeout_ms");
+
+	if (g->heartbeat.timeout_ms > g->heartbeat.interval_ms)
+		return;
+	if (!v)
+		v = find(root, "heartbeat", "interval_ms");
+	if (v)
+		hw_conf_error(r, v,
+			"\"timeout_ms\" (%u) is not more than \"interval_ms\" (%u): a silent "
+			"client would be "
+			"cut off before it was pinged; make it at least twice the interval",
+			(unsigned)g->heartbeat.timeout_ms, (unsigned)g->heartbeat.interval_ms);
+}
+
+void hw_conf_global_rules(
+	struct hw_conf_reader *r, const struct hw_conf_value *root, struct hw_conf_global *g)
+{
+	const struct hw_conf_value *v;
+
+	check_heartbeat(r, root, g);
+	if (g->auth.cookie && g->auth.any_origin) {
+		v = find(root, "auth", "cookie");
+		hw_conf_error(r, v,
+			"a cookie is refused while \"origins\" allows \"*\": any web page could "
+			"connect with "
+			"it in its visitor's name; list the origins, like "
+			"[\"https://app.example.com\"]");
+		g->auth.cookie = NULL;
+	}
+	for (size_t i = 0; g->admin.enabled && i < g->n_listen; i++) {
+		const struct hw_conf_listen *l = &g->listen[i];
+
+		if (!l->text || !g->admin.listen.text ||
+			strcmp(l->text, g->admin.listen.text) != 0 ||
+			(l->kind == HW_CONF_LISTEN_TCP && l->port == 0))
+			continue;
+		v = find(root, "admin", "listen");
+		hw_conf_error(r, v ? v : hw_conf_value_get(root, HW_STR("admin")),
+			"the admin listener has an address of \"listen\"; give it one of its own");
+	}
+	v = hw_conf_value_get(root, HW_STR("hooks"));
+	if (!v || (v->type == HW_CONF_ARRAY && v->n_children == 0))
+		hw_conf_warn(r, v ? v : root,
+			"there is no entry in \"hooks\": nobody can be authenticated; add one, "
+			"like "
+			"{\"plugin\": \"jwt\", \"config\": {…}}");
+}

@@ -1,0 +1,168 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "hook/chain_internal.h"
+#include "hook/env.h"
+
+#define LOG_EVERY_MS 1000
+
+const char *hw_stage_name(enum hw_hook_stage stage)
+{
+	static const char *const names[HW_N_STAGES] = {"authenticate", "authorize", "transform", "lifecycle"};
+
+	return names[stage];
+}
+
+bool hw_entry_asked(const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation)
+{
+	if (stage == HW_STAGE_AUTHORIZE)
+		return entry->registers & HW_REGISTERS_OPERATION(operation);
+	return entry->registers & HW_REGISTERS_STAGE(stage);
+}
+
+static bool registers_stage(const struct hw_hook_entry *entry, enum hw_hook_stage stage)
+{
+	uint32_t bits = HW_REGISTERS_STAGE(stage);
+
+	if (stage == HW_STAGE_AUTHORIZE)
+		bits = HW_REGISTERS_OPERATION(HW_OP_SESSION + 1) - HW_REGISTERS_OPERATION(0);
+	return entry->registers & bits;
+}
+
+static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry *entry, struct hw_bench_stats *stats)
+{
+	const char *tenant = hw_hook_env_tenant_label(bench->env, bench->tenant);
+	struct hw_buf labels;
+
+	hw_buf_init(&labels);
+	for (int stage = 0; stage < HW_N_STAGES; stage++) {
+		if (!registers_stage(entry, (enum hw_hook_stage)stage))
+			continue;
+		hw_buf_clear(&labels);
+		hw_metrics_label(&labels, "hook", hw_str_of(entry->name));
+		hw_metrics_label(&labels, "tenant", hw_str_of(tenant));
+		hw_metrics_label(&labels, "stage", hw_str_of(hw_stage_name((enum hw_hook_stage)stage)));
+		hw_buf_putc(&labels, '\0');
+		stats->calls[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER, "hookwire_hook_calls_total",
+			"Calls of hooks.", labels.failed ? "" : labels.data);
+		stats->errors[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER, "hookwire_hook_errors_total",
+			"Calls of hooks that could not decide.", labels.failed ? "" : labels.data);
+	}
+	hw_buf_fini(&labels);
+}
+
+static void detach(struct hw_hook_bench *bench, size_t n_attached)
+{
+	for (size_t i = n_attached; i-- > 0;) {
+		struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
+
+		entry->ops->detach(entry, bench->states[i]);
+	}
+}
+
+static int attach(struct hw_hook_bench *bench)
+{
+	for (size_t i = 0; i < bench->n_entries; i++) {
+		struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
+		int rc = entry->ops->attach(entry, bench, &bench->states[i]);
+
+		if (rc < 0) {
+			detach(bench, i);
+			return rc;
+		}
+		find_metrics(bench, entry, &bench->stats[i]);
+	}
+	return 0;
+}
+
+static void free_bench(struct hw_hook_bench *bench)
+{
+	hw_hook_chain_unref(&bench->chain);
+	free(bench->tenant);
+	free(bench->states);
+	free(bench->stats);
+	free(bench);
+}
+
+int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant, unsigned worker,
+	struct hw_hook_bench **out)
+{
+	struct hw_hook_bench *bench = calloc(1, sizeof(*bench));
+	size_t n = hw_hook_chain_count(chain);
+	int rc;
+
+	if (!bench)
+		return -ENOMEM;
+	bench->env = env;
+	bench->chain = hw_hook_chain_ref(chain);
+	bench->tenant = hw_str_dup(tenant);
+	bench->worker = worker;
+	bench->n_entries = n;
+	bench->states = calloc(n + 1, sizeof(bench->states[0]));
+	bench->stats = calloc(n + 1, sizeof(bench->stats[0]));
+	hw_list_init(&bench->pending);
+	rc = bench->tenant && bench->states && bench->stats ? attach(bench) : -ENOMEM;
+	if (rc < 0) {
+		free_bench(bench);
+		return rc;
+	}
+	*out = bench;
+	return 0;
+}
+
+void hw_hook_bench_destroy(struct hw_hook_bench **bench)
+{
+	struct hw_hook_bench *b = *bench;
+
+	if (!b)
+		return;
+	b->closing = true;
+	hw_walks_end(b);
+	detach(b, b->n_entries);
+	free_bench(b);
+	*bench = NULL;
+}
+
+struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench)
+{
+	return bench->chain;
+}
+
+bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage)
+{
+	for (size_t i = 0; i < bench->n_entries; i++) {
+		if (registers_stage(hw_hook_chain_entry(bench->chain, i), stage))
+			return true;
+	}
+	return false;
+}
+
+bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation)
+{
+	for (size_t i = 0; i < bench->n_entries; i++) {
+		if (hw_entry_asked(hw_hook_chain_entry(bench->chain, i), HW_STAGE_AUTHORIZE, operation))
+			return true;
+	}
+	return false;
+}
+
+void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage, struct hw_str tenant,
+	const struct hw_entry_answer *answer)
+{
+	const char *why = answer->detail[0] ? answer->detail : answer->message[0] ? answer->message : "it gave no reason";
+	struct hw_bench_stats *stats = &bench->stats[i];
+	int64_t now_ms = hw_clock_mono_ms(bench->env->clock);
+
+	hw_metric_add(stats->errors[stage], 1);
+	if (now_ms < stats->log_after_ms) {
+		stats->n_unlogged++;
+		return;
+	}
+	hw_log(bench->env->log, HW_LOG_WARN, "hook", "hook failed",
+		HW_F_Z("hook", hw_hook_chain_entry(bench->chain, i)->name), HW_F_STR("tenant", tenant),
+		HW_F_Z("stage", hw_stage_name(stage)),
+		HW_F_Z("why", why), HW_F_UINT("unlogged", stats->n_unlogged));
+	stats->log_after_ms = now_ms + LOG_EVERY_MS;
+	stats->n_unlogged = 0;
+}

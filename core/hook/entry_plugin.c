@@ -1,0 +1,201 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hook/entry_internal.h"
+#include "hook/plugin_host.h"
+#include "hook/plugin_library.h"
+
+struct plugin_entry {
+	struct hw_hook_entry base;
+	struct hw_plugin table;
+	struct hw_plugin_host host;
+	void *instance;
+};
+
+static struct plugin_entry *plugin_of(struct hw_hook_entry *entry)
+{
+	return HW_CONTAINER_OF(entry, struct plugin_entry, base);
+}
+
+/* What the chain keeps for a bench is the plugin's own worker state, which may be NULL. */
+static int plugin_attach(struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
+{
+	struct plugin_entry *plugin = plugin_of(entry);
+	void *state = NULL;
+
+	if (plugin->table.worker_init &&
+		plugin->table.worker_init(&plugin->host.host, plugin->instance, bench->worker, &state) != 0)
+		return -EIO;
+	*out = state;
+	return 0;
+}
+
+static void plugin_detach(struct hw_hook_entry *entry, struct hw_entry_state *state)
+{
+	struct plugin_entry *plugin = plugin_of(entry);
+
+	if (plugin->table.worker_fini)
+		plugin->table.worker_fini(&plugin->host.host, plugin->instance, state);
+}
+
+/* The structs grow at their end: what an asker that knows less has not set is zero, and size says how much it is. */
+static enum hw_verdict dispatch(struct plugin_entry *plugin, struct hw_call *call, struct hw_ask *ask)
+{
+	struct hw_who who = {0};
+
+	if (ask->who) {
+		who = *ask->who;
+		who.size = sizeof(who);
+	}
+	switch (ask->stage) {
+	case HW_STAGE_AUTHENTICATE: {
+		struct hw_request request = *ask->request;
+
+		request.size = sizeof(request);
+		return plugin->table.authenticate(call, &request);
+	}
+	case HW_STAGE_AUTHORIZE: {
+		struct hw_question question = *ask->question;
+
+		question.size = sizeof(question);
+		return plugin->table.authorize(call, &who, &question);
+	}
+	case HW_STAGE_TRANSFORM:
+		return plugin->table.transform(call, &who, (struct hw_slice){ask->event.p, ask->event.len});
+	case HW_STAGE_LIFECYCLE: {
+		struct hw_lifecycle what = *ask->lifecycle;
+
+		what.size = sizeof(what);
+		plugin->table.lifecycle(call, &who, &what);
+		return HW_DEFER;
+	}
+	}
+	return HW_ERROR;
+}
+
+static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask,
+	struct hw_entry_answer *answer)
+{
+	struct plugin_entry *plugin = plugin_of(entry);
+	struct hw_str tenant = hw_ask_tenant(ask, entry);
+	struct hw_plugin_call call = {
+		.call = {
+			.host = &plugin->host.host,
+			.instance = plugin->instance,
+			.worker = state,
+			.tenant = {tenant.p, tenant.len},
+			.now_ms = hw_clock_wall_ms(entry->env->clock),
+		},
+		.answer = answer,
+		.stage = ask->stage,
+		.publish = ask->stage == HW_STAGE_AUTHORIZE && ask->question->operation == HW_OP_PUBLISH,
+		.global = entry->global,
+	};
+	enum hw_verdict verdict = dispatch(plugin, &call.call, ask);
+
+	if (verdict == HW_PENDING) {
+		snprintf(answer->detail, sizeof(answer->detail), "HW_PENDING without suspend");
+		return HW_ERROR;
+	}
+	if (call.failed && verdict != HW_DENY && verdict != HW_ERROR) {
+		snprintf(answer->detail, sizeof(answer->detail), "a value that the plugin set was refused, or memory is short");
+		return HW_ERROR;
+	}
+	return verdict;
+}
+
+/* A call of minor 0 never waits, so there is nothing to forget. */
+static void plugin_cancel(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
+{
+	(void)entry;
+	(void)state;
+	(void)ask;
+}
+
+static void plugin_free(struct hw_hook_entry *entry)
+{
+	struct plugin_entry *plugin = plugin_of(entry);
+
+	if (plugin->table.unload)
+		plugin->table.unload(&plugin->host.host, plugin->instance);
+	hw_plugin_host_fini(&plugin->host);
+	hw_entry_fini(entry);
+	free(plugin);
+}
+
+static const struct hw_entry_ops plugin_ops = {
+	.attach = plugin_attach,
+	.detach = plugin_detach,
+	.call = plugin_call,
+	.cancel = plugin_cancel,
+	.free = plugin_free,
+};
+
+static uint32_t registered(const struct hw_plugin *table)
+{
+	const uint32_t all = (1u << (HW_OP_SESSION + 1)) - 1;
+	uint32_t operations = table->operations & all, bits = 0;
+
+	if (table->authenticate)
+		bits |= HW_REGISTERS_STAGE(HW_STAGE_AUTHENTICATE);
+	if (table->authorize)
+		bits |= HW_REGISTERS_STAGE(HW_STAGE_AUTHORIZE) |
+			HW_REGISTERS_OPERATION(0) * (operations ? operations : all & ~(1u << HW_OP_SESSION));
+	if (table->transform)
+		bits |= HW_REGISTERS_STAGE(HW_STAGE_TRANSFORM);
+	if (table->lifecycle)
+		bits |= HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE);
+	return bits;
+}
+
+static int refused(const struct hw_problem *from, struct hw_hook_problem *problem)
+{
+	snprintf(problem->path, sizeof(problem->path), "%.127s", from->path);
+	snprintf(problem->text, sizeof(problem->text), "%.383s", from->text[0] ? from->text : "the plugin refuses its settings");
+	return -EINVAL;
+}
+
+static int start(struct plugin_entry *plugin, struct hw_str config, struct hw_hook_problem *problem)
+{
+	const struct hw_host *host = &plugin->host.host;
+	struct hw_slice settings = {config.p, config.len};
+	struct hw_problem said = {"", ""};
+
+	if (plugin->table.validate && plugin->table.validate(host, settings, &said) != 0)
+		return refused(&said, problem);
+	if (plugin->table.load && plugin->table.load(host, settings, &plugin->instance, &said) != 0)
+		return refused(&said, problem);
+	return 0;
+}
+
+int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spec, struct hw_str image,
+	const uint8_t hash[32], struct hw_hook_entry **out, struct hw_hook_problem *problem)
+{
+	const struct hw_plugin_library *library;
+	struct plugin_entry *plugin;
+	struct hw_err err = {""};
+	int rc = hw_plugin_library_get(env, image, hash, &library, &err);
+
+	if (rc < 0) {
+		snprintf(problem->text, sizeof(problem->text), "%s: %.380s", spec->path, err.text);
+		return rc;
+	}
+	plugin = calloc(1, sizeof(*plugin));
+	if (!plugin || hw_entry_init(&plugin->base, &plugin_ops, env, spec) < 0) {
+		free(plugin);
+		return -ENOMEM;
+	}
+	plugin->table = library->table;
+	plugin->base.registers = registered(&plugin->table);
+	hw_plugin_host_init(&plugin->host, env, plugin->base.name, plugin->table.name);
+	rc = start(plugin, spec->config, problem);
+	if (rc < 0) {
+		hw_plugin_host_fini(&plugin->host);
+		hw_entry_fini(&plugin->base);
+		free(plugin);
+		return rc;
+	}
+	*out = &plugin->base;
+	return 0;
+}

@@ -1,0 +1,126 @@
+#include "hook/env.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/map.h"
+#include "hook/entry_internal.h"
+#include "hook/plugin_library.h"
+
+/* Tenants come and go and may be many; a label stays for ever. The first ones get their own, the rest share one. */
+#define TENANT_LABELS_MAX 100
+#define TENANT_OTHER "other"
+
+struct hw_hook_labels {
+	pthread_mutex_t lock;
+	struct hw_map tenants; /* the values are the keys' memory */
+	struct hw_hash_key key;
+};
+
+static struct hw_hook_labels *labels_create(void)
+{
+	struct hw_hook_labels *labels = calloc(1, sizeof(*labels));
+
+	if (!labels)
+		return NULL;
+	if (pthread_mutex_init(&labels->lock, NULL) != 0) {
+		free(labels);
+		return NULL;
+	}
+	labels->key = hw_hash_key_random();
+	hw_map_init(&labels->tenants, &labels->key);
+	return labels;
+}
+
+static void labels_destroy(struct hw_hook_labels **labels)
+{
+	struct hw_hook_labels *l = *labels;
+
+	if (!l)
+		return;
+	for (hw_map_each(&l->tenants, i))
+		free(l->tenants.slots[i].value);
+	hw_map_fini(&l->tenants);
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+	*labels = NULL;
+}
+
+const char *hw_hook_env_tenant_label(struct hw_hook_env *env, const char *tenant)
+{
+	struct hw_hook_labels *labels = env->labels;
+	char *mine;
+
+	if (!tenant[0])
+		return "";
+	pthread_mutex_lock(&labels->lock);
+	mine = hw_map_get(&labels->tenants, hw_str_of(tenant));
+	if (!mine && hw_map_count(&labels->tenants) < TENANT_LABELS_MAX) {
+		mine = hw_str_dup(hw_str_of(tenant));
+		if (mine && hw_map_put(&labels->tenants, hw_str_of(mine), mine, NULL) < 0) {
+			free(mine);
+			mine = NULL;
+		}
+	}
+	pthread_mutex_unlock(&labels->lock);
+	return mine ? mine : TENANT_OTHER;
+}
+
+struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *metrics, const struct hw_clock *clock,
+	struct hw_watchdog *watchdog, const char *script_lib, const char *plugin_cache, const char *self_exe)
+{
+	struct hw_hook_env *env = calloc(1, sizeof(*env));
+
+	if (!env)
+		return NULL;
+	env->log = log;
+	env->metrics = metrics;
+	env->clock = clock;
+	env->watchdog = watchdog;
+	env->script_lib = script_lib;
+	env->plugin_cache = plugin_cache;
+	env->self_exe = self_exe;
+	atomic_init(&env->dead, NULL);
+	env->labels = labels_create();
+	if (!env->labels) {
+		free(env);
+		return NULL;
+	}
+	return env;
+}
+
+void hw_hook_env_destroy(struct hw_hook_env **env)
+{
+	if (!*env)
+		return;
+	hw_hook_env_reap(*env);
+	hw_plugin_libraries_forget(*env);
+	labels_destroy(&(*env)->labels);
+	free(*env);
+	*env = NULL;
+}
+
+/* Any worker may drop the last reference of an entry, but only the control thread may unload it. */
+void hw_hook_env_bury(struct hw_hook_env *env, struct hw_hook_entry *entry)
+{
+	struct hw_hook_entry *top = atomic_load_explicit(&env->dead, memory_order_relaxed);
+
+	do {
+		entry->dead_next = top;
+	} while (!atomic_compare_exchange_weak_explicit(&env->dead, &top, entry, memory_order_release,
+		memory_order_relaxed));
+}
+
+void hw_hook_env_reap(struct hw_hook_env *env)
+{
+	struct hw_hook_entry *entry = atomic_exchange_explicit(&env->dead, NULL, memory_order_acquire);
+
+	while (entry) {
+		struct hw_hook_entry *next = entry->dead_next;
+
+		entry->ops->free(entry);
+		entry = next;
+	}
+}

@@ -1,0 +1,135 @@
+/* The one chain: every decision is a walk along hook entries, Lua or C, with the same verdicts.
+ *
+ *   spec --load--> entry --+-- chain (tenant's entries) --+
+ *                          +-- chain (global guards)  ----+--> bench (a worker's own: Lua states, plugin worker states)
+ *
+ * Specs come from the config. Entries and chains are made on the control thread, immutable, reference
+ * counted and shared by workers and generations: a chain whose hash did not change is the same object in the next
+ * generation, and with it each worker's states live on. A bench belongs to one worker and is used by it alone. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <hookwire/plugin.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "hook/identity.h"
+
+struct hw_hook_env;   /* what entries need of the process: see hw_hook_env_create */
+struct hw_hook_entry; /* one loaded source with its settings */
+struct hw_hook_chain; /* an ordered list of entries, and its hash */
+struct hw_hook_bench; /* a chain as one worker runs it for one tenant */
+struct hw_watchdog;   /* ends Lua calls that overrun: hook/watchdog.h */
+
+/* ---- configuration --------------------------------------------------------------------------------------- */
+
+enum hw_hook_kind { HW_HOOK_LUA, HW_HOOK_PLUGIN };
+
+struct hw_hook_budget {
+	unsigned cpu_ms;     /* a burst of CPU time in one call: 2 */
+	unsigned load_ms;    /* loading the chunk: 1000 */
+	size_t memory_bytes; /* arena of the state: 16 MiB */
+};
+#define HW_HOOK_BUDGET_DEFAULT \
+	((struct hw_hook_budget){.cpu_ms = 2, .load_ms = 1000, .memory_bytes = 16u << 20})
+
+struct hw_hook_spec {
+	const char *name;
+	enum hw_hook_kind kind;
+	const char *path;      /* the file, absolute: a .lua or a .so */
+	struct hw_str config;  /* JSON object, "{}" when absent; secrets are substituted already */
+	struct hw_hook_budget budget;
+	bool global;           /* a guard of all tenants, or a tenant's own */
+};
+
+/** @script_lib: folder of Lua's require, may be NULL. @plugin_cache: folder (exists, exec-mounted, private to the process)
+ *  for the private copies of .so files. @self_exe: the binary that tries a changed .so in a child (`check --plugin`),
+ *  NULL = do not try (unit tests). All borrowed for the life of the env. NULL when out of memory. */
+struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *metrics, const struct hw_clock *clock,
+	struct hw_watchdog *watchdog, const char *script_lib, const char *plugin_cache, const char *self_exe);
+void hw_hook_env_destroy(struct hw_hook_env **env);
+
+/* ---- entries and chains: control thread ------------------------------------------------------------------- */
+
+/* Where in the settings a refusal points, for file:line:col of the config; path is "" when it is the source itself. */
+struct hw_hook_problem {
+	char path[128]; /* JSON pointer into the settings */
+	char text[512]; /* for Lua "file.lua:3: …" as Lua says it */
+};
+
+/** Reads, checks and loads the source: Lua is compiled and run once in a scratch state within its load budget to
+ *  learn what it registers; a plugin is tried in a child, copied, opened, its ABI checked, validated and loaded.
+ *  @reuse: entries of the generation before, looked through for one with the same hash (then returned with a new
+ *  reference, nothing loaded). 0, or negative errno with @problem filled. */
+HW_MUST_CHECK int hw_hook_entry_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
+	struct hw_hook_chain *const *reuse, size_t n_reuse, struct hw_hook_entry **out, struct hw_hook_problem *problem);
+struct hw_hook_entry *hw_hook_entry_ref(struct hw_hook_entry *entry);
+void hw_hook_entry_unref(struct hw_hook_entry **entry);
+
+/** Takes no references of the caller's: refs each entry itself. Never fails but for memory (NULL). */
+struct hw_hook_chain *hw_hook_chain_create(struct hw_hook_entry *const *entries, size_t n_entries);
+struct hw_hook_chain *hw_hook_chain_ref(struct hw_hook_chain *chain);
+void hw_hook_chain_unref(struct hw_hook_chain **chain); /* any thread; plugins are unloaded by hw_hook_env_reap */
+/** SHA-256 over the entries' kinds, sources, settings and budgets, in order. */
+const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain);
+/** Control thread, now and then: unloads plugin instances whose last reference is gone. */
+void hw_hook_env_reap(struct hw_hook_env *env);
+
+/* ---- benches: one worker ----------------------------------------------------------------------------------- */
+
+/** @tenant is copied; "" for the bench of the global guards. Lua states are made on first use. plugin worker_init runs
+ *  here. 0 or negative errno (-ENOMEM, -EIO when a worker_init refused). */
+HW_MUST_CHECK int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant,
+	unsigned worker, struct hw_hook_bench **out);
+/** Pending asks end as HW_ERROR `unavailable` first. */
+void hw_hook_bench_destroy(struct hw_hook_bench **bench);
+struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench);
+
+enum hw_hook_stage { HW_STAGE_AUTHENTICATE, HW_STAGE_AUTHORIZE, HW_STAGE_TRANSFORM, HW_STAGE_LIFECYCLE };
+/** Does any entry of the bench's chain register this? Lets the caller skip work nobody asks for. */
+bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage);
+bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation);
+
+/* A question on its way along the chain. Embedded by its asker, zeroed before use; everything in it is borrowed until it is
+ * decided. One message asks with one pair of benches, so it sees one generation. */
+struct hw_ask {
+	/* set by the asker */
+	enum hw_hook_stage stage;
+	struct hw_hook_bench *global; /* never NULL */
+	struct hw_hook_bench *tenant; /* NULL only for AUTHENTICATE, see find_tenant */
+	const struct hw_request *request;      /* AUTHENTICATE */
+	const struct hw_who *who;              /* all others */
+	const struct hw_question *question;    /* AUTHORIZE */
+	struct hw_str event;                   /* TRANSFORM: complete JSON text */
+	const struct hw_lifecycle *lifecycle;  /* LIFECYCLE */
+	/** AUTHENTICATE: called once the global entries have fixed the identity; returns the tenant's bench, or NULL with
+	 *  ask->code and ask->message set (403 unlisted tenant, unavailable). */
+	struct hw_hook_bench *(*find_tenant)(struct hw_ask *ask, struct hw_str tenant_id);
+	void (*decided)(struct hw_ask *ask); /* only after hw_hooks_ask returned HW_PENDING; the ask may be freed inside */
+
+	/* the answer */
+	enum hw_verdict verdict;        /* ALLOW, DENY or ERROR */
+	const char *code;               /* PROTOCOL's error code when not ALLOW: static string */
+	char message[256];              /* for the client; "" if the hook gave none */
+	const char *decided_by;         /* name of the entry that decided, "" when nobody had an opinion; lives as the chain */
+	struct hw_identity *identity;   /* AUTHENTICATE and ALLOW: one reference, the asker's */
+	bool act_as;                    /* AUTHORIZE(PUBLISH): granted by a hook here */
+	char *new_event;                /* TRANSFORM and ALLOW: malloc'd text, the asker's; NULL = unchanged */
+	size_t new_event_len;
+
+	/* the chain's own */
+	size_t position;
+	void *internal;
+};
+
+/** Asks. Returns the verdict (also in ask->verdict), or HW_PENDING: then decided() is called later on this worker, or
+ *  the asker gives up with hw_hooks_cancel. TRANSFORM: DENY = dropped by a hook. LIFECYCLE: always ALLOW; errors are logged.
+ *  AUTHORIZE: guards of `global` first (DENY or ERROR ends it), then `tenant`: first ALLOW or DENY wins, all DEFER = DENY
+ *  (code forbidden_topic); OP_SESSION nobody registers = ALLOW. AUTHENTICATE as DESIGN "Decisions". Never asserts on what a hook did. */
+HW_MUST_CHECK enum hw_verdict hw_hooks_ask(struct hw_ask *ask);
+/** A pending ask is forgotten; decided is not called. Harmless on one that is decided. */
+void hw_hooks_cancel(struct hw_ask *ask);

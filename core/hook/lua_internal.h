@@ -1,0 +1,174 @@
+/* Inside the Lua runtime: the state, the chunks loaded into it, and what its files know of each
+ * other. All of it runs inside hw_lua_run unless it says otherwise; Lua errors are the way to
+ * fail. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "base/quota.h"
+#include "crypto/jwt.h"
+#include "hook/entry_internal.h"
+#include "hook/guard_internal.h"
+#include "hook/lua_state.h"
+
+/* The functions a policy may register, in the order of struct hw_lua_chunk.functions. */
+enum hw_lua_function {
+	HW_LUA_AUTHENTICATE,
+	HW_LUA_SUBSCRIBE, /* from here to SESSION as enum hw_operation */
+	HW_LUA_WILDCARD,
+	HW_LUA_PUBLISH,
+	HW_LUA_PRESENCE,
+	HW_LUA_SESSION,
+	HW_LUA_TRANSFORM,
+	HW_LUA_CONNECT,
+	HW_LUA_DISCONNECT,
+	HW_LUA_N_FUNCTIONS
+};
+
+/* A file of scripts/lib as it was when the entry was loaded. */
+struct hw_lua_module {
+	struct hw_lua_module *next;
+	char *name;
+	char *source;
+	size_t len;
+};
+
+struct hw_lua_entry {
+	struct hw_hook_entry base;
+	char *source;
+	size_t source_len;
+	char *chunk_name; /* "@policies/family.lua": the tail of the path, as errors name it */
+	char *config;     /* JSON */
+	struct hw_lua_module *modules;      /* grows only while the entry is loaded */
+	bool loaded;                        /* from then on nothing here changes */
+	uint32_t load_us;                   /* CPU time that loading took */
+	struct hw_jwt_keys *keys;           /* of a global entry's "keys" */
+	struct hw_metric *n_spent, *n_full; /* NULL without metrics */
+};
+
+/* An entry's file as run in one state. */
+struct hw_lua_chunk {
+	struct hw_lua_chunk *next;
+	struct hw_lua_entry *entry;
+	int functions[HW_LUA_N_FUNCTIONS]; /* registry references, LUA_NOREF = not registered */
+	int ctx;
+	int modules; /* name → value, while it loads */
+	int made;    /* what policy { … } returned, while it loads */
+};
+
+/* A session's table, kept because a session asks more than once. */
+struct hw_lua_session {
+	int table;       /* registry reference, 0 = empty slot */
+	int key_ref;     /* keeps @key alive */
+	const char *key; /* every field of struct hw_who, one behind the other */
+	uint32_t lengths[5];
+	int64_t expires_at;
+};
+#define HW_LUA_SESSIONS 64
+
+struct hw_lua_state {
+	lua_State *lua;
+	struct hw_lua_arena *arena;
+	struct hw_guard *guard; /* of the running call */
+	struct hw_hook_env *env;
+	const char *tenant;
+	size_t memory_bytes;
+	int globals;                  /* registry reference: what an environment starts as */
+	struct hw_lua_chunk *chunks;  /* malloc'd */
+	struct hw_lua_chunk *running; /* whose code runs */
+	const struct hw_ask *ask;     /* what it was asked; NULL while it loads */
+	bool loading;
+	bool full;  /* an allocation failed where pcall saw it */
+	void *held; /* malloc'd by a host function that is not done with it */
+	struct hw_rate log_rate;
+	uint64_t n_log_lost;
+	struct hw_lua_session sessions[HW_LUA_SESSIONS];
+};
+
+static inline struct hw_lua_state *hw_lua_of(lua_State *lua)
+{
+	return *(struct hw_lua_state **)lua_getextraspace(lua);
+}
+static inline void hw_lua_host_begin(lua_State *lua)
+{
+	hw_guard_host_begin(hw_lua_of(lua)->guard);
+}
+static inline void hw_lua_host_end(lua_State *lua)
+{
+	hw_guard_host_end(hw_lua_of(lua)->guard);
+}
+
+/* ---- lua_sandbox.c ---- */
+int hw_lua_sandbox_open(lua_State *lua); /* lua_CFunction: builds state->globals */
+void hw_lua_push_env(lua_State *lua);    /* a fresh environment for one chunk or module */
+/** Replaces the table on top by one that reads the same and cannot be changed. */
+void hw_lua_make_readonly(lua_State *lua);
+/** The same for the table and all tables in it (as hw_lua_push_json makes them). */
+void hw_lua_make_deep_readonly(lua_State *lua);
+/** If the table at @index is such a one, pushes what is behind it and returns true. */
+bool hw_lua_push_behind(lua_State *lua, int index);
+
+/* ---- lua_format.c, lua_time.c ---- */
+int hw_lua_string_format(lua_State *lua);
+void hw_lua_push_os(lua_State *lua);           /* time, date, clock */
+void hw_lua_push_time(lua_State *lua);         /* ctx.time */
+void hw_lua_push_json_library(lua_State *lua); /* json: encode, decode, null, array */
+
+/* ---- lua_api.c: what a policy answers ---- */
+struct hw_lua_verdict {
+	enum hw_verdict verdict;
+	const char *code;
+	/* strings and tables live as long as the verdict's user value 1, a table that has them by
+	 * these names */
+	struct hw_str message;
+	struct hw_str user_id, tenant_id;
+	int64_t expires_at;
+	bool has_expires_at, act_as, has_claims, has_tenants;
+};
+void hw_lua_api_open(lua_State *lua); /* adds the constructors to the table on top */
+/** The verdict at @index if a constructor made it, else NULL. */
+const struct hw_lua_verdict *hw_lua_to_verdict(lua_State *lua, int index);
+/** Raises "unknown key 'x' in WHERE (did you mean 'y'?)". */
+int hw_lua_unknown_key(lua_State *lua, const char *key, const char *where, const char *const *known,
+	size_t n_known);
+
+/* ---- lua_policy.c ---- */
+int hw_lua_policy(lua_State *lua);
+/** Compiles and runs the file of the chunk given as light userdata in an environment of its own. */
+int hw_lua_load_chunk(lua_State *lua);
+int hw_lua_require(lua_State *lua);
+/** Reads @folder/@name.lua. 0 or negative errno. Not in the sandbox: allocates with malloc. */
+HW_MUST_CHECK int hw_lua_module_read(
+	const char *folder, const char *name, struct hw_lua_module **out);
+void hw_lua_modules_free(struct hw_lua_module **modules);
+/* "authenticate", "authorize.subscribe", … */
+extern const char *const hw_lua_function_names[HW_LUA_N_FUNCTIONS];
+
+/* ---- lua_ctx.c ---- */
+void hw_lua_push_ctx(lua_State *lua, struct hw_lua_chunk *chunk);
+int hw_lua_print(lua_State *lua);
+
+/* ---- lua_session.c ---- */
+void hw_lua_push_session(lua_State *lua, const struct hw_who *who);
+
+/* ---- lua_call.c ---- */
+/* One question to one function, run by hw_lua_call (a lua_CFunction with this as its argument).
+ * What it leaves on the stack are the strings and tables that the pointers below point into. */
+struct hw_lua_question {
+	struct hw_lua_chunk *chunk;
+	enum hw_lua_function function;
+	const struct hw_ask *ask;
+	/* out */
+	struct hw_lua_verdict verdict;
+	struct hw_str claims; /* JSON, p NULL: none */
+	struct hw_str event;  /* p NULL: unchanged */
+	size_t n_tenants;     /* of the list of strings at stack index HW_LUA_TENANTS */
+};
+/* hw_lua_call's results: the list of tenants or nil, then what else the pointers point into */
+#define HW_LUA_N_RESULTS 3
+#define HW_LUA_TENANTS 1
+int hw_lua_call(lua_State *lua);

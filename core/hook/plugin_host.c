@@ -1,0 +1,347 @@
+#include "hook/plugin_host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/utf8.h"
+#include "crypto/digest.h"
+#include "crypto/jwt.h"
+#include "hook/claims.h"
+#include "hook/plugin_json.h"
+#include "wire/code.h"
+#include "wire/json.h"
+
+#define METRICS_MAX 64 /* names a plugin may make: each lives as long as the broker */
+#define METRIC_NAME_MAX 48
+#define SKEW_MAX_S 86400
+#define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999 */
+
+struct hw_host_metric {
+	struct hw_host_metric *next;
+	struct hw_metric *metric;
+	char name[];
+};
+
+static struct hw_str str_of(struct hw_slice s)
+{
+	return (struct hw_str){s.p, s.len};
+}
+
+static struct hw_plugin_host *host_of(const struct hw_host *host)
+{
+	return (struct hw_plugin_host *)(uintptr_t)host;
+}
+
+static struct hw_plugin_call *call_of(struct hw_call *call)
+{
+	return (struct hw_plugin_call *)call;
+}
+
+/* ---- log and metrics ---- */
+
+static void host_log(const struct hw_host *host, enum hw_log_severity severity, struct hw_slice message)
+{
+	struct hw_plugin_host *h = host_of(host);
+	enum hw_log_level level = severity <= HW_PLUGIN_DEBUG ? HW_LOG_DEBUG : severity == HW_PLUGIN_INFO ? HW_LOG_INFO :
+		severity == HW_PLUGIN_WARN ? HW_LOG_WARN : HW_LOG_ERROR;
+
+	hw_log(h->env->log, level, "plugin", "plugin says", HW_F_Z("plugin", h->plugin_name), HW_F_Z("hook", h->hook_name),
+		HW_F_STR("text", str_of(message)));
+}
+
+static bool metric_name_valid(const char *name)
+{
+	size_t len = name ? strnlen(name, METRIC_NAME_MAX + 1) : 0;
+
+	if (len == 0 || len > METRIC_NAME_MAX)
+		return false;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz_") == len;
+}
+
+static struct hw_host_metric *find_metric(struct hw_plugin_host *h, const char *name)
+{
+	struct hw_host_metric *m = atomic_load_explicit(&h->metrics, memory_order_acquire);
+
+	while (m && strcmp(m->name, name) != 0)
+		m = m->next;
+	return m;
+}
+
+/* Two threads may both make it; the metric behind is one, and the second node is never found. */
+static struct hw_host_metric *make_metric(struct hw_plugin_host *h, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	struct hw_host_metric *m;
+	char full[METRIC_NAME_MAX + 32];
+	struct hw_buf label;
+
+	if (atomic_fetch_add_explicit(&h->n_metrics, 1, memory_order_relaxed) >= METRICS_MAX) {
+		atomic_fetch_sub_explicit(&h->n_metrics, 1, memory_order_relaxed);
+		return NULL;
+	}
+	m = malloc(sizeof(*m) + size);
+	if (!m)
+		return NULL;
+	memcpy(m->name, name, size);
+	snprintf(full, sizeof(full), "hookwire_plugin_%s_total", name);
+	hw_buf_init(&label);
+	hw_metrics_label(&label, "plugin", hw_str_of(h->plugin_name));
+	hw_buf_putc(&label, '\0');
+	m->metric = hw_metrics_get(h->env->metrics, HW_METRIC_COUNTER, full, "Counted by a plugin.",
+		label.failed ? "" : label.data);
+	hw_buf_fini(&label);
+	m->next = atomic_load_explicit(&h->metrics, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak_explicit(&h->metrics, &m->next, m, memory_order_release,
+		memory_order_relaxed))
+		;
+	return m;
+}
+
+static void host_metric(const struct hw_host *host, const char *name, int64_t add)
+{
+	struct hw_plugin_host *h = host_of(host);
+	struct hw_host_metric *m;
+
+	if (!metric_name_valid(name))
+		return;
+	m = find_metric(h, name);
+	if (!m)
+		m = make_metric(h, name);
+	if (m)
+		hw_metric_add(m->metric, add);
+}
+
+/* ---- answers ---- */
+
+static int failed(struct hw_plugin_call *c)
+{
+	c->failed = true;
+	return -1;
+}
+
+/* Replaces *@to by a copy. */
+static int set_string(struct hw_plugin_call *c, char **to, struct hw_slice value)
+{
+	char *copy = hw_str_dup(str_of(value));
+
+	if (!copy)
+		return failed(c);
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int host_set_user(struct hw_call *call, struct hw_slice user_id)
+{
+	struct hw_plugin_call *c = call_of(call);
+
+	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_user_id_valid(str_of(user_id)))
+		return failed(c);
+	return set_string(c, &c->answer->user_id, user_id);
+}
+
+static int host_set_tenant(struct hw_call *call, struct hw_slice tenant_id)
+{
+	struct hw_plugin_call *c = call_of(call);
+
+	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_tenant_id_valid(str_of(tenant_id)))
+		return failed(c);
+	return set_string(c, &c->answer->tenant_id, tenant_id);
+}
+
+static int host_set_claims(struct hw_call *call, struct hw_slice json_object)
+{
+	struct hw_plugin_call *c = call_of(call);
+	struct hw_buf merged;
+	char *claims;
+	int rc;
+
+	if (c->stage != HW_STAGE_AUTHENTICATE)
+		return failed(c);
+	hw_buf_init(&merged);
+	rc = hw_claims_merge(&merged, c->answer->claims ? hw_str_of(c->answer->claims) : HW_STR("{}"),
+		str_of(json_object));
+	claims = rc == 0 ? hw_buf_steal(&merged) : NULL;
+	hw_buf_fini(&merged);
+	if (!claims)
+		return failed(c);
+	free(c->answer->claims);
+	c->answer->claims = claims;
+	return 0;
+}
+
+static int host_set_expires_at(struct hw_call *call, int64_t seconds)
+{
+	struct hw_plugin_call *c = call_of(call);
+
+	if (c->stage != HW_STAGE_AUTHENTICATE || seconds <= 0 || seconds > SECONDS_MAX)
+		return failed(c);
+	if (!c->answer->has_expires_at || seconds < c->answer->expires_at)
+		c->answer->expires_at = seconds;
+	c->answer->has_expires_at = true;
+	return 0;
+}
+
+static int host_grant_tenant(struct hw_call *call, struct hw_slice tenant_id)
+{
+	struct hw_plugin_call *c = call_of(call);
+	char **larger;
+
+	if (c->stage != HW_STAGE_AUTHENTICATE || !c->global || !hw_tenant_id_valid(str_of(tenant_id)))
+		return failed(c);
+	larger = realloc(c->answer->tenants, (c->answer->n_tenants + 1) * sizeof(*larger));
+	if (!larger)
+		return failed(c);
+	c->answer->tenants = larger;
+	larger[c->answer->n_tenants] = NULL;
+	if (set_string(c, &larger[c->answer->n_tenants], tenant_id) < 0)
+		return -1;
+	c->answer->n_tenants++;
+	return 0;
+}
+
+static int host_grant_act_as(struct hw_call *call)
+{
+	struct hw_plugin_call *c = call_of(call);
+
+	if (c->stage != HW_STAGE_AUTHENTICATE && !c->publish)
+		return failed(c);
+	c->answer->act_as = true;
+	return 0;
+}
+
+/* A refusal stays one, whatever is wrong with its reason: the call does not fail for it. */
+static int host_reason(struct hw_call *call, const char *code, struct hw_slice message)
+{
+	struct hw_entry_answer *answer = call_of(call)->answer;
+	enum hw_code found = code ? hw_code_find(hw_str_of(code)) : HW_CODE_NONE;
+	size_t len = message.len < sizeof(answer->message) ? message.len : sizeof(answer->message) - 1;
+
+	if (found == HW_CODE_NONE || (message.len > 0 && !hw_utf8_valid(message.p, message.len)))
+		return -1;
+	/* not in the middle of a character */
+	while (len < message.len && len > 0 && ((unsigned char)message.p[len] & 0xc0) == 0x80)
+		len--;
+	answer->code = hw_code_info(found)->name;
+	if (len > 0)
+		memcpy(answer->message, message.p, len);
+	answer->message[len] = '\0';
+	return 0;
+}
+
+static int host_set_event(struct hw_call *call, struct hw_slice json)
+{
+	struct hw_plugin_call *c = call_of(call);
+	struct hw_json value;
+	struct hw_err err;
+
+	if (c->stage != HW_STAGE_TRANSFORM || hw_json_whole(str_of(json), 0, &value, &err) < 0 ||
+		value.kind != HW_JSON_OBJECT)
+		return failed(c);
+	if (set_string(c, &c->answer->event, json) < 0)
+		return -1;
+	c->answer->event_len = json.len;
+	return 0;
+}
+
+/* ---- digests and tokens ---- */
+
+static void host_sha256(struct hw_slice data, uint8_t out[32])
+{
+	hw_sha256(data.p, data.len, out);
+}
+
+static int host_jwt_keys_create(const struct hw_host *host, struct hw_slice keys_json, struct hw_jwt_keys **out,
+	struct hw_problem *problem)
+{
+	struct hw_err err = {""};
+	int rc;
+
+	(void)host;
+	rc = hw_jwt_keys_create(str_of(keys_json), out, problem->path, &err);
+	if (rc == 0)
+		return 0;
+	snprintf(problem->text, sizeof(problem->text), "%.380s", err.text[0] ? err.text : "out of memory");
+	return -1;
+}
+
+static int host_jwt_verify(const struct hw_jwt_keys *keys, struct hw_slice token, const struct hw_jwt_rules *rules,
+	int64_t now_ms, struct hw_jwt_result *result)
+{
+	struct hw_jwt_expect expect = {str_of(rules->issuer), str_of(rules->audience), rules->skew_s};
+	struct hw_jwt_refusal refusal = {0};
+	struct hw_jwt_claims claims;
+	int rc;
+
+	expect.skew_s = expect.skew_s < 0 ? 0 : expect.skew_s > SKEW_MAX_S ? SKEW_MAX_S : expect.skew_s;
+	rc = hw_jwt_verify(keys, str_of(token), &expect, now_ms, &claims, &refusal);
+	if (rc < 0)
+		return -1;
+	if (rc == HW_JWT_REFUSED) {
+		result->expired = refusal.expired;
+		memcpy(result->reason, refusal.reason, sizeof(result->reason));
+		return 1;
+	}
+	result->claims = (struct hw_slice){claims.text, claims.len};
+	result->expires_at = claims.expires_at;
+	result->memory = claims.text;
+	return 0;
+}
+
+static void host_jwt_release(struct hw_jwt_result *result)
+{
+	free(result->memory);
+	result->memory = NULL;
+	result->claims = (struct hw_slice){NULL, 0};
+}
+
+_Static_assert(sizeof(((struct hw_jwt_result *)0)->reason) == sizeof(((struct hw_jwt_refusal *)0)->reason),
+	"reasons are copied whole");
+_Static_assert(sizeof(((struct hw_problem *)0)->path) == HW_JWT_POINTER_SIZE, "pointers are written in place");
+
+static const struct hw_host functions = {
+	.size = sizeof(struct hw_host),
+	.major = HW_PLUGIN_MAJOR,
+	.minor = HW_PLUGIN_MINOR,
+	.log = host_log,
+	.metric = host_metric,
+	.set_user = host_set_user,
+	.set_tenant = host_set_tenant,
+	.set_claims = host_set_claims,
+	.set_expires_at = host_set_expires_at,
+	.grant_tenant = host_grant_tenant,
+	.grant_act_as = host_grant_act_as,
+	.reason = host_reason,
+	.set_event = host_set_event,
+	.sha256 = host_sha256,
+	.jwt_keys_create = host_jwt_keys_create,
+	.jwt_keys_destroy = hw_jwt_keys_destroy,
+	.jwt_verify = host_jwt_verify,
+	.jwt_release = host_jwt_release,
+	.json_get = hw_plugin_json_get,
+	.json_next = hw_plugin_json_next,
+};
+
+void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,
+	const char *plugin_name)
+{
+	*host = (struct hw_plugin_host){
+		.host = functions, .env = env, .hook_name = hook_name, .plugin_name = plugin_name};
+	atomic_init(&host->metrics, NULL);
+	atomic_init(&host->n_metrics, 0);
+}
+
+void hw_plugin_host_fini(struct hw_plugin_host *host)
+{
+	struct hw_host_metric *m = atomic_load_explicit(&host->metrics, memory_order_acquire);
+
+	while (m) {
+		struct hw_host_metric *next = m->next;
+
+		free(m);
+		m = next;
+	}
+	atomic_store_explicit(&host->metrics, NULL, memory_order_relaxed);
+}

@@ -1,0 +1,393 @@
+#include "journal/journal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/random.h>
+
+#include "journal/journal_internal.h"
+#include "wire/cursor.h"
+#include "wire/event.h"
+#include "wire/ws.h"
+
+enum {
+	SEGMENT_MIN = 16u << 10,
+	SEGMENT_MAX = 1u << 20,
+	SEGMENT_TRANSIENT_MAX = 128u << 10, /* of a class without history */
+	FRAME_HEADER_MAX = 14,
+	SEQ_DIGITS_MAX = 20,
+};
+
+/* ---- segments ------------------------------------------------------------------------------------------------ */
+
+static void segment_hold(struct hw_pin *pin)
+{
+	struct hw_segment *s = HW_CONTAINER_OF(pin, struct hw_segment, pin);
+
+	atomic_fetch_add_explicit(&s->n_pins, 1, memory_order_relaxed);
+}
+
+/* Who lets go last does not free: the next trim of the class finds the segment unpinned. */
+static void segment_release(struct hw_pin *pin)
+{
+	struct hw_segment *s = HW_CONTAINER_OF(pin, struct hw_segment, pin);
+
+	atomic_fetch_sub_explicit(&s->n_pins, 1, memory_order_release);
+}
+
+static const struct hw_pin_ops segment_pin_ops = {.hold = segment_hold, .release = segment_release};
+
+static unsigned max_entries(const struct hw_topic_class *conf)
+{
+	uint64_t half = conf->retention.count / 2;
+
+	return half < 1 ? 1 : half > 1u << 16 ? 1u << 16 : (unsigned)half;
+}
+
+static size_t next_capacity(const struct hw_class_log *log, size_t needed)
+{
+	size_t most = log->conf.history ? SEGMENT_MAX : SEGMENT_TRANSIENT_MAX;
+	size_t cap = log->last->cap * 2;
+
+	if (log->conf.history && log->conf.retention.bytes / 4 < most)
+		most = log->conf.retention.bytes / 4;
+	if (cap > most)
+		cap = most;
+	if (cap < SEGMENT_MIN)
+		cap = SEGMENT_MIN;
+	if (cap < needed)
+		cap = needed;
+	return (cap + 15) & ~(size_t)15;
+}
+
+static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t cap)
+{
+	struct hw_segment *s = log->spare;
+
+	if (s && s->cap == cap) {
+		log->spare = NULL;
+	} else {
+		s = malloc(sizeof(*s) + cap);
+		if (!s)
+			return -ENOMEM;
+		s->cap = cap;
+	}
+	s->pin.ops = &segment_pin_ops;
+	s->journal = j;
+	s->number = ++log->next_number;
+	s->max_entries = log->conf.history ? max_entries(&log->conf) : 1u << 16;
+	s->used = 0;
+	atomic_init(&s->n_pins, 0);
+	atomic_init(&s->next, NULL);
+	atomic_init(&s->n, 0);
+	log->bytes += cap;
+	if (log->last)
+		atomic_store_explicit(&log->last->next, s, memory_order_release);
+	else
+		log->first = s;
+	log->last = s;
+	return 0;
+}
+
+static bool segment_has_room(const struct hw_segment *s, size_t frame_max)
+{
+	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
+
+	return n < s->max_entries &&
+		s->used + frame_max + (n + 1) * sizeof(struct hw_journal_entry) <= s->cap;
+}
+
+/* ---- retention ------------------------------------------------------------------------------------------------ */
+
+static bool is_read(const struct hw_journal *j, size_t class, const struct hw_segment *s)
+{
+	for (uint64_t left = j->active; left; left &= left - 1) {
+		const struct hw_reader *r = j->readers[__builtin_ctzll(left)];
+
+		/* acquire: what that worker did with the segment before it moved on, happened before */
+		if (atomic_load_explicit(&r->needs[class], memory_order_acquire) <= s->number)
+			return false;
+	}
+	return atomic_load_explicit(&s->n_pins, memory_order_acquire) == 0;
+}
+
+static bool retention_drops(const struct hw_class_log *log, const struct hw_segment *s, int64_t wall_ms)
+{
+	const struct hw_retention *keep = &log->conf.retention;
+	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
+
+	if (!log->conf.history || log->retired || n == 0)
+		return true;
+	if (log->n_events - n >= keep->count || log->bytes > keep->bytes)
+		return true;
+	return keep->age_ms > 0 && n > 0 && hw_segment_entry(s, n - 1)->wall_ms < wall_ms - keep->age_ms;
+}
+
+static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
+{
+	struct hw_class_log *log = &j->classes[class];
+
+	while (log->first && log->first != log->last) {
+		struct hw_segment *s = log->first;
+		unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
+
+		if (!retention_drops(log, s, wall_ms) || !is_read(j, class, s))
+			return;
+		log->first = atomic_load_explicit(&s->next, memory_order_relaxed);
+		log->n_events -= n;
+		log->bytes -= s->cap;
+		if (n)
+			log->trimmed_seq = hw_segment_entry(s, n - 1)->seq;
+		free(log->spare);
+		log->spare = s;
+	}
+}
+
+void hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
+{
+	unsigned n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+
+	pthread_mutex_lock(&j->lock);
+	for (size_t c = 0; c < n_classes; c++) {
+		struct hw_class_log *log = &j->classes[c];
+		struct hw_segment *last = log->last;
+		unsigned n = atomic_load_explicit(&last->n, memory_order_relaxed);
+
+		/* a quiet tenant's last segment ages too: start another, so that it can go (no memory: next time) */
+		if (n && log->n_events && retention_drops(log, last, wall_ms) && log->n_events == n)
+			(void)!segment_push(j, log, 0);
+		class_trim(j, c, wall_ms);
+		free(log->spare);
+		log->spare = NULL;
+	}
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* ---- append ---------------------------------------------------------------------------------------------------- */
+
+/* The exact name wins over "resource:*", whatever their order. */
+static size_t class_of(const struct hw_journal *j, struct hw_str topic)
+{
+	unsigned n = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+	size_t best = 0;
+
+	for (size_t c = 1; c < n; c++) {
+		const struct hw_class_log *log = &j->classes[c];
+		size_t len = strlen(log->conf.pattern);
+
+		if (log->retired)
+			continue;
+		if (topic.len == len && !memcmp(topic.p, log->conf.pattern, len))
+			return c;
+		if (log->conf.pattern[len - 1] == '*' && topic.len >= len - 1 &&
+			!memcmp(topic.p, log->conf.pattern, len - 1))
+			best = c;
+	}
+	return best;
+}
+
+static size_t digits(char out[SEQ_DIGITS_MAX], uint64_t n)
+{
+	char *end = out + SEQ_DIGITS_MAX, *p = end;
+
+	do
+		*--p = (char)('0' + n % 10);
+	while (n /= 10);
+	memmove(out, p, (size_t)(end - p));
+	return (size_t)(end - p);
+}
+
+/* Writes the finished frame: header, text, the id where the class has one, the brace. */
+static void store(const struct hw_journal *j, struct hw_segment *s, const struct hw_append *event, uint64_t hash,
+	uint64_t seq, bool history)
+{
+	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
+	struct hw_journal_entry *entry = hw_segment_entry(s, n);
+	char number[SEQ_DIGITS_MAX];
+	size_t n_digits = history ? digits(number, seq) : 0;
+	size_t id_len = history ? j->id_prefix_len + n_digits + 1 : 0;
+	char *p = s->data + s->used;
+	size_t header_len =
+		hw_ws_header((uint8_t *)p, true, HW_WS_OP_TEXT, event->text.len + id_len + 1, NULL);
+
+	p += header_len;
+	memcpy(p, event->text.p, event->text.len);
+	p += event->text.len;
+	if (history) {
+		memcpy(p, j->id_prefix, j->id_prefix_len);
+		p += j->id_prefix_len;
+		memcpy(p, number, n_digits);
+		p += n_digits;
+		*p++ = '"';
+	}
+	*p++ = '}';
+	*entry = (struct hw_journal_entry){
+		.seq = seq,
+		.topic_hash = hash,
+		.wall_ms = event->wall_ms,
+		.offset = (uint32_t)s->used,
+		.len = (uint32_t)(p - (s->data + s->used)),
+		.header_len = (uint8_t)header_len,
+		.topic_len = (uint8_t)event->topic.len,
+	};
+	s->used = (size_t)(p - s->data);
+	atomic_store_explicit(&s->n, n + 1, memory_order_release);
+}
+
+int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint64_t *seq, bool *history,
+	uint64_t *wake)
+{
+	uint64_t hash = hw_hash(&j->hash_key, event->topic.p, event->topic.len);
+	size_t frame_max = FRAME_HEADER_MAX + event->text.len + sizeof(j->id_prefix) + SEQ_DIGITS_MAX + 2;
+	size_t needed = frame_max + sizeof(struct hw_journal_entry);
+	struct hw_class_log *log;
+	uint64_t number;
+	size_t class;
+	int r = 0;
+
+	pthread_mutex_lock(&j->lock);
+	class = class_of(j, event->topic);
+	log = &j->classes[class];
+	if (!segment_has_room(log->last, frame_max)) {
+		r = segment_push(j, log, next_capacity(log, needed));
+		if (r)
+			goto out;
+		class_trim(j, class, event->wall_ms);
+	}
+	number = atomic_load_explicit(&j->head, memory_order_relaxed) + 1;
+	store(j, log->last, event, hash, number, log->conf.history);
+	log->n_events++;
+	atomic_store_explicit(&j->head, number, memory_order_release);
+	*seq = number;
+	*history = log->conf.history;
+	*wake = j->active;
+out:
+	pthread_mutex_unlock(&j->lock);
+	return r;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t random_epoch(void)
+{
+	uint64_t epoch;
+
+	/* 36 bits: seven base-36 digits; zero is kept for "none" */
+	do {
+		if (getrandom(&epoch, sizeof(epoch), 0) != (ssize_t)sizeof(epoch))
+			abort(); /* a kernel without randomness: nothing here could be trusted */
+		epoch &= (UINT64_C(1) << 36) - 1;
+	} while (epoch == 0);
+	return epoch;
+}
+
+struct hw_journal *hw_journal_create(const struct hw_topic_classes *classes, const struct hw_hash_key *hash_key)
+{
+	struct hw_journal *j = calloc(1, sizeof(*j));
+	char cursor[HW_CURSOR_MAX + 1];
+
+	if (!j)
+		return NULL;
+	pthread_mutex_init(&j->lock, NULL);
+	j->epoch = random_epoch();
+	j->hash_key = *hash_key;
+	hw_cursor_format((struct hw_cursor){.epoch = j->epoch}, cursor);
+	*strchr(cursor, '-') = '\0';
+	j->id_prefix_len =
+		(size_t)snprintf(j->id_prefix, sizeof(j->id_prefix), ",\"id\":\"%s-", cursor);
+	if (hw_journal_configure(j, classes))
+		hw_journal_destroy(&j);
+	return j;
+}
+
+void hw_journal_destroy(struct hw_journal **journal)
+{
+	struct hw_journal *j = *journal;
+
+	if (!j)
+		return;
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++) {
+		struct hw_segment *s = j->classes[c].first;
+
+		while (s) {
+			struct hw_segment *next = atomic_load_explicit(&s->next, memory_order_relaxed);
+
+			free(s);
+			s = next;
+		}
+		free(j->classes[c].spare);
+	}
+	pthread_mutex_destroy(&j->lock);
+	free(j);
+	*journal = NULL;
+}
+
+static size_t find_class(const struct hw_journal *j, size_t n, const char *pattern)
+{
+	for (size_t c = 0; c < n; c++)
+		if (!strcmp(j->classes[c].conf.pattern, pattern))
+			return c;
+	return SIZE_MAX;
+}
+
+int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *classes)
+{
+	unsigned n;
+	size_t n_new = 0;
+	int r = 0;
+
+	pthread_mutex_lock(&j->lock);
+	n = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+	for (size_t i = 0; i < classes->n; i++)
+		n_new += find_class(j, n, classes->classes[i].pattern) == SIZE_MAX;
+	if (n + n_new > HW_JOURNAL_MAX_CLASSES) {
+		r = -ENOSPC;
+		goto out;
+	}
+	for (size_t c = 1; c < n; c++)
+		j->classes[c].retired = true;
+	for (size_t i = 0; i < classes->n; i++) {
+		size_t c = find_class(j, n, classes->classes[i].pattern);
+
+		if (c == SIZE_MAX) {
+			/* an empty segment to stand in: readers never see a class without one */
+			r = segment_push(j, &j->classes[n], 0);
+			if (r)
+				break;
+			c = n++;
+		}
+		j->classes[c].conf = classes->classes[i];
+		j->classes[c].retired = false;
+	}
+	atomic_store_explicit(&j->n_classes, n, memory_order_release);
+out:
+	pthread_mutex_unlock(&j->lock);
+	return r;
+}
+
+uint64_t hw_journal_epoch(const struct hw_journal *j)
+{
+	return j->epoch;
+}
+
+uint64_t hw_journal_head(const struct hw_journal *j)
+{
+	return atomic_load_explicit(&j->head, memory_order_acquire);
+}
+
+void hw_journal_stats(struct hw_journal *j, struct hw_journal_stats *out)
+{
+	*out = (struct hw_journal_stats){0};
+	pthread_mutex_lock(&j->lock);
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++) {
+		const struct hw_class_log *log = &j->classes[c];
+
+		out->events += log->n_events;
+		out->bytes += log->bytes;
+		if (log->first)
+			out->segments += log->next_number - log->first->number + 1;
+	}
+	pthread_mutex_unlock(&j->lock);
+}

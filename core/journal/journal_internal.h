@@ -1,0 +1,76 @@
+/* Inside core/journal: segments, their index, and who may free them.
+ * journal.c appends and trims under the lock; reader.c reads without it. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "journal/journal.h"
+
+/* Index entry of one frame. The topic's name is in the frame: its text begins {"topic":"NAME". */
+struct hw_journal_entry {
+	uint64_t seq;
+	uint64_t topic_hash;
+	int64_t wall_ms;
+	uint32_t offset; /* of the frame's header */
+	uint32_t len;    /* header and text */
+	uint8_t header_len;
+	uint8_t topic_len;
+};
+
+/*  data: 0..used frames | used..cap-n*sizeof(entry) room | entries n-1 … 1, 0 to the end of data
+ *  used and n are written under the lock; n is published with release after its entry and frame. */
+struct hw_segment {
+	struct hw_pin pin;
+	struct hw_journal *journal;
+	atomic_uint n_pins;     /* blocked sockets and scans; a reader's place needs none */
+	uint64_t number;        /* 1, 2, 3 … within the class */
+	_Atomic(struct hw_segment *) next;
+	atomic_uint n;
+	unsigned max_entries;
+	size_t used;
+	size_t cap;
+	char data[] __attribute__((aligned(16)));
+};
+
+static inline struct hw_journal_entry *hw_segment_entry(const struct hw_segment *s, size_t i)
+{
+	return (struct hw_journal_entry *)(s->data + s->cap) - 1 - i;
+}
+
+struct hw_class_log {
+	struct hw_topic_class conf;
+	bool retired;             /* its pattern is gone from the config */
+	struct hw_segment *first; /* oldest */
+	struct hw_segment *last;  /* appended to */
+	uint64_t n_events;
+	uint64_t bytes;
+	uint64_t trimmed_seq;     /* the newest that is gone; 0 = none */
+	uint64_t next_number;
+	struct hw_segment *spare; /* a freed one kept for the next rotation */
+};
+
+struct hw_journal {
+	pthread_mutex_t lock; /* all of below but head and epoch */
+	atomic_uint_fast64_t head;
+	uint64_t epoch;
+	char id_prefix[24]; /* ,"id":"EPOCH- */
+	size_t id_prefix_len;
+	struct hw_hash_key hash_key;
+	atomic_uint n_classes; /* only grows */
+	struct hw_class_log classes[HW_JOURNAL_MAX_CLASSES];
+	struct hw_reader *readers[HW_JOURNAL_MAX_WORKERS];
+	uint64_t active; /* bit = worker */
+};
+
+struct hw_reader {
+	struct hw_journal *journal;
+	unsigned worker;
+	bool active;
+	uint64_t seq;
+	unsigned n_classes; /* places that are set */
+	struct hw_place places[HW_JOURNAL_MAX_CLASSES];
+	/* Oldest segment number that the reader still needs, per class; read by who trims. */
+	atomic_uint_fast64_t needs[HW_JOURNAL_MAX_CLASSES];
+};
+

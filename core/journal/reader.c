@@ -1,0 +1,290 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "journal/journal_internal.h"
+
+/* Told when a place leaves a segment for the next: a scan moves its pin, a reader has nothing to do. */
+typedef void hop_fn(struct hw_segment *from, struct hw_segment *to);
+
+/* The number of the entry at @place, going on to the next segment where one ends; 0 = nothing to read yet. */
+static uint64_t place_peek(struct hw_place *place, hop_fn *hop)
+{
+	for (;;) {
+		struct hw_segment *s = place->segment, *next;
+
+		if (place->index < atomic_load_explicit(&s->n, memory_order_acquire))
+			return hw_segment_entry(s, place->index)->seq;
+		next = atomic_load_explicit(&s->next, memory_order_acquire);
+		if (!next)
+			return 0;
+		/* what was appended before the next segment came is visible now: look once more before leaving */
+		if (place->index < atomic_load_explicit(&s->n, memory_order_acquire))
+			continue;
+		if (hop)
+			hop(s, next);
+		place->segment = next;
+		place->index = 0;
+	}
+}
+
+/* From the entry at @place on: what the same topic got in a row, below @limit and up to @head. */
+static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struct hw_run *run)
+{
+	struct hw_segment *s = place->segment;
+	size_t n = atomic_load_explicit(&s->n, memory_order_acquire);
+	const struct hw_journal_entry *first = hw_segment_entry(s, place->index);
+	const char *topic = s->data + first->offset + first->header_len + sizeof("{\"topic\":\"") - 1;
+
+	*run = (struct hw_run){
+		.frames = s->data + first->offset,
+		.first_seq = first->seq,
+		.topic = {topic, first->topic_len},
+		.topic_hash = first->topic_hash,
+		.wall_ms = first->wall_ms,
+		.pin = &s->pin,
+		.entry = first,
+	};
+	do {
+		const struct hw_journal_entry *e = hw_segment_entry(s, place->index);
+
+		if (e->topic_hash != first->topic_hash || e->seq >= limit || e->seq > head)
+			break;
+		if (run->n && run->len + e->len > HW_JOURNAL_RUN_BYTES)
+			break;
+		run->len += e->len;
+		run->last_seq = e->seq;
+		run->n++;
+	} while (++place->index < n);
+}
+
+/* The classes merged: the one whose next entry is the oldest, as far as no other class comes between. */
+static bool merge_next(struct hw_place *places, size_t n_places, hop_fn *hop, uint64_t head, struct hw_run *run)
+{
+	uint64_t first = UINT64_MAX, second = UINT64_MAX;
+	size_t best = SIZE_MAX;
+
+	for (size_t c = 0; c < n_places; c++) {
+		uint64_t seq = places[c].segment ? place_peek(&places[c], hop) : 0;
+
+		if (seq == 0)
+			continue;
+		if (seq < first) {
+			second = first;
+			first = seq;
+			best = c;
+		} else if (seq < second) {
+			second = seq;
+		}
+	}
+	if (best == SIZE_MAX || first > head)
+		return false;
+	collect(&places[best], second, head, run);
+	return true;
+}
+
+struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq)
+{
+	const struct hw_journal_entry *e = run->entry - i; /* the index grows down */
+
+	if (seq)
+		*seq = e->seq;
+	return (struct hw_str){run->frames + (e->offset - run->entry->offset) + e->header_len,
+		e->len - e->header_len};
+}
+
+/* ---- readers ----------------------------------------------------------------------------------------------------- */
+
+struct hw_reader *hw_reader_create(struct hw_journal *journal, unsigned worker)
+{
+	struct hw_reader *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->journal = journal;
+	r->worker = worker;
+	pthread_mutex_lock(&journal->lock);
+	journal->readers[worker] = r;
+	pthread_mutex_unlock(&journal->lock);
+	return r;
+}
+
+void hw_reader_destroy(struct hw_reader **reader)
+{
+	struct hw_reader *r = *reader;
+
+	if (!r)
+		return;
+	hw_reader_deactivate(r);
+	pthread_mutex_lock(&r->journal->lock);
+	r->journal->readers[r->worker] = NULL;
+	pthread_mutex_unlock(&r->journal->lock);
+	free(r);
+	*reader = NULL;
+}
+
+/* Called with the lock held: stands where class @c ends. */
+static void stand_at_end(struct hw_reader *r, size_t c)
+{
+	struct hw_segment *last = r->journal->classes[c].last;
+
+	r->places[c] = (struct hw_place){
+		.segment = last,
+		.index = atomic_load_explicit(&last->n, memory_order_relaxed),
+	};
+	atomic_store_explicit(&r->needs[c], last->number, memory_order_relaxed);
+}
+
+void hw_reader_activate(struct hw_reader *r)
+{
+	struct hw_journal *j = r->journal;
+
+	if (r->active)
+		return;
+	pthread_mutex_lock(&j->lock);
+	r->n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++) {
+		atomic_store_explicit(&r->needs[c], 0, memory_order_relaxed);
+		if (c < r->n_classes)
+			stand_at_end(r, c);
+	}
+	r->seq = atomic_load_explicit(&j->head, memory_order_relaxed);
+	r->active = true;
+	j->active |= UINT64_C(1) << r->worker;
+	pthread_mutex_unlock(&j->lock);
+}
+
+void hw_reader_deactivate(struct hw_reader *r)
+{
+	if (!r->active)
+		return;
+	pthread_mutex_lock(&r->journal->lock);
+	r->active = false;
+	r->journal->active &= ~(UINT64_C(1) << r->worker);
+	pthread_mutex_unlock(&r->journal->lock);
+}
+
+bool hw_reader_active(const struct hw_reader *r)
+{
+	return r->active;
+}
+
+uint64_t hw_reader_seq(const struct hw_reader *r)
+{
+	return r->seq;
+}
+
+/* A reload added classes: stand at their beginning. needs[] was 0 for them, so nothing of theirs was freed. */
+static void learn_classes(struct hw_reader *r)
+{
+	struct hw_journal *j = r->journal;
+
+	pthread_mutex_lock(&j->lock);
+	for (unsigned n = atomic_load_explicit(&j->n_classes, memory_order_relaxed); r->n_classes < n;
+		r->n_classes++) {
+		struct hw_segment *first = j->classes[r->n_classes].first;
+
+		r->places[r->n_classes] = (struct hw_place){.segment = first};
+		atomic_store_explicit(&r->needs[r->n_classes], first->number, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&j->lock);
+}
+
+bool hw_reader_next(struct hw_reader *r, uint64_t head, struct hw_run *run)
+{
+	if (atomic_load_explicit(&r->journal->n_classes, memory_order_acquire) != r->n_classes)
+		learn_classes(r);
+	if (!merge_next(r->places, r->n_classes, NULL, head, run)) {
+		r->seq = head > r->seq ? head : r->seq;
+		return false;
+	}
+	r->seq = run->last_seq;
+	return true;
+}
+
+void hw_reader_advance(struct hw_reader *r)
+{
+	for (size_t c = 0; c < r->n_classes; c++) {
+		uint64_t number = r->places[c].segment->number;
+
+		if (atomic_load_explicit(&r->needs[c], memory_order_relaxed) != number)
+			atomic_store_explicit(&r->needs[c], number, memory_order_release);
+	}
+}
+
+/* ---- scans -------------------------------------------------------------------------------------------------------- */
+
+/* The next is pinned before the former is let go: a segment behind a pinned one may be freed, one before it never is, because
+ * trimming goes from the oldest on and stops at the pin. */
+static void scan_hop(struct hw_segment *from, struct hw_segment *to)
+{
+	hw_pin_hold(&to->pin);
+	hw_pin_release(&from->pin);
+}
+
+static size_t first_after(const struct hw_segment *s, uint64_t seq)
+{
+	size_t low = 0, high = atomic_load_explicit(&s->n, memory_order_acquire);
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (hw_segment_entry(s, middle)->seq <= seq)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct hw_place find_place(const struct hw_class_log *log, uint64_t after)
+{
+	struct hw_segment *s = log->first;
+
+	for (;;) {
+		unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
+		struct hw_segment *next = atomic_load_explicit(&s->next, memory_order_relaxed);
+
+		if (!next || (n && hw_segment_entry(s, n - 1)->seq > after))
+			return (struct hw_place){.segment = s, .index = first_after(s, after)};
+		s = next;
+	}
+}
+
+int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)
+{
+	int r = 0;
+
+	*scan = (struct hw_scan){.journal = j, .seq = after};
+	pthread_mutex_lock(&j->lock);
+	scan->n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+	for (size_t c = 0; c < scan->n_classes; c++) {
+		const struct hw_class_log *log = &j->classes[c];
+
+		if (!log->conf.history)
+			continue;
+		if (log->trimmed_seq > after)
+			r = HW_JOURNAL_GONE;
+		scan->places[c] = find_place(log, after);
+		hw_pin_hold(&scan->places[c].segment->pin);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return r;
+}
+
+bool hw_scan_next(struct hw_scan *scan, uint64_t head, struct hw_run *run)
+{
+	if (!merge_next(scan->places, scan->n_classes, scan_hop, head, run)) {
+		scan->seq = head > scan->seq ? head : scan->seq;
+		return false;
+	}
+	scan->seq = run->last_seq;
+	return true;
+}
+
+void hw_scan_end(struct hw_scan *scan)
+{
+	for (size_t c = 0; c < scan->n_classes; c++)
+		if (scan->places[c].segment)
+			hw_pin_release(&scan->places[c].segment->pin);
+	*scan = (struct hw_scan){0};
+}

@@ -1,0 +1,322 @@
+#!/usr/bin/python3
+# conf/hookwire.schema.json: the shipped configurations are valid, broken ones are not, and schema and reader know the same keys.
+# ctest: timeout=120
+import copy
+import json
+import pathlib
+import subprocess
+import sys
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import jsonschema
+from hwtest import *
+
+CONF = pathlib.Path(__file__).resolve().parents[2] / "conf"
+SCHEMA = json.loads((CONF / "hookwire.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def strip_comments(text):
+    """JSON without its // and /* */ comments; what is inside strings stays."""
+    out, i = [], 0
+    while i < len(text):
+        if text[i] == '"':
+            end = i + 1
+            while text[end] != '"':
+                end += 2 if text[end] == "\\" else 1
+            out.append(text[i:end + 1])
+            i = end + 1
+        elif text.startswith("//", i):
+            i = text.find("\n", i) if "\n" in text[i:] else len(text)
+        elif text.startswith("/*", i):
+            i = text.index("*/", i) + 2
+        else:
+            out.append(text[i])
+            i += 1
+    return "".join(out)
+
+
+def complaints(config):
+    """What the schema says against a configuration."""
+    return [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in VALIDATOR.iter_errors(config)]
+
+
+def reader(*arguments):
+    """The configuration reader alone, which neither loads plugins nor runs scripts."""
+    program = pathlib.Path(binary()).resolve().parent / "tests" / "unit_app_conf_shipped"
+    return subprocess.run([str(program), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+
+
+def reader_keys():
+    done = reader("--keys")
+    equal(done.returncode, 0, f"--keys: {done.stdout}")
+    return {key["path"]: key for key in map(json.loads, done.stdout.splitlines())}
+
+
+def resolve(node):
+    """A schema with its $ref followed; what stands beside the $ref counts."""
+    while "$ref" in node:
+        target = SCHEMA
+        for name in node["$ref"].removeprefix("#/").split("/"):
+            target = target[name]
+        node = {**target, **{k: v for k, v in node.items() if k != "$ref"}}
+    return node
+
+
+def schema_keys(node=None, path=""):
+    """Every key the schema knows by its path: items of arrays and members that the operator names are *."""
+    node = resolve(SCHEMA if node is None else node)
+    keys = {}
+    for name, child in node.get("properties", {}).items():
+        keys[f"{path}/{name}"] = resolve(child)
+        keys.update(schema_keys(child, f"{path}/{name}"))
+    for child in (node.get("items"), node.get("additionalProperties")):
+        if isinstance(child, dict):
+            keys.update(schema_keys(child, f"{path}/*"))
+    return keys
+
+
+def types_of(node):
+    """The JSON types a schema allows."""
+    types = node.get("type", [])
+    found = {types} if isinstance(types, str) else set(types)
+    for branch in node.get("anyOf", []):
+        found |= types_of(resolve(branch))
+    for value in node.get("enum", []) + ([node["const"]] if "const" in node else []):
+        found.add("string" if isinstance(value, str) else type(value).__name__)
+    return found
+
+
+def enum_of(node):
+    for branch in [node, *node.get("anyOf", [])]:
+        if "enum" in branch:
+            return branch["enum"]
+    return None
+
+
+BASE = {  # has everything in it that a path of the reader's keys may lead to
+    "admin": {}, "log": {}, "auth": {}, "journal": {"retention": {}}, "slow": {}, "limits": {}, "heartbeat": {},
+    "hooks": [{"lua": "open.lua", "budget": {}}],
+    "tenants": {"acme": {"hooks": [{"lua": "open.lua", "budget": {}}], "limits": {}, "journal": {"retention": {}}}},
+    "topics": {"audit:*": {"retention": {}}},
+}
+
+
+def with_value(path, value):
+    """BASE with one more member, and what must then be there or be gone."""
+    config = copy.deepcopy(BASE)
+    *parents, name = path.strip("/").split("/")
+    node = config
+    for step in parents:
+        if step == "*":
+            node = node[0] if isinstance(node, list) else next(iter(node.values()))
+        else:
+            node = node[step]
+    if name == "plugin":
+        node.pop("lua", None), node.pop("budget", None)
+    if name == "history":
+        node.pop("retention")
+    node[name] = value
+    if path == "/auth/cookie":
+        node["origins"] = ["https://app.example.com"]
+    if path == "/heartbeat/interval_ms":
+        node["timeout_ms"] = 86400000
+    if path == "/heartbeat/timeout_ms":
+        node["interval_ms"] = 10
+    if path == "/listen":
+        config["admin"]["listen"] = "127.0.0.1:9"
+    return config
+
+
+class Both:
+    """Asks the schema and the reader about one configuration, and wants them to agree."""
+
+    def __init__(self, directory):
+        self.directory, self.asked = directory, 0
+        (directory / "open.lua").write_text("")
+        (directory / "jwt.so").write_text("")
+        (directory / "tenants.json").write_text('{"tenants": {}}')
+
+    def expect(self, good, config, what):
+        self.asked += 1
+        path = self.directory / "hookwire.json"
+        path.write_text(json.dumps(config))
+        read, said = reader("check", "-c", path), complaints(config)
+        equal(not said, good, f"the schema about {what}: {said or 'nothing'}")
+        equal(read.returncode, 0 if good else 1, f"the reader about {what}: {read.stdout}")
+
+
+# What stands for a key whose value is no number, switch or word.
+GOOD = {
+    "/listen": [["127.0.0.1:8080"], ["[::]:8080", "unix:/run/x.sock", "localhost:0", "0.0.0.0:65535"]],
+    "/admin": [None, {}],
+    "/admin/listen": ["127.0.0.1:8081", "127.1.2.3:1", "[::1]:8081", "unix:a.sock", "localhost:9"],
+    "/admin/token": [None, "0123456789abcdef"],
+    "/auth/cookie": [None, "sid", "__Host-sid"],
+    "/auth/origins": [[], ["*"], ["https://app.example.com", "http://localhost:3000", "capacitor://localhost"]],
+    "/plugin_path": [None, [], ["plugins", "/opt/plugins"]],
+    "/script_path": [None, "lib"],
+    "/plugin_cache": [None, "/var/lib/hookwire"],
+    "/hooks": [[], [{"lua": "open.lua"}, {"plugin": "./jwt.so"}]],
+    "/tenants": [{}, {"*": {}, "acme": {"hooks": []}}],
+    "/topics": [{}, {"cursor:*": {"history": "none"}, "audit:a-1": {"retention": {"count": 1}}}],
+    "/topics/*/history": ["none"],
+    "/echo": [None, "/echo", "/wsx", "/a/b"],
+    "/include": [[], ["tenants.json", "none.d/*.json"]],
+    "/$schema": ["./hookwire.schema.json", None],
+    "*/name": ["a", "a-b_9"],
+    "*/lua": ["open.lua", "./open.lua"],
+    "*/plugin": ["./jwt.so"],
+    "*/config": [{}, {"any": [1, None, {"thing": True}]}],
+    "*/on_error": ["unavailable"],
+}
+
+
+def good_values(path, key):
+    if key["type"] == "boolean":
+        return [True, False]
+    if key["type"] == "integer":
+        return [key["minimum"], key["maximum"], key.get("default", key["minimum"])]
+    if "enum" in key:
+        return key["enum"]
+    for known, values in GOOD.items():
+        if path == known or (known.startswith("*") and "/hooks/*" in path and path.endswith(known[1:])):
+            return values
+    return [{}] if key["type"] == "object" else None
+
+
+def bad_values(key):
+    wrong = {"boolean": [0, "true"], "integer": ["1", 1.5, True], "string": [5, ["x"], {}], "array": [{}, "x", 5], "object": [[], "x", 5]}
+    values = list(wrong.get(key["type"], []))
+    if key["type"] == "integer":
+        values += [key["minimum"] - 1, key["maximum"] + 1]
+    if "enum" in key:
+        values.append("nonsense")
+    if not key["nullable"] and key["type"] != "any":
+        values.append(None)
+    return values
+
+
+def test_the_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_shipped_configurations_are_valid():
+    files = [p for p in [*CONF.glob("*.json"), *CONF.glob("tenants.d/*.json*")] if p.name != "hookwire.schema.json"]
+    check(len(files) >= 4, f"only {files} are shipped")
+    for path in files:
+        config = json.loads(strip_comments(path.read_text()))
+        equal(complaints(config), [], path.name)
+        check((path.parent / config["$schema"]).resolve() == CONF / "hookwire.schema.json", f"{path.name} names another schema")
+
+
+def test_schema_and_reader_know_the_same_keys():
+    known = {path for path, key in reader_keys().items() if key["type"] != "later"}
+    equal(sorted(set(schema_keys()) - known), [], "only the schema knows")
+    equal(sorted(known - set(schema_keys())), [], "only the reader knows")
+
+
+def test_types_defaults_and_ranges_are_the_same():
+    schema = schema_keys()
+    for path, key in reader_keys().items():
+        if key["type"] in ("later", "any"):
+            continue
+        node = schema[path]
+        equal(types_of(node), {key["type"]} | ({"null"} if key["nullable"] else set()), f"types of {path}")
+        for name in ("minimum", "maximum"):
+            equal(node.get(name), key.get(name), f"{name} of {path}")
+        equal(enum_of(node), key.get("enum"), f"words of {path}")
+        if "default" in key:
+            equal(node.get("default"), key["default"], f"default of {path}")
+        if node.get("default") is not None and "anyOf" not in node and key["type"] != "object":
+            equal(node["default"], key.get("default"), f"default of {path}")
+
+
+def test_every_key_is_described():
+    for path, node in schema_keys().items():
+        check(len(node.get("description", "")) > 10, f"{path} has no description")
+
+
+def test_both_take_what_is_good_and_refuse_what_is_not():
+    with temporary_directory() as directory:
+        both = Both(directory)
+        both.expect(True, {}, "{}")
+        both.expect(True, BASE, "BASE")
+        for path, key in reader_keys().items():
+            if key["type"] == "later":
+                both.expect(False, with_value(path, {}), f"{path}, of a later version")
+                continue
+            values = good_values(path, key)
+            check(values is not None, f"no good value of {path} is known to this test")
+            for value in values:
+                both.expect(True, with_value(path, value), f"{path} = {json.dumps(value)}")
+            for value in bad_values(key):
+                both.expect(False, with_value(path, value), f"{path} = {json.dumps(value)}")
+        check(both.asked > 300, f"only {both.asked} configurations were tried")
+
+
+BROKEN = [
+    [],
+    {"worker": 1},
+    {"listen": []},
+    {"listen": ["127.0.0.1"]},
+    {"listen": ["127.0.0.1:x"]},
+    {"listen": ["::1:80"]},
+    {"listen": ["example.com:80"]},
+    {"listen": [":80"]},
+    {"listen": ["unix:"]},
+    {"listen": [{"address": "127.0.0.1:443", "cert": "c", "key": "k"}]},
+    {"listen": ["127.0.0.1:1", "127.0.0.1:1"]},
+    {"admin": {"listen": "0.0.0.0:8081"}},
+    {"admin": {"listen": "[::]:8081"}},
+    {"admin": {"listen": "192.168.1.1:8081"}},
+    {"admin": {"token": "short"}},
+    {"admin": {"token": "with a blank in it"}},
+    {"auth": {"cookie": "sid"}},
+    {"auth": {"cookie": "sid", "origins": ["*"]}},
+    {"auth": {"cookie": "a b", "origins": []}},
+    {"auth": {"origins": ["null"]}},
+    {"auth": {"origins": ["https://a/"]}},
+    {"auth": {"origins": ["https://*.a"]}},
+    {"auth": {"origins": ["HTTPS://a"]}},
+    {"echo": "echo"},
+    {"echo": "/"},
+    {"echo": "/ws"},
+    {"echo": "/topics/x"},
+    {"echo": "/a?b"},
+    {"hooks": [{}]},
+    {"hooks": [{"name": "x"}]},
+    {"hooks": [{"lua": "open.lua", "plugin": "./jwt.so"}]},
+    {"hooks": [{"plugin": "./jwt.so", "budget": {}}]},
+    {"hooks": [{"lua": "open.lua", "name": "Upper"}]},
+    {"hooks": [{"lua": "open.lua", "name": ""}]},
+    {"hooks": [{"lua": "open.lua", "config": "text"}]},
+    {"hooks": [{"lua": "open.lua", "on_error": "allow"}]},
+    {"hooks": [{"lua": "open.lua", "budget": {"cpu": 1}}]},
+    {"hooks": [{"lua": ""}]},
+    {"hooks": ["jwt"]},
+    {"tenants": {"": {}}},
+    {"tenants": {"a*": {}}},
+    {"tenants": {"a\u0001": {}}},
+    {"tenants": {"a": None}},
+    {"tenants": {"a": {"limit": {}}}},
+    {"tenants": {"a": {"journal": {"plugin": "sqlite"}}}},
+    {"topics": {"cursor": {"history": "none"}}},
+    {"topics": {"Cursor:*": {"history": "none"}}},
+    {"topics": {"*": {"history": "none"}}},
+    {"topics": {"a:*": {}}},
+    {"topics": {"a:*": {"history": "none", "retention": {}}}},
+    {"topics": {f"a:{i}": {"history": "none"} for i in range(16)}},
+    {"include": ["${NAME}/*.json"]},
+    {"include": [""]},
+    {"plugin_path": [""]},
+]
+
+
+def test_both_refuse_what_is_broken():
+    with temporary_directory() as directory:
+        both = Both(directory)
+        for config in BROKEN:
+            both.expect(False, config, json.dumps(config))
+
+
+main()

@@ -1,0 +1,28 @@
+"""What the functional tests are written with: a real broker, tokens, and clients that can misbehave.
+
+A test file begins with
+
+    #!/usr/bin/python3
+    # What it proves, in a line.
+    import pathlib
+    import sys
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+    from hwtest import *
+
+has functions named test_*, and ends in `main()`. README.md in this folder's parent lists what there is.
+"""
+from .broker import ADMIN_TOKEN, OPEN_POLICY, ROOT, Broker, BrokerDied, base_config, binary, cli, merge
+from .check import Failure, check, contains, equal, raises
+from .http import HttpConnection, Response, http, parse_status
+from .proxy import Proxy
+from .run import main, temporary_directory
+from .token import SECRET, encode_jwt, mint
+from .wait import scaled, wait_until
+from .ws import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, Refused, WsClient, encode_frame)
+
+__all__ = [
+    "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Failure", "Frame",
+    "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET", "TEXT", "WsClient",
+    "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "http", "main",
+    "merge", "mint", "parse_status", "raises", "scaled", "temporary_directory", "wait_until",
+]

@@ -1,0 +1,33 @@
+"""Waiting for conditions, never for luck."""
+import os
+import time
+
+# Sanitizer builds are slower; their ctests set this to stretch every deadline.
+_SCALE = float(os.environ.get("HOOKWIRE_TIME_SCALE", "1"))
+
+
+def scaled(seconds):
+    """A deadline in seconds, stretched for slow builds."""
+    return seconds * _SCALE
+
+
+def wait_until(condition, timeout=10.0, what=None, interval=0.01):
+    """Calls condition() until it returns something true, and returns that. Raises AssertionError after timeout seconds.
+
+    An exception of the condition counts as "not yet"; the last one is named when time is up.
+    """
+    deadline = time.monotonic() + scaled(timeout)
+    last = None
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+            last = value
+        except (AssertionError, LookupError, OSError, ValueError) as error:
+            last = error
+        if time.monotonic() >= deadline:
+            raise AssertionError(
+                f"still waiting for {what or condition} after {timeout} s, last: {last!r}"
+            )
+        time.sleep(interval)
