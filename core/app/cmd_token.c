@@ -28,15 +28,19 @@ static const char usage[] =
 	"\n"
 	"  --user USER           who it is for\n"
 	"  --tenant TENANT       of which tenant: 1 to 64 of A-Z a-z 0-9 . _ -\n"
-	"  --ttl SECONDS         good for so long; default 3600, 0 for ever, negative: expired already\n"
+	"  --ttl SECONDS         good for so long; default 3600, 0 for ever, negative: expired "
+	"already\n"
 	"  --claim NAME=VALUE    one more claim, any number of times. VALUE is JSON if it can be\n"
-	"                        (7, true, [\"a\"], {\"b\":1}), else a text; it replaces the claims above\n"
+	"                        (7, true, [\"a\"], {\"b\":1}), else a text; it replaces the "
+	"claims above\n"
 	"  --issuer ISSUER       the claim iss\n"
 	"  --audience AUDIENCE   the claim aud\n"
 	"\n"
-	"  --secret-env NAME     the environment variable with the secret; default HOOKWIRE_JWT_SECRET\n"
+	"  --secret-env NAME     the environment variable with the secret; default "
+	"HOOKWIRE_JWT_SECRET\n"
 	"  --secret-file PATH    a file with the secret; a newline at its end does not count\n"
-	"  --alg ALG             HS256 (default), HS384, HS512, RS256, RS384, RS512, ES256, ES384 or ES512\n"
+	"  --alg ALG             HS256 (default), HS384, HS512, RS256, RS384, RS512, ES256, ES384 "
+	"or ES512\n"
 	"  --key-file PATH       for RS and ES: the private key in PEM\n"
 	"  --kid KID             name of the key, for the header of the token\n"
 	"  -h, --help            this text\n"
@@ -45,11 +49,24 @@ static const char usage[] =
 	"    export HOOKWIRE_JWT_SECRET=$(openssl rand -hex 32)\n"
 	"    hookwire token --user alice --tenant acme\n"
 	"    hookwire token --user shop --tenant acme --ttl 86400 --claim role=service\n"
-	"    hookwire token --user alice --tenant acme --alg ES256 --key-file private.pem --kid 2026-01\n"
+	"    hookwire token --user alice --tenant acme --alg ES256 --key-file private.pem --kid "
+	"2026-01\n"
 	"\n"
 	"Exit status: 0 the token is printed, 1 it cannot be made, 2 the command line is wrong.\n";
 
-enum option_id { USER = 256, TENANT, TTL, CLAIM, ISSUER, AUDIENCE, SECRET_ENV, SECRET_FILE, ALG, KEY_FILE, KID };
+enum option_id {
+	USER = 256,
+	TENANT,
+	TTL,
+	CLAIM,
+	ISSUER,
+	AUDIENCE,
+	SECRET_ENV,
+	SECRET_FILE,
+	ALG,
+	KEY_FILE,
+	KID
+};
 
 struct options {
 	const char *user, *tenant, *issuer, *audience, *secret_env, *secret_file, *key_file, *kid;
@@ -128,7 +145,9 @@ static int read_option(int id, const char *value, struct options *o)
 		break;
 	case ALG:
 		if (hw_jwt_alg_parse(hw_str_of(value), &o->alg) < 0)
-			return complain(2, "--alg %s: there are HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384 and ES512",
+			return complain(2,
+				"--alg %s: there are HS256, HS384, HS512, RS256, RS384, RS512, "
+				"ES256, ES384 and ES512",
 				value);
 		break;
 	case KEY_FILE:
@@ -186,13 +205,17 @@ static int check_options(const struct options *o)
 	if (!o->tenant || !hw_tenant_id_valid(hw_str_of(o->tenant)))
 		return complain(2, "--tenant: of which tenant? 1 to 64 of A-Z a-z 0-9 . _ -");
 	if (hmac && o->key_file)
-		return complain(2, "--key-file: %s is signed with a secret; say --alg RS256 or ES256, for which this key is",
+		return complain(2,
+			"--key-file: %s is signed with a secret; say --alg RS256 or ES256, for "
+			"which this key is",
 			hw_jwt_alg_name(o->alg));
 	if (!hmac && (o->secret_env || o->secret_file))
-		return complain(2, "%s is signed with a private key, not with a secret: give --key-file PATH",
+		return complain(2,
+			"%s is signed with a private key, not with a secret: give --key-file PATH",
 			hw_jwt_alg_name(o->alg));
 	if (!hmac && !o->key_file)
-		return complain(2, "--alg %s needs --key-file PATH, the private key in PEM", hw_jwt_alg_name(o->alg));
+		return complain(2, "--alg %s needs --key-file PATH, the private key in PEM",
+			hw_jwt_alg_name(o->alg));
 	if (o->secret_env && o->secret_file)
 		return complain(2, "--secret-env or --secret-file, not both");
 	return 0;
@@ -229,8 +252,14 @@ static int read_secret_env(const char *name, bool by_default, struct hw_buf *out
 	const char *value = getenv(name);
 
 	if (!value || !value[0])
-		return complain(1, "the environment variable %s is not set%s: it must hold the secret that the broker's "
-			"configuration has", name, by_default ? " (name another with --secret-env, or a file with --secret-file)" : "");
+		return complain(1,
+			"the environment variable %s is not set%s: it must hold the secret that "
+			"the broker's "
+			"configuration has",
+			name,
+			by_default
+				? " (name another with --secret-env, or a file with --secret-file)"
+				: "");
 	hw_buf_puts(out, value);
 	return out->failed ? complain(1, "out of memory") : 0;
 }
@@ -241,7 +270,8 @@ static int read_key(const struct options *o, struct hw_buf *out)
 	int rc;
 
 	if (!path)
-		return read_secret_env(o->secret_env ? o->secret_env : DEFAULT_SECRET_ENV, !o->secret_env, out);
+		return read_secret_env(
+			o->secret_env ? o->secret_env : DEFAULT_SECRET_ENV, !o->secret_env, out);
 	rc = read_file(path, out);
 	if (rc == 0 && o->secret_file && out->len > 0 && out->data[out->len - 1] == '\n')
 		out->len--;
@@ -264,7 +294,8 @@ static char *make_claims(const struct options *o, int64_t now_s)
 	if (set_string(claims, "sub", o->user) && set_string(claims, "tenant_id", o->tenant) &&
 		set_string(claims, "iss", o->issuer) && set_string(claims, "aud", o->audience) &&
 		json_object_set_new(claims, "iat", json_integer(now_s)) == 0 &&
-		(o->ttl_s == 0 || json_object_set_new(claims, "exp", json_integer(now_s + o->ttl_s)) == 0) &&
+		(o->ttl_s == 0 ||
+			json_object_set_new(claims, "exp", json_integer(now_s + o->ttl_s)) == 0) &&
 		json_object_update(claims, o->claims) == 0)
 		text = json_dumps(claims, JSON_COMPACT);
 	json_decref(claims);
@@ -286,10 +317,13 @@ static int mint(const struct options *o)
 		if (!claims)
 			rc = complain(1, "the claims are not UTF-8, or memory is short");
 	}
-	if (rc == 0 && hw_jwt_mint(o->alg, hw_buf_view(&key), hw_str_of(o->kid), hw_str_of(claims), &token, &err) < 0)
+	if (rc == 0 && hw_jwt_mint(o->alg, hw_buf_view(&key), hw_str_of(o->kid), hw_str_of(claims),
+			       &token, &err) < 0)
 		rc = complain(1, "%s", err.text[0] ? err.text : "out of memory");
 	if (rc == 0 && strlen(token) > HW_JWT_MAX_BYTES)
-		rc = complain(1, "the token is longer than the %d bytes that a broker reads: fewer claims", HW_JWT_MAX_BYTES);
+		rc = complain(1,
+			"the token is longer than the %d bytes that a broker reads: fewer claims",
+			HW_JWT_MAX_BYTES);
 	if (rc == 0 && (puts(token) < 0 || fflush(stdout) != 0))
 		rc = complain(1, "standard output: %s", strerror(errno));
 	free(token);

@@ -1,5 +1,6 @@
+#include <dirent.h>
 #include <errno.h>
-#include <glob.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,57 +55,11 @@ static void sort(struct hw_conf_names *names)
 	names->n = n + 1;
 }
 
-/* A directory that is not there holds no files; one that cannot be read might. */
-static int glob_error(const char *path, int error)
-{
-	(void)path;
-	return error != ENOENT && error != ENOTDIR;
-}
-
-static bool has_wildcard(const char *pattern)
-{
-	for (; *pattern; pattern++) {
-		if (*pattern == '\\' && pattern[1])
-			pattern++;
-		else if (strchr("*?[", *pattern))
-			return true;
-	}
-	return false;
-}
-
 static bool same_file(const char *a, const char *b)
 {
 	struct stat x, y;
 
 	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-/* Whether the directory in front of the first wildcard exists. */
-static bool has_directory(const char *pattern)
-{
-	struct hw_buf dir;
-	struct stat st;
-	size_t slash = 0;
-	bool there;
-
-	hw_buf_init(&dir);
-	for (; *pattern && !strchr("*?[", *pattern); pattern++) {
-		if (*pattern == '\\' && pattern[1])
-			pattern++;
-		hw_buf_putc(&dir, *pattern);
-		if (*pattern == '/')
-			slash = dir.len;
-	}
-	if (slash == 0) {
-		hw_buf_clear(&dir);
-		hw_buf_putc(&dir, '.');
-	} else {
-		dir.len = slash;
-	}
-	hw_buf_putc(&dir, '\0');
-	there = dir.failed || (stat(dir.data, &st) == 0 && S_ISDIR(st.st_mode));
-	hw_buf_fini(&dir);
-	return there;
 }
 
 /* What came of a pattern: why it names nothing though it should (problem), or though it might
@@ -114,49 +69,82 @@ struct outcome {
 	const char *doubt;
 };
 
+static int take(
+	const char *path, const char *self, struct hw_conf_names *out, struct outcome *outcome)
+{
+	if (!same_file(path, self))
+		return add(out, path);
+	outcome->problem = "it names this file itself";
+	return 0;
+}
+
+/* Adds the files of @dir ("" or ending in a slash) whose names match. */
+static int scan(struct hw_str dir, const char *pattern, const char *self, struct hw_conf_names *out,
+	struct outcome *outcome)
+{
+	struct dirent *entry;
+	struct hw_buf path;
+	int rc = 0;
+	DIR *d;
+
+	hw_buf_init(&path);
+	hw_buf_printf(&path, "%.*s", HW_STR_ARG(dir.len > 0 ? dir : HW_STR(".")));
+	hw_buf_putc(&path, '\0');
+	d = path.failed ? NULL : opendir(path.data);
+	if (!d) {
+		if (path.failed || errno == ENOMEM)
+			rc = -ENOMEM;
+		else if (errno == ENOENT)
+			outcome->doubt = "there is no such directory";
+		else
+			outcome->problem = strerror(errno); /* it might hold something */
+		hw_buf_fini(&path);
+		return rc;
+	}
+	while (rc == 0 && (errno = 0, entry = readdir(d)) != NULL) {
+		if (fnmatch(pattern, entry->d_name, FNM_PERIOD) != 0)
+			continue;
+		hw_buf_clear(&path);
+		hw_buf_printf(&path, "%.*s%s", HW_STR_ARG(dir), entry->d_name);
+		hw_buf_putc(&path, '\0');
+		rc = path.failed ? -ENOMEM : take(path.data, self, out, outcome);
+	}
+	if (rc == 0 && !entry && errno != 0)
+		outcome->problem = strerror(errno);
+	closedir(d);
+	hw_buf_fini(&path);
+	return rc;
+}
+
+/* glob(3) is not used: that of glibc 2.36 frees twice when it is out of memory. */
 static int expand(
 	const char *pattern, const char *self, struct hw_conf_names *out, struct outcome *outcome)
 {
-	glob_t found = {0};
-	int rc = glob(pattern, GLOB_NOSORT, glob_error, &found), result = 0;
+	const char *slash = strrchr(pattern, '/'), *name = slash ? slash + 1 : pattern;
+	struct stat st;
 
 	*outcome = (struct outcome){0};
-	if (rc == GLOB_NOSPACE)
-		result = -ENOMEM;
-	else if (rc == GLOB_ABORTED)
-		outcome->problem = "its directory cannot be read";
-	else if (rc != 0 && !has_wildcard(pattern))
-		outcome->problem = "there is no such file";
-	else if (rc != 0 && !has_directory(pattern))
-		outcome->doubt = "there is no such directory";
-	for (size_t i = 0; rc == 0 && result == 0 && i < found.gl_pathc; i++) {
-		if (same_file(found.gl_pathv[i], self))
-			outcome->problem = "it names this file itself";
-		else
-			result = add(out, found.gl_pathv[i]);
-	}
-	globfree(&found);
-	return result;
+	if (strpbrk(name, "*?["))
+		return scan((struct hw_str){pattern, (size_t)(name - pattern)}, name, self, out,
+			outcome);
+	if (stat(pattern, &st) == 0)
+		return take(pattern, self, out, outcome);
+	outcome->problem = strerror(errno);
+	return 0;
 }
 
 int hw_conf_include_expand(
 	const struct hw_conf_part *main, struct hw_conf_report *report, struct hw_conf_names *out)
 {
 	const struct hw_conf_global *g = main->global;
-	const struct hw_conf_value *list, *v;
-	struct outcome outcome;
-	size_t i = 0;
 
 	*out = (struct hw_conf_names){0};
-	list = main->tree ? hw_conf_value_get(hw_conf_tree_root(main->tree), HW_STR("include"))
-			  : NULL;
-	for (v = list ? list->first : NULL; v && i < g->n_include; v = v->next) {
+	for (size_t i = 0; i < g->n_include; i++) {
+		const struct hw_conf_value *v = main->include[i];
 		struct hw_conf_pos pos = {main->name, v->line, v->column};
+		struct outcome outcome;
 
-		/* those that were refused have no pattern */
-		if (v->type != HW_CONF_STRING || v->broken || v->secret || v->text.len == 0)
-			continue;
-		if (expand(g->include[i++], main->name, out, &outcome) != 0) {
+		if (expand(g->include[i], main->name, out, &outcome) != 0) {
 			hw_conf_names_fini(out);
 			return -ENOMEM;
 		}

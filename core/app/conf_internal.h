@@ -19,6 +19,7 @@ struct hw_conf_part {
 	struct hw_conf_global *global; /* NULL of an included file */
 	struct hw_conf_tenant *tenants;
 	size_t n_tenants;
+	const struct hw_conf_value **include; /* where each of global's include stands */
 	bool plugin_path_secret; /* parts of global's were substituted: not to be shown */
 };
 

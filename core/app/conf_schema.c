@@ -129,7 +129,7 @@ static const struct hw_conf_keys limits = TABLE(limits_keys);
 
 static const struct hw_conf_key heartbeat_keys[] = {
 	{AT("interval_ms", U32, global, heartbeat.interval_ms), RANGE(10, HOUR_MS, 25000)},
-	{AT("timeout_ms", U32, global, heartbeat.timeout_ms), RANGE(10, DAY_MS, MINUTE_MS)},
+	{AT("timeout_ms", U32, global, heartbeat.timeout_ms), RANGE(20, DAY_MS, MINUTE_MS)},
 };
 static const struct hw_conf_keys heartbeat = TABLE(heartbeat_keys);
 

@@ -279,6 +279,7 @@ void hw_conf_parser_string(struct hw_conf_parser *s, struct hw_conf_value *v, bo
 			"line "
 			"break");
 		s->stopped = true;
+		v->broken = true;
 		return;
 	}
 	raw.len = (size_t)(s->p - raw.p);

@@ -190,32 +190,27 @@ HW_CONF_READ(plugin_path)
 	r->plugin_path_secret = r->part->plugin_path_secret = hw_conf_value_secret(v);
 }
 
-/* The directory is meant as it is, only what the operator wrote is a pattern: glob(7). */
-static const char *pattern_of(struct hw_conf_reader *r, const struct hw_conf_value *v)
+/* Why @v cannot be included, or NULL. */
+static const char *include_problem(const struct hw_conf_value *v)
 {
-	const char *file = hw_conf_tree_file(r->part->tree), *slash = strrchr(file, '/');
-	const char *copy = NULL;
-	struct hw_buf out;
+	const char *wildcard = strpbrk(v->text.p, "*?[");
 
-	hw_buf_init(&out);
-	if (slash && v->text.p[0] != '/') {
-		for (const char *p = file; p <= slash; p++) {
-			if (strchr("*?[\\", *p))
-				hw_buf_putc(&out, '\\');
-			hw_buf_putc(&out, *p);
-		}
-	}
-	hw_buf_str(&out, v->text);
-	if (out.failed)
-		r->part->arena.failed = true;
-	else
-		copy = hw_conf_arena_dup(&r->part->arena, hw_buf_view(&out));
-	hw_buf_fini(&out);
-	return copy;
+	if (v->text.len == 0)
+		return "a file without a name; write \"tenants.d/*.json\"";
+	if (v->secret)
+		return "${…} and @file: are not replaced here, since messages name the files; "
+		       "write "
+		       "the path itself";
+	if (wildcard && strchr(wildcard, '/'))
+		return "a wildcard in the name of a directory: only files are searched for; name "
+		       "the "
+		       "directories, one entry for each";
+	return NULL;
 }
 
 HW_CONF_READ(include)
 {
+	const struct hw_conf_value **values;
 	struct hw_conf_global *g = target;
 	const char **list;
 	size_t n = 0;
@@ -223,23 +218,25 @@ HW_CONF_READ(include)
 	if (!hw_conf_expect(r, v, HW_CONF_ARRAY, "an array of files: [\"tenants.d/*.json\"]"))
 		return;
 	list = hw_conf_arena_array(&r->part->arena, v->n_children, sizeof(*list));
-	if (!list)
+	values = hw_conf_arena_array(&r->part->arena, v->n_children, sizeof(*values));
+	if (!list || !values)
 		return;
 	for (const struct hw_conf_value *item = v->first; item; item = item->next) {
+		const char *problem;
+
 		if (!hw_conf_expect(r, item, HW_CONF_STRING, "a file or pattern in quotes"))
 			continue;
-		if (item->text.len == 0)
-			hw_conf_error(r, item, "a file without a name; write \"tenants.d/*.json\"");
-		else if (item->secret)
-			hw_conf_error(r, item,
-				"${…} and @file: are not replaced in \"include\", since messages "
-				"name the "
-				"files; write the path itself, relative to this file");
-		else
-			list[n++] = pattern_of(r, item);
+		problem = include_problem(item);
+		if (problem) {
+			hw_conf_error(r, item, "%s", problem);
+			continue;
+		}
+		values[n] = item;
+		list[n++] = hw_conf_path_of(r, item);
 	}
 	g->include = list;
 	g->n_include = n;
+	r->part->include = values;
 }
 
 void hw_conf_global_defaults(struct hw_conf_reader *r, struct hw_conf_global *g)

@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-/* libcrypto's EVP digests allocate, and so can fail, at every use. The old functions keep their state where the
- * caller wants it and cannot fail; they are deprecated for not being replaceable by a provider, which we do not want. */
+/* libcrypto's EVP digests allocate, and so can fail, at every use. The old functions keep their
+ * state where the caller wants it and cannot fail; they are deprecated for not being replaceable by
+ * a provider, which we do not want. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/crypto.h>
 #include <openssl/sha.h>

@@ -20,6 +20,7 @@ struct hw_sha256 {
 };
 void hw_sha256_init(struct hw_sha256 *s);
 void hw_sha256_add(struct hw_sha256 *s, const void *p, size_t len);
-/** Adds the length (8 bytes, big endian) and then the bytes: a list of such fields reads one way only. */
+/** Adds the length (8 bytes, big endian) and then the bytes: a list of such fields reads one way
+ * only. */
 void hw_sha256_add_field(struct hw_sha256 *s, const void *p, size_t len);
 void hw_sha256_finish(struct hw_sha256 *s, uint8_t out[HW_SHA256_LEN]);

@@ -13,10 +13,12 @@
 #include "crypto/jwt_key_internal.h"
 #include "crypto/jwt_signature.h"
 
-#define DEPTH_MAX 32                    /* of arrays and objects in a payload: later readers bound it too */
-/* An issuer whose clock is a little ahead signs tokens of the future: refusing its newest ones, now and then, helps nobody. */
+#define DEPTH_MAX 32 /* of arrays and objects in a payload: later readers bound it too */
+/* An issuer whose clock is a little ahead signs tokens of the future: refusing its newest ones, now
+ * and then, helps nobody. */
 #define LEEWAY_S 5
-#define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999; milliseconds are far beyond */
+#define SECONDS_MAX \
+	INT64_C(253402300799) /* the end of the year 9999; milliseconds are far beyond */
 
 /* A token taken apart. */
 struct parts {
@@ -47,7 +49,8 @@ static int split(struct hw_str token, struct parts *parts, struct hw_jwt_refusal
 	int rc;
 
 	if (!rest.p || memchr(rest.p, '.', rest.len))
-		return refuse(refusal, "not a signed token: it must have three parts with dots between");
+		return refuse(
+			refusal, "not a signed token: it must have three parts with dots between");
 	parts->what.token = token;
 	parts->what.input = (struct hw_str){token.p, header.len + 1 + payload.len};
 	rc = hw_base64url_decode(&parts->header, header);
@@ -85,10 +88,12 @@ static bool too_deep(struct hw_str json)
 }
 
 /* Two readers may disagree about a member that repeats, so a token that has one is nobody's. */
-static int parse_object(const struct hw_buf *text, const char *reason, json_t **out, struct hw_jwt_refusal *refusal)
+static int parse_object(
+	const struct hw_buf *text, const char *reason, json_t **out, struct hw_jwt_refusal *refusal)
 {
 	json_error_t error;
-	json_t *json = json_loadb(text->data ? text->data : "", text->len, JSON_REJECT_DUPLICATES, &error);
+	json_t *json =
+		json_loadb(text->data ? text->data : "", text->len, JSON_REJECT_DUPLICATES, &error);
 
 	if (!json && json_error_code(&error) == json_error_out_of_memory)
 		return -ENOMEM;
@@ -108,12 +113,16 @@ static int read_header(struct parts *parts, struct hw_jwt_refusal *refusal)
 	json_t *kid = json_object_get(parts->head, "kid");
 
 	if (!json_is_string(alg) || hw_jwt_alg_parse(string_of(alg), &parts->alg) < 0)
-		return refuse(refusal, "the token is not signed with an algorithm that is accepted here");
+		return refuse(
+			refusal, "the token is not signed with an algorithm that is accepted here");
 	if (json_object_get(parts->head, "crit"))
-		return refuse(refusal, "the token has critical extensions (crit), and none is supported");
+		return refuse(
+			refusal, "the token has critical extensions (crit), and none is supported");
 	if (typ) {
-		parts->what.access_token = json_is_string(typ) && hw_str_eq_nocase(string_of(typ), HW_STR("at+jwt"));
-		if (!parts->what.access_token && !(json_is_string(typ) && hw_str_eq_nocase(string_of(typ), HW_STR("JWT"))))
+		parts->what.access_token =
+			json_is_string(typ) && hw_str_eq_nocase(string_of(typ), HW_STR("at+jwt"));
+		if (!parts->what.access_token &&
+			!(json_is_string(typ) && hw_str_eq_nocase(string_of(typ), HW_STR("JWT"))))
 			return refuse(refusal, "the token's typ is neither JWT nor at+jwt");
 	}
 	if (kid && !json_is_string(kid))
@@ -139,9 +148,10 @@ static bool names_key(const char *configured, size_t len, struct hw_str said)
 	return !configured || (said.p && hw_str_eq((struct hw_str){configured, len}, said));
 }
 
-/* The issuer is read before the signature is checked only to choose a key: a lie about it meets a key that
- * did not sign the token. */
-static int check_signature(const struct hw_jwt_keys *keys, const struct parts *parts, struct hw_jwt_refusal *refusal)
+/* The issuer is read before the signature is checked only to choose a key: a lie about it meets a
+ * key that did not sign the token. */
+static int check_signature(
+	const struct hw_jwt_keys *keys, const struct parts *parts, struct hw_jwt_refusal *refusal)
 {
 	bool algorithm = false, tried = false;
 
@@ -152,7 +162,8 @@ static int check_signature(const struct hw_jwt_keys *keys, const struct parts *p
 		if (key->alg != parts->alg)
 			continue;
 		algorithm = true;
-		if (!names_key(key->kid, key->kid_len, parts->kid) || !names_key(key->iss, key->iss_len, parts->iss))
+		if (!names_key(key->kid, key->kid_len, parts->kid) ||
+			!names_key(key->iss, key->iss_len, parts->iss))
 			continue;
 		tried = true;
 		rc = hw_jwt_signature_check(key, &parts->what);
@@ -160,13 +171,15 @@ static int check_signature(const struct hw_jwt_keys *keys, const struct parts *p
 			return rc;
 	}
 	if (!algorithm)
-		return refuse(refusal, "the token is not signed with an algorithm that is accepted here");
-	return refuse(refusal, tried ? "the token's signature is wrong" : "no key is known for the token's issuer and kid");
+		return refuse(
+			refusal, "the token is not signed with an algorithm that is accepted here");
+	return refuse(refusal, tried ? "the token's signature is wrong"
+				     : "no key is known for the token's issuer and kid");
 }
 
 /* RFC 7519 section 2, NumericDate. */
-static int numeric_date(const struct parts *parts, const char *name, bool *present, int64_t *seconds,
-	struct hw_jwt_refusal *refusal)
+static int numeric_date(const struct parts *parts, const char *name, bool *present,
+	int64_t *seconds, struct hw_jwt_refusal *refusal)
 {
 	json_t *value = json_object_get(parts->body, name);
 	double number = json_number_value(value);
@@ -175,19 +188,21 @@ static int numeric_date(const struct parts *parts, const char *name, bool *prese
 	if (!value)
 		return 0;
 	if (!json_is_number(value)) {
-		snprintf(refusal->reason, sizeof(refusal->reason), "the token's %s is not a number", name);
+		snprintf(refusal->reason, sizeof(refusal->reason), "the token's %s is not a number",
+			name);
 		return HW_JWT_REFUSED;
 	}
 	if (!(number >= -(double)SECONDS_MAX && number <= (double)SECONDS_MAX)) {
-		snprintf(refusal->reason, sizeof(refusal->reason), "the token's %s is no time in seconds since 1970", name);
+		snprintf(refusal->reason, sizeof(refusal->reason),
+			"the token's %s is no time in seconds since 1970", name);
 		return HW_JWT_REFUSED;
 	}
 	*seconds = (int64_t)floor(number);
 	return 0;
 }
 
-static int check_times(const struct parts *parts, int64_t skew_s, int64_t now_ms, int64_t *expires_at,
-	struct hw_jwt_refusal *refusal)
+static int check_times(const struct parts *parts, int64_t skew_s, int64_t now_ms,
+	int64_t *expires_at, struct hw_jwt_refusal *refusal)
 {
 	bool has_exp, has_nbf, has_iat;
 	int64_t exp = 0, nbf = 0, iat = 0, early_s = skew_s > LEEWAY_S ? skew_s : LEEWAY_S;
@@ -212,16 +227,19 @@ static int check_times(const struct parts *parts, int64_t skew_s, int64_t now_ms
 	return 0;
 }
 
-static int check_audience(const struct parts *parts, struct hw_str audience, struct hw_jwt_refusal *refusal)
+static int check_audience(
+	const struct parts *parts, struct hw_str audience, struct hw_jwt_refusal *refusal)
 {
 	json_t *aud = json_object_get(parts->body, "aud");
-	bool ours = audience.len == 0 || (json_is_string(aud) && hw_str_eq(string_of(aud), audience));
+	bool ours =
+		audience.len == 0 || (json_is_string(aud) && hw_str_eq(string_of(aud), audience));
 	json_t *item;
 	size_t i;
 
 	if (aud && !json_is_string(aud) && !json_is_array(aud))
 		return refuse(refusal, "the token's aud is neither a string nor an array");
-	json_array_foreach(aud, i, item) {
+	json_array_foreach(aud, i, item)
+	{
 		if (!json_is_string(item))
 			return refuse(refusal, "the token's aud holds something else than strings");
 		ours = ours || hw_str_eq(string_of(item), audience);
@@ -230,8 +248,8 @@ static int check_audience(const struct parts *parts, struct hw_str audience, str
 }
 
 /* What expiry alone would refuse comes last, so that "expired" means nothing else is wrong. */
-static int check_claims(const struct parts *parts, const struct hw_jwt_expect *expect, int64_t now_ms,
-	int64_t *expires_at, struct hw_jwt_refusal *refusal)
+static int check_claims(const struct parts *parts, const struct hw_jwt_expect *expect,
+	int64_t now_ms, int64_t *expires_at, struct hw_jwt_refusal *refusal)
 {
 	int rc;
 
@@ -252,8 +270,9 @@ static void parts_fini(struct parts *parts)
 	json_decref(parts->body);
 }
 
-int hw_jwt_verify(const struct hw_jwt_keys *keys, struct hw_str token, const struct hw_jwt_expect *expect,
-	int64_t now_ms, struct hw_jwt_claims *claims, struct hw_jwt_refusal *refusal)
+int hw_jwt_verify(const struct hw_jwt_keys *keys, struct hw_str token,
+	const struct hw_jwt_expect *expect, int64_t now_ms, struct hw_jwt_claims *claims,
+	struct hw_jwt_refusal *refusal)
 {
 	struct parts parts = {0};
 	int64_t expires_at = 0;
@@ -264,13 +283,15 @@ int hw_jwt_verify(const struct hw_jwt_keys *keys, struct hw_str token, const str
 		return refuse(refusal, "the token is longer than 8192 bytes");
 	rc = split(token, &parts, refusal);
 	if (rc == 0)
-		rc = parse_object(&parts.header, "the token's header is not a JSON object, each member once", &parts.head,
+		rc = parse_object(&parts.header,
+			"the token's header is not a JSON object, each member once", &parts.head,
 			refusal);
 	if (rc == 0)
 		rc = read_header(&parts, refusal);
 	if (rc == 0)
-		rc = parse_object(&parts.payload, "the token's payload is not a JSON object, each member once",
-			&parts.body, refusal);
+		rc = parse_object(&parts.payload,
+			"the token's payload is not a JSON object, each member once", &parts.body,
+			refusal);
 	if (rc == 0)
 		rc = read_issuer(&parts, refusal);
 	if (rc == 0)

@@ -1,5 +1,6 @@
-/* Verifying JSON Web Tokens (RFC 7519, compact JWS of RFC 7515) as RFC 8725 advises, and minting them.
- * A token chooses nothing: neither its algorithm, nor a key by an address, nor critical extensions. */
+/* Verifying JSON Web Tokens (RFC 7519, compact JWS of RFC 7515) as RFC 8725 advises, and minting
+ * them. A token chooses nothing: neither its algorithm, nor a key by an address, nor critical
+ * extensions. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +15,8 @@
 struct hw_jwt_expect {
 	struct hw_str issuer;   /* empty = any; a key's own "iss" counts beside it */
 	struct hw_str audience; /* empty = any; else aud must be it, or an array that contains it */
-	int64_t skew_s;         /* allowed difference of clocks for exp, nbf and iat; >= 0. nbf and iat have 5 s at least */
+	int64_t skew_s; /* allowed difference of clocks for exp, nbf and iat; >= 0. nbf and iat have
+			   5 s at least */
 };
 
 struct hw_jwt_claims {
@@ -30,14 +32,16 @@ struct hw_jwt_refusal {
 
 #define HW_JWT_REFUSED 1
 
-/** 0: @claims filled, the caller's to fini. HW_JWT_REFUSED: @refusal filled. -ENOMEM. Any thread. */
+/** 0: @claims filled, the caller's to fini. HW_JWT_REFUSED: @refusal filled. -ENOMEM. Any thread.
+ */
 HW_MUST_CHECK int hw_jwt_verify(const struct hw_jwt_keys *keys, struct hw_str token,
 	const struct hw_jwt_expect *expect, int64_t now_ms, struct hw_jwt_claims *claims,
 	struct hw_jwt_refusal *refusal);
 void hw_jwt_claims_fini(struct hw_jwt_claims *claims);
 
-/** Mints a token: HS*, RS* and ES* (libjwt signs nothing else). @key: the HMAC secret, or a private key in PEM.
- *  @kid may be empty. @claims: a JSON object. *@out is malloc'd, the caller's. The same minimums as for
- *  verification keys hold. 0, -EINVAL with @err, -ENOMEM. Never for a worker: it may be slow. */
+/** Mints a token: HS*, RS* and ES* (libjwt signs nothing else). @key: the HMAC secret, or a private
+ * key in PEM.
+ *  @kid may be empty. @claims: a JSON object. *@out is malloc'd, the caller's. The same minimums as
+ * for verification keys hold. 0, -EINVAL with @err, -ENOMEM. Never for a worker: it may be slow. */
 HW_MUST_CHECK int hw_jwt_mint(enum hw_jwt_alg alg, struct hw_str key, struct hw_str kid,
 	struct hw_str claims, char **out, struct hw_err *err);

@@ -18,10 +18,12 @@ struct place {
 	struct hw_err *err;
 };
 
-/* RFC 6901: "~" and "/" inside a name are written "~0" and "~1". A name that is cut points to nothing, which is harmless. */
+/* RFC 6901: "~" and "/" inside a name are written "~0" and "~1". A name that is cut points to
+ * nothing, which is harmless. */
 static void point(struct place *place, size_t index, const char *member)
 {
-	size_t n = (size_t)snprintf(place->pointer, HW_JWT_POINTER_SIZE, "/%zu%s", index, member[0] ? "/" : "");
+	size_t n = (size_t)snprintf(
+		place->pointer, HW_JWT_POINTER_SIZE, "/%zu%s", index, member[0] ? "/" : "");
 
 	for (; *member && n + 3 < HW_JWT_POINTER_SIZE; member++) {
 		if (*member == '~' || *member == '/')
@@ -60,12 +62,16 @@ static int refuse_unknown(const char *name, struct hw_err *err)
 
 	if (strcmp(name, "file") == 0)
 		return hw_err_set(err, -EINVAL,
-			"\"file\" is no setting of a key: write \"public_key\": \"@file:PATH\" (or \"secret\"), so that a "
+			"\"file\" is no setting of a key: write \"public_key\": \"@file:PATH\" (or "
+			"\"secret\"), so that a "
 			"reload sees when the file changes");
 	if (near)
-		return hw_err_set(err, -EINVAL, "unknown setting \"%.40s\": did you mean \"%s\"?", name, near);
+		return hw_err_set(err, -EINVAL, "unknown setting \"%.40s\": did you mean \"%s\"?",
+			name, near);
 	return hw_err_set(err, -EINVAL,
-		"unknown setting \"%.40s\": a key has \"alg\", \"secret\" or \"public_key\", \"kid\" and \"iss\"", name);
+		"unknown setting \"%.40s\": a key has \"alg\", \"secret\" or \"public_key\", "
+		"\"kid\" and \"iss\"",
+		name);
 }
 
 static int check_members(size_t index, json_t *item, struct place *place)
@@ -76,9 +82,11 @@ static int check_members(size_t index, json_t *item, struct place *place)
 	if (!json_is_object(item)) {
 		point(place, index, "");
 		return hw_err_set(place->err, -EINVAL,
-			"a key must be an object like {\"alg\": \"HS256\", \"secret\": \"${NAME}\"}");
+			"a key must be an object like {\"alg\": \"HS256\", \"secret\": "
+			"\"${NAME}\"}");
 	}
-	json_object_foreach(item, name, value) {
+	json_object_foreach(item, name, value)
+	{
 		bool known = false;
 
 		for (size_t i = 0; i < HW_COUNT(members); i++)
@@ -89,7 +97,8 @@ static int check_members(size_t index, json_t *item, struct place *place)
 		}
 		if (!json_is_string(value) || json_string_length(value) == 0) {
 			point(place, index, name);
-			return hw_err_set(place->err, -EINVAL, "\"%s\" must be a string that is not empty", name);
+			return hw_err_set(place->err, -EINVAL,
+				"\"%s\" must be a string that is not empty", name);
 		}
 	}
 	return 0;
@@ -101,10 +110,12 @@ static int read_alg(struct hw_jwt_key *key, size_t index, json_t *item, struct p
 
 	point(place, index, alg ? "alg" : "");
 	if (!alg)
-		return hw_err_set(place->err, -EINVAL, "the key has no \"alg\": name the one algorithm that it is for");
+		return hw_err_set(place->err, -EINVAL,
+			"the key has no \"alg\": name the one algorithm that it is for");
 	if (hw_jwt_alg_parse(string_of(alg), &key->alg) < 0)
 		return hw_err_set(place->err, -EINVAL,
-			"no such algorithm: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, "
+			"no such algorithm: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, "
+			"PS384, PS512, ES256, "
 			"ES384, ES512 or EdDSA");
 	return 0;
 }
@@ -116,12 +127,14 @@ static int read_secret(struct hw_jwt_key *key, size_t index, json_t *item, struc
 
 	if (json_object_get(item, "public_key")) {
 		point(place, index, "public_key");
-		return hw_err_set(place->err, -EINVAL, "%s is verified with a \"secret\", not with a public key",
+		return hw_err_set(place->err, -EINVAL,
+			"%s is verified with a \"secret\", not with a public key",
 			hw_jwt_alg_name(key->alg));
 	}
 	point(place, index, secret ? "secret" : "");
 	if (!secret)
-		return hw_err_set(place->err, -EINVAL, "the key has no \"secret\", which %s needs", hw_jwt_alg_name(key->alg));
+		return hw_err_set(place->err, -EINVAL, "the key has no \"secret\", which %s needs",
+			hw_jwt_alg_name(key->alg));
 	rc = hw_jwt_secret_suits(key->alg, string_of(secret), place->err);
 	if (rc < 0)
 		return rc;
@@ -143,14 +156,18 @@ static int parse_pem(struct hw_str pem, EVP_PKEY **out, struct hw_err *err)
 
 	if (hw_jwt_text_has(pem, "PRIVATE KEY-----"))
 		return hw_err_set(err, -EINVAL,
-			"this is a private key, which only the signer should have: give its public half, made with "
+			"this is a private key, which only the signer should have: give its public "
+			"half, made with "
 			"\"openssl pkey -in PRIVATE.pem -pubout\"");
 	if (hw_jwt_text_has(pem, "-----BEGIN CERTIFICATE"))
-		return hw_err_set(err, -EINVAL, "this is a certificate: give its public key, made with "
+		return hw_err_set(err, -EINVAL,
+			"this is a certificate: give its public key, made with "
 			"\"openssl x509 -in CERT.pem -noout -pubkey\"");
 	first = memmem(pem.p, pem.len, begin, sizeof(begin) - 1);
-	if (first && memmem(first + 1, pem.len - (size_t)(first + 1 - pem.p), begin, sizeof(begin) - 1))
-		return hw_err_set(err, -EINVAL, "more than one key in one text: make each of them a key of its own");
+	if (first &&
+		memmem(first + 1, pem.len - (size_t)(first + 1 - pem.p), begin, sizeof(begin) - 1))
+		return hw_err_set(err, -EINVAL,
+			"more than one key in one text: make each of them a key of its own");
 
 	bio = BIO_new_mem_buf(pem.p, (int)pem.len);
 	if (!bio)
@@ -159,7 +176,8 @@ static int parse_pem(struct hw_str pem, EVP_PKEY **out, struct hw_err *err)
 	BIO_free(bio);
 	ERR_clear_error();
 	if (!*out)
-		return hw_err_set(err, -EINVAL, "not a public key in PEM (-----BEGIN PUBLIC KEY-----)");
+		return hw_err_set(
+			err, -EINVAL, "not a public key in PEM (-----BEGIN PUBLIC KEY-----)");
 	return 0;
 }
 
@@ -171,11 +189,13 @@ static int read_public_key(struct hw_jwt_key *key, size_t index, json_t *item, s
 
 	if (json_object_get(item, "secret")) {
 		point(place, index, "secret");
-		return hw_err_set(place->err, -EINVAL, "%s is verified with a \"public_key\", not with a secret", info->name);
+		return hw_err_set(place->err, -EINVAL,
+			"%s is verified with a \"public_key\", not with a secret", info->name);
 	}
 	point(place, index, pem ? "public_key" : "");
 	if (!pem)
-		return hw_err_set(place->err, -EINVAL, "the key has no \"public_key\" (PEM), which %s needs", info->name);
+		return hw_err_set(place->err, -EINVAL,
+			"the key has no \"public_key\" (PEM), which %s needs", info->name);
 	if (json_string_length(pem) > 65536)
 		return hw_err_set(place->err, -EINVAL, "the text is too long for a public key");
 	rc = parse_pem(string_of(pem), &key->public_key, place->err);
@@ -202,8 +222,8 @@ static int read_key(struct hw_jwt_key *key, size_t index, json_t *item, struct p
 	if (rc == 0)
 		rc = read_alg(key, index, item, place);
 	if (rc == 0)
-		rc = hw_jwt_alg_is_hmac(key->alg) ? read_secret(key, index, item, place) :
-			read_public_key(key, index, item, place);
+		rc = hw_jwt_alg_is_hmac(key->alg) ? read_secret(key, index, item, place)
+						  : read_public_key(key, index, item, place);
 	if (rc == 0)
 		rc = read_name(item, "kid", &key->kid, &key->kid_len);
 	if (rc == 0)
@@ -219,7 +239,7 @@ static bool same_or_either_absent(const char *a, size_t a_len, const char *b, si
 static bool one_token_fits_both(const struct hw_jwt_key *a, const struct hw_jwt_key *b)
 {
 	return a->alg == b->alg && same_or_either_absent(a->kid, a->kid_len, b->kid, b->kid_len) &&
-		same_or_either_absent(a->iss, a->iss_len, b->iss, b->iss_len);
+	       same_or_either_absent(a->iss, a->iss_len, b->iss, b->iss_len);
 }
 
 /* Each key that a token may fit costs a verification, which a stranger can ask for: few must. */
@@ -238,14 +258,17 @@ static int check_candidates(const struct hw_jwt_keys *keys, struct place *place)
 			if (j < i && key->kid && other->kid && !key->iss == !other->iss) {
 				point(place, i, "kid");
 				return hw_err_set(place->err, -EINVAL,
-					"key %zu has the same \"kid\", \"alg\" and \"iss\": a token could mean either", j);
+					"key %zu has the same \"kid\", \"alg\" and \"iss\": a "
+					"token could mean either",
+					j);
 			}
 		}
 		if (n > HW_JWT_CANDIDATES_MAX) {
 			point(place, i, "");
 			return hw_err_set(place->err, -EINVAL,
-				"a token could fit %zu keys of %s, more than %d: give each its \"kid\", or its \"iss\"", n,
-				hw_jwt_alg_name(key->alg), HW_JWT_CANDIDATES_MAX);
+				"a token could fit %zu keys of %s, more than %d: give each its "
+				"\"kid\", or its \"iss\"",
+				n, hw_jwt_alg_name(key->alg), HW_JWT_CANDIDATES_MAX);
 		}
 	}
 	return 0;
@@ -259,9 +282,11 @@ static int read_keys(json_t *array, struct hw_jwt_keys **out, struct place *plac
 
 	if (!json_is_array(array) || n == 0)
 		return hw_err_set(place->err, -EINVAL,
-			"must be an array of at least one key like {\"alg\": \"HS256\", \"secret\": \"${NAME}\"}");
+			"must be an array of at least one key like {\"alg\": \"HS256\", "
+			"\"secret\": \"${NAME}\"}");
 	if (n > HW_JWT_KEYS_MAX)
-		return hw_err_set(place->err, -EINVAL, "%zu keys, more than %d", n, HW_JWT_KEYS_MAX);
+		return hw_err_set(
+			place->err, -EINVAL, "%zu keys, more than %d", n, HW_JWT_KEYS_MAX);
 	keys = calloc(1, sizeof(*keys) + n * sizeof(keys->keys[0]));
 	if (!keys)
 		return -ENOMEM;
@@ -278,8 +303,8 @@ static int read_keys(json_t *array, struct hw_jwt_keys **out, struct place *plac
 	return 0;
 }
 
-int hw_jwt_keys_create(struct hw_str json, struct hw_jwt_keys **out, char pointer[HW_JWT_POINTER_SIZE],
-	struct hw_err *err)
+int hw_jwt_keys_create(struct hw_str json, struct hw_jwt_keys **out,
+	char pointer[HW_JWT_POINTER_SIZE], struct hw_err *err)
 {
 	struct place place = {pointer, err};
 	json_error_t error;
@@ -293,8 +318,9 @@ int hw_jwt_keys_create(struct hw_str json, struct hw_jwt_keys **out, char pointe
 		return -ENOMEM;
 	if (!array)
 		return hw_err_set(err, -EINVAL,
-			json_error_code(&error) == json_error_duplicate_key ? "a key has a setting twice" :
-			"the keys are not a JSON array");
+			json_error_code(&error) == json_error_duplicate_key
+				? "a key has a setting twice"
+				: "the keys are not a JSON array");
 	rc = read_keys(array, out, &place);
 	json_decref(array);
 	return rc;

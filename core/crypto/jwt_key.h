@@ -31,8 +31,9 @@ const char *hw_jwt_alg_name(enum hw_jwt_alg alg);
 HW_MUST_CHECK int hw_jwt_alg_parse(struct hw_str name, enum hw_jwt_alg *out);
 bool hw_jwt_alg_is_hmac(enum hw_jwt_alg alg);
 
-#define HW_JWT_KEYS_MAX 64       /* keys in one set */
-#define HW_JWT_CANDIDATES_MAX 8  /* of these, how many one token may fit: each costs a verification */
+#define HW_JWT_KEYS_MAX 64 /* keys in one set */
+#define HW_JWT_CANDIDATES_MAX \
+	8 /* of these, how many one token may fit: each costs a verification */
 #define HW_JWT_SECRET_MIN_BYTES 16
 #define HW_JWT_RSA_MIN_BITS 2048
 #define HW_JWT_RSA_MAX_BITS 8192
@@ -41,8 +42,8 @@ bool hw_jwt_alg_is_hmac(enum hw_jwt_alg alg);
 struct hw_jwt_keys; /* opaque; immutable, so that any number of threads may verify with it */
 
 /** @json: an array of {"alg", "secret" (HS*) or "public_key" (PEM, the others), "kid"?, "iss"?}.
- *  0; -EINVAL with @pointer (a JSON pointer into @json, "" = all of it) and @err saying what to do; -ENOMEM.
- *  The texts never hold a secret. @pointer and @err may not be NULL. Any thread. */
+ *  0; -EINVAL with @pointer (a JSON pointer into @json, "" = all of it) and @err saying what to do;
+ * -ENOMEM. The texts never hold a secret. @pointer and @err may not be NULL. Any thread. */
 HW_MUST_CHECK int hw_jwt_keys_create(struct hw_str json, struct hw_jwt_keys **out,
 	char pointer[HW_JWT_POINTER_SIZE], struct hw_err *err);
 void hw_jwt_keys_destroy(struct hw_jwt_keys **keys);

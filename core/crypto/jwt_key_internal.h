@@ -1,5 +1,6 @@
 /* Inside core/crypto: what an algorithm needs and what a key holds, for verifying and for minting.
- * The table is the one place that says which digest, key type and curve belong to an algorithm's name. */
+ * The table is the one place that says which digest, key type and curve belong to an algorithm's
+ * name. */
 #pragma once
 
 #include <openssl/evp.h>
@@ -17,10 +18,10 @@ enum hw_jwt_family {
 struct hw_jwt_alg_info {
 	const char *name;
 	enum hw_jwt_family family;
-	const char *digest;  /* libcrypto's name; NULL for EdDSA, which brings its own */
-	const char *curve;   /* ECDSA: libcrypto's name of the group */
-	size_t coordinate;   /* ECDSA: bytes of r and of s in a signature */
-	const char *how_to;  /* a command that makes a fitting private key */
+	const char *digest; /* libcrypto's name; NULL for EdDSA, which brings its own */
+	const char *curve;  /* ECDSA: libcrypto's name of the group */
+	size_t coordinate;  /* ECDSA: bytes of r and of s in a signature */
+	const char *how_to; /* a command that makes a fitting private key */
 };
 const struct hw_jwt_alg_info *hw_jwt_alg_info(enum hw_jwt_alg alg);
 
@@ -41,7 +42,8 @@ struct hw_jwt_keys {
 /** Does a public or private key suit the algorithm: type, curve, size. 0, or -EINVAL with @err. */
 HW_MUST_CHECK int hw_jwt_key_suits(enum hw_jwt_alg alg, EVP_PKEY *key, struct hw_err *err);
 /** The same for a secret: its length, and that it is no PEM text. */
-HW_MUST_CHECK int hw_jwt_secret_suits(enum hw_jwt_alg alg, struct hw_str secret, struct hw_err *err);
+HW_MUST_CHECK int hw_jwt_secret_suits(
+	enum hw_jwt_alg alg, struct hw_str secret, struct hw_err *err);
 /** For PEM readers: never asks for a passphrase on the terminal. */
 int hw_jwt_no_passphrase(char *out, int size, int writing, void *arg);
 /** Whether @text holds @needle somewhere. */

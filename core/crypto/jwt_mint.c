@@ -10,7 +10,8 @@
 
 #include "crypto/jwt_key_internal.h"
 
-/* libjwt would ask the terminal for a passphrase, and sign RS256 with any length of key: look first. */
+/* libjwt would ask the terminal for a passphrase, and sign RS256 with any length of key: look
+ * first. */
 static int check_private_key(enum hw_jwt_alg alg, struct hw_str pem, struct hw_err *err)
 {
 	BIO *bio = pem.len <= 65536 ? BIO_new_mem_buf(pem.p ? pem.p : "", (int)pem.len) : NULL;
@@ -21,9 +22,10 @@ static int check_private_key(enum hw_jwt_alg alg, struct hw_str pem, struct hw_e
 	ERR_clear_error();
 	if (!key)
 		return hw_err_set(err, -EINVAL,
-			hw_jwt_text_has(pem, "ENCRYPTED") ?
-			"the private key is encrypted: take its passphrase off with \"openssl pkey -in KEY -out PLAIN\"" :
-			"not a private key in PEM (-----BEGIN PRIVATE KEY-----)");
+			hw_jwt_text_has(pem, "ENCRYPTED")
+				? "the private key is encrypted: take its passphrase off with "
+				  "\"openssl pkey -in KEY -out PLAIN\""
+				: "not a private key in PEM (-----BEGIN PRIVATE KEY-----)");
 	rc = hw_jwt_key_suits(alg, key, err);
 	EVP_PKEY_free(key);
 	return rc;
@@ -36,7 +38,9 @@ static int check_claims(const char *claims, struct hw_err *err)
 	bool object = json_is_object(json);
 
 	json_decref(json);
-	return object ? 0 : hw_err_set(err, -EINVAL, "the claims are not a JSON object, each member once");
+	return object ? 0
+		      : hw_err_set(
+				err, -EINVAL, "the claims are not a JSON object, each member once");
 }
 
 static int sign(jwt_alg_t alg, struct hw_str key, const char *kid, const char *claims, char **out)
@@ -63,8 +67,8 @@ static int sign(jwt_alg_t alg, struct hw_str key, const char *kid, const char *c
 	return 0;
 }
 
-int hw_jwt_mint(enum hw_jwt_alg alg, struct hw_str key, struct hw_str kid, struct hw_str claims, char **out,
-	struct hw_err *err)
+int hw_jwt_mint(enum hw_jwt_alg alg, struct hw_str key, struct hw_str kid, struct hw_str claims,
+	char **out, struct hw_err *err)
 {
 	const char *name = hw_jwt_alg_name(alg);
 	jwt_alg_t its = jwt_str_alg(name);
@@ -72,8 +76,10 @@ int hw_jwt_mint(enum hw_jwt_alg alg, struct hw_str key, struct hw_str kid, struc
 	int rc;
 
 	if (its == JWT_ALG_INVAL)
-		return hw_err_set(err, -EINVAL, "tokens of %s are verified but not made here: use HS*, RS* or ES*", name);
-	rc = hw_jwt_alg_is_hmac(alg) ? hw_jwt_secret_suits(alg, key, err) : check_private_key(alg, key, err);
+		return hw_err_set(err, -EINVAL,
+			"tokens of %s are verified but not made here: use HS*, RS* or ES*", name);
+	rc = hw_jwt_alg_is_hmac(alg) ? hw_jwt_secret_suits(alg, key, err)
+				     : check_private_key(alg, key, err);
 	if (rc < 0)
 		return rc;
 
@@ -84,7 +90,8 @@ int hw_jwt_mint(enum hw_jwt_alg alg, struct hw_str key, struct hw_str kid, struc
 	if (rc == 0) {
 		rc = sign(its, (struct hw_str){key_z, key.len}, kid_z, claims_z, out);
 		if (rc == -EINVAL)
-			hw_err_set(err, rc, "the key or the claims cannot be used to sign %s", name);
+			hw_err_set(
+				err, rc, "the key or the claims cannot be used to sign %s", name);
 	}
 	if (key_z)
 		OPENSSL_cleanse(key_z, key.len);

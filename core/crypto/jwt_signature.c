@@ -28,7 +28,8 @@ static int check_with_libjwt(const struct hw_jwt_key *key, struct hw_str token)
 	free(copy);
 	if (rc == ENOMEM)
 		return -ENOMEM;
-	/* Our own reading of the header has refused another algorithm already; a second look costs nothing. */
+	/* Our own reading of the header has refused another algorithm already; a second look costs
+	 * nothing. */
 	if (rc == 0 && jwt_get_alg(jwt) != libjwt_alg(key->alg))
 		rc = EINVAL;
 	if (rc == 0)
@@ -42,13 +43,14 @@ static int check_hmac(const struct hw_jwt_key *key, const struct hw_jwt_signed *
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 
-	if (!digest || !HMAC(digest, key->secret, (int)key->secret_len, (const unsigned char *)what->input.p,
-			what->input.len, mac, &len))
+	if (!digest || !HMAC(digest, key->secret, (int)key->secret_len,
+			       (const unsigned char *)what->input.p, what->input.len, mac, &len))
 		return -ENOMEM;
 	return hw_equal_str((struct hw_str){(const char *)mac, len}, what->signature) ? 0 : 1;
 }
 
-/* A JWS carries r and s side by side at full width (RFC 7518 section 3.4); libcrypto reads them as DER.
+/* A JWS carries r and s side by side at full width (RFC 7518 section 3.4); libcrypto reads them as
+ * DER.
  * *@der is for OPENSSL_free. */
 static int ecdsa_to_der(struct hw_str raw, size_t coordinate, unsigned char **der, size_t *der_len)
 {
@@ -81,7 +83,8 @@ static int prepare(EVP_MD_CTX *ctx, const struct hw_jwt_key *key)
 	const struct hw_jwt_alg_info *info = hw_jwt_alg_info(key->alg);
 	EVP_PKEY_CTX *pkey_ctx; /* the digest context's */
 
-	if (EVP_DigestVerifyInit_ex(ctx, &pkey_ctx, info->digest, NULL, NULL, key->public_key, NULL) != 1)
+	if (EVP_DigestVerifyInit_ex(
+		    ctx, &pkey_ctx, info->digest, NULL, NULL, key->public_key, NULL) != 1)
 		return -ENOMEM;
 	/* RFC 7518 section 3.5: the salt is as long as the digest, no other is accepted. */
 	if (info->family == HW_JWT_FAMILY_RSA_PSS &&
@@ -109,8 +112,10 @@ static int check_public(const struct hw_jwt_key *key, const struct hw_jwt_signed
 	ctx = EVP_MD_CTX_new();
 	rc = ctx ? prepare(ctx, key) : -ENOMEM;
 	if (rc == 0)
-		rc = EVP_DigestVerify(ctx, signature, signature_len, (const unsigned char *)what->input.p,
-			     what->input.len) == 1 ? 0 : 1;
+		rc = EVP_DigestVerify(ctx, signature, signature_len,
+			     (const unsigned char *)what->input.p, what->input.len) == 1
+			     ? 0
+			     : 1;
 	EVP_MD_CTX_free(ctx);
 	OPENSSL_free(der);
 	return rc;
@@ -128,7 +133,8 @@ int hw_jwt_signature_check(const struct hw_jwt_key *key, const struct hw_jwt_sig
 		rc = check_hmac(key, what);
 	else
 		rc = check_with_libjwt(key, what->token);
-	/* The thread's error queue is shared with TLS, which would take our refusals for its own failures. */
+	/* The thread's error queue is shared with TLS, which would take our refusals for its own
+	 * failures. */
 	ERR_clear_error();
 	return rc;
 }

@@ -16,4 +16,5 @@ struct hw_jwt_signed {
 };
 
 /** 0: it did. 1: it did not. -ENOMEM. Any thread. */
-HW_MUST_CHECK int hw_jwt_signature_check(const struct hw_jwt_key *key, const struct hw_jwt_signed *what);
+HW_MUST_CHECK int hw_jwt_signature_check(
+	const struct hw_jwt_key *key, const struct hw_jwt_signed *what);

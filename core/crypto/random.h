@@ -1,5 +1,6 @@
 /* Unpredictable bytes from the kernel: epochs, session ids, tickets.
- * Never fails on Linux once the pool is ready; aborts the process if the kernel has no getrandom(2). */
+ * Never fails on Linux once the pool is ready; aborts the process if the kernel has no
+ * getrandom(2). */
 #pragma once
 
 #include <stddef.h>

@@ -9,12 +9,14 @@
 
 const char *hw_stage_name(enum hw_hook_stage stage)
 {
-	static const char *const names[HW_N_STAGES] = {"authenticate", "authorize", "transform", "lifecycle"};
+	static const char *const names[HW_N_STAGES] = {
+		"authenticate", "authorize", "transform", "lifecycle"};
 
 	return names[stage];
 }
 
-bool hw_entry_asked(const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation)
+bool hw_entry_asked(
+	const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation)
 {
 	if (stage == HW_STAGE_AUTHORIZE)
 		return entry->registers & HW_REGISTERS_OPERATION(operation);
@@ -30,7 +32,8 @@ static bool registers_stage(const struct hw_hook_entry *entry, enum hw_hook_stag
 	return entry->registers & bits;
 }
 
-static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry *entry, struct hw_bench_stats *stats)
+static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry *entry,
+	struct hw_bench_stats *stats)
 {
 	const char *tenant = hw_hook_env_tenant_label(bench->env, bench->tenant);
 	struct hw_buf labels;
@@ -42,12 +45,15 @@ static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry
 		hw_buf_clear(&labels);
 		hw_metrics_label(&labels, "hook", hw_str_of(entry->name));
 		hw_metrics_label(&labels, "tenant", hw_str_of(tenant));
-		hw_metrics_label(&labels, "stage", hw_str_of(hw_stage_name((enum hw_hook_stage)stage)));
+		hw_metrics_label(
+			&labels, "stage", hw_str_of(hw_stage_name((enum hw_hook_stage)stage)));
 		hw_buf_putc(&labels, '\0');
-		stats->calls[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER, "hookwire_hook_calls_total",
-			"Calls of hooks.", labels.failed ? "" : labels.data);
-		stats->errors[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER, "hookwire_hook_errors_total",
-			"Calls of hooks that could not decide.", labels.failed ? "" : labels.data);
+		stats->calls[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
+			"hookwire_hook_calls_total", "Calls of hooks.",
+			labels.failed ? "" : labels.data);
+		stats->errors[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
+			"hookwire_hook_errors_total", "Calls of hooks that could not decide.",
+			labels.failed ? "" : labels.data);
 	}
 	hw_buf_fini(&labels);
 }
@@ -85,8 +91,8 @@ static void free_bench(struct hw_hook_bench *bench)
 	free(bench);
 }
 
-int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant, unsigned worker,
-	struct hw_hook_bench **out)
+int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant,
+	unsigned worker, struct hw_hook_bench **out)
 {
 	struct hw_hook_bench *bench = calloc(1, sizeof(*bench));
 	size_t n = hw_hook_chain_count(chain);
@@ -141,16 +147,19 @@ bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage sta
 bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation)
 {
 	for (size_t i = 0; i < bench->n_entries; i++) {
-		if (hw_entry_asked(hw_hook_chain_entry(bench->chain, i), HW_STAGE_AUTHORIZE, operation))
+		if (hw_entry_asked(
+			    hw_hook_chain_entry(bench->chain, i), HW_STAGE_AUTHORIZE, operation))
 			return true;
 	}
 	return false;
 }
 
-void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage, struct hw_str tenant,
-	const struct hw_entry_answer *answer)
+void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage,
+	struct hw_str tenant, const struct hw_entry_answer *answer)
 {
-	const char *why = answer->detail[0] ? answer->detail : answer->message[0] ? answer->message : "it gave no reason";
+	const char *why = answer->detail[0]    ? answer->detail
+			  : answer->message[0] ? answer->message
+					       : "it gave no reason";
 	struct hw_bench_stats *stats = &bench->stats[i];
 	int64_t now_ms = hw_clock_mono_ms(bench->env->clock);
 
@@ -160,8 +169,8 @@ void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_sta
 		return;
 	}
 	hw_log(bench->env->log, HW_LOG_WARN, "hook", "hook failed",
-		HW_F_Z("hook", hw_hook_chain_entry(bench->chain, i)->name), HW_F_STR("tenant", tenant),
-		HW_F_Z("stage", hw_stage_name(stage)),
+		HW_F_Z("hook", hw_hook_chain_entry(bench->chain, i)->name),
+		HW_F_STR("tenant", tenant), HW_F_Z("stage", hw_stage_name(stage)),
 		HW_F_Z("why", why), HW_F_UINT("unlogged", stats->n_unlogged));
 	stats->log_after_ms = now_ms + LOG_EVERY_MS;
 	stats->n_unlogged = 0;

@@ -13,10 +13,12 @@ struct place {
 	struct walk *walk;
 };
 
-/* A question on its way. On the stack of hw_hooks_ask; on the heap while it waits, and from then on.
+/* A question on its way. On the stack of hw_hooks_ask; on the heap while it waits, and from then
+ * on.
  *
- *   global bench: entry 0, 1, … -> (authenticate: find_tenant) -> tenant bench: entry 0, 1, … -> finish
- *        each entry: call -> answer -> go on, or decided; or PENDING -> parked -> resume with the answer
+ *   global bench: entry 0, 1, … -> (authenticate: find_tenant) -> tenant bench: entry 0, 1, … ->
+ * finish each entry: call -> answer -> go on, or decided; or PENDING -> parked -> resume with the
+ * answer
  */
 struct walk {
 	struct hw_ask *ask;
@@ -50,8 +52,8 @@ struct hw_str hw_ask_tenant(const struct hw_ask *ask, const struct hw_hook_entry
 
 /* ---- the ends of a walk ---- */
 
-static enum hw_verdict decide(struct hw_ask *ask, enum hw_verdict verdict, const char *code, const char *by,
-	const char *message)
+static enum hw_verdict decide(struct hw_ask *ask, enum hw_verdict verdict, const char *code,
+	const char *by, const char *message)
 {
 	ask->verdict = verdict;
 	ask->code = code;
@@ -77,7 +79,8 @@ static enum hw_verdict unavailable(struct hw_ask *ask, const char *by)
 
 static void note_error(struct walk *w, const struct hw_entry_answer *answer)
 {
-	hw_bench_note_error(bench_of(w), w->ask->position, w->ask->stage, hw_ask_tenant(w->ask, entry_of(w)), answer);
+	hw_bench_note_error(bench_of(w), w->ask->position, w->ask->stage,
+		hw_ask_tenant(w->ask, entry_of(w)), answer);
 }
 
 static enum hw_verdict fail(struct walk *w, const struct hw_entry_answer *answer)
@@ -88,7 +91,8 @@ static enum hw_verdict fail(struct walk *w, const struct hw_entry_answer *answer
 
 static enum hw_verdict deny(struct walk *w, const struct hw_entry_answer *answer, const char *code)
 {
-	return decide(w->ask, HW_DENY, answer->code ? answer->code : code, entry_of(w)->name, answer->message);
+	return decide(w->ask, HW_DENY, answer->code ? answer->code : code, entry_of(w)->name,
+		answer->message);
 }
 
 /* ---- what each stage makes of an answer: true when that decides ---- */
@@ -155,7 +159,8 @@ static bool take(struct walk *w, struct hw_entry_answer *answer)
 	bool decided = false;
 
 	/* HW_ERROR, or any other number, which a plugin may return */
-	if (answer->verdict != HW_DEFER && answer->verdict != HW_ALLOW && answer->verdict != HW_DENY) {
+	if (answer->verdict != HW_DEFER && answer->verdict != HW_ALLOW &&
+		answer->verdict != HW_DENY) {
 		decided = w->ask->stage != HW_STAGE_LIFECYCLE;
 		if (decided)
 			fail(w, answer);
@@ -219,8 +224,8 @@ static bool enter_tenant(struct walk *w)
 
 	if (ask->stage == HW_STAGE_AUTHENTICATE && enter_tenant_of_draft(w))
 		return true;
-	if (ask->stage == HW_STAGE_AUTHORIZE && ask->question->operation == HW_OP_SESSION && ask->tenant &&
-		!hw_hook_bench_has_operation(ask->tenant, HW_OP_SESSION)) {
+	if (ask->stage == HW_STAGE_AUTHORIZE && ask->question->operation == HW_OP_SESSION &&
+		ask->tenant && !hw_hook_bench_has_operation(ask->tenant, HW_OP_SESSION)) {
 		allow(ask, "");
 		return true;
 	}
@@ -247,11 +252,13 @@ static enum hw_verdict finish(struct walk *w)
 	return allow(ask, "");
 }
 
-/* The next entry that is asked, from where the walk stands. 0 there is one; 1 decided; -1 none is left. */
+/* The next entry that is asked, from where the walk stands. 0 there is one; 1 decided; -1 none is
+ * left. */
 static int seek(struct walk *w)
 {
 	struct hw_ask *ask = w->ask;
-	enum hw_operation operation = ask->stage == HW_STAGE_AUTHORIZE ? ask->question->operation : HW_OP_SUBSCRIBE;
+	enum hw_operation operation =
+		ask->stage == HW_STAGE_AUTHORIZE ? ask->question->operation : HW_OP_SUBSCRIBE;
 
 	for (;;) {
 		struct hw_hook_bench *bench = bench_of(w);
@@ -283,7 +290,8 @@ static enum hw_verdict go(struct walk *w)
 			return found < 0 ? finish(w) : ask->verdict;
 		bench = bench_of(w);
 		hw_metric_add(bench->stats[ask->position].calls[ask->stage], 1);
-		answer.verdict = entry_of(w)->ops->call(entry_of(w), bench->states[ask->position], ask, &answer);
+		answer.verdict = entry_of(w)->ops->call(
+			entry_of(w), bench->states[ask->position], ask, &answer);
 		if (answer.verdict == HW_PENDING) {
 			hw_entry_answer_fini(&answer);
 			return HW_PENDING;

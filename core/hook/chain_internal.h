@@ -12,16 +12,19 @@ struct hw_hook_entry *hw_hook_chain_entry(const struct hw_hook_chain *chain, siz
 
 /* Per bench × entry: looked up once, bumped at every call. */
 struct hw_bench_stats {
-	struct hw_metric *calls[HW_N_STAGES];  /* NULL for a stage that the entry does not register */
+	struct hw_metric
+		*calls[HW_N_STAGES]; /* NULL for a stage that the entry does not register */
 	struct hw_metric *errors[HW_N_STAGES];
 	int64_t log_after_ms; /* monotonic: a hook that fails at every call does not fill the log */
 	uint64_t n_unlogged;
 };
 
-bool hw_entry_asked(const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation);
+bool hw_entry_asked(
+	const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation);
 const char *hw_stage_name(enum hw_hook_stage stage);
 /** Counts a failed call and writes at most one log line a second. */
-void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage, struct hw_str tenant,
-	const struct hw_entry_answer *answer);
-/** Every ask that waits in one of the bench's entries, or for an answer that may need them, ends as HW_ERROR. */
+void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage,
+	struct hw_str tenant, const struct hw_entry_answer *answer);
+/** Every ask that waits in one of the bench's entries, or for an answer that may need them, ends as
+ * HW_ERROR. */
 void hw_walks_end(struct hw_hook_bench *bench);

@@ -5,8 +5,8 @@
 #include "wire/json.h"
 
 struct member {
-	struct hw_str key;   /* what it says, escapes resolved */
-	struct hw_str text;  /* "key":value as it stands */
+	struct hw_str key;  /* what it says, escapes resolved */
+	struct hw_str text; /* "key":value as it stands */
 };
 
 /* The members of one object in the order of its text. */
@@ -67,7 +67,8 @@ static int read_members(struct hw_str text, struct members *members)
 		if (rc == 0)
 			rc = hw_json_value(&reader, &value);
 		if (rc == 0) {
-			member->text = (struct hw_str){key.raw.p, (size_t)(value.raw.p + value.raw.len - key.raw.p)};
+			member->text = (struct hw_str){
+				key.raw.p, (size_t)(value.raw.p + value.raw.len - key.raw.p)};
 			members->n++;
 		}
 	}

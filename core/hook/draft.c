@@ -23,7 +23,8 @@ static char *move(char **from)
 	return p;
 }
 
-static int fix(struct hw_draft *draft, const struct hw_hook_entry *entry, struct hw_entry_answer *answer)
+static int fix(
+	struct hw_draft *draft, const struct hw_hook_entry *entry, struct hw_entry_answer *answer)
 {
 	if (!answer->user_id || !answer->tenant_id)
 		return object_to(answer, "authenticate allowed without a user_id and a tenant_id");
@@ -42,7 +43,8 @@ static int check_same_person(const struct hw_draft *draft, struct hw_entry_answe
 {
 	if (answer->user_id && !hw_str_eq(hw_str_of(answer->user_id), hw_str_of(draft->user_id)))
 		return object_to(answer, "an entry before has fixed another user_id");
-	if (answer->tenant_id && !hw_str_eq(hw_str_of(answer->tenant_id), hw_str_of(draft->tenant_id)))
+	if (answer->tenant_id &&
+		!hw_str_eq(hw_str_of(answer->tenant_id), hw_str_of(draft->tenant_id)))
 		return object_to(answer, "an entry before has fixed another tenant_id");
 	return 0;
 }
@@ -61,7 +63,8 @@ static int add_claims(struct hw_draft *draft, struct hw_entry_answer *answer)
 	claims = rc == 0 ? hw_buf_steal(&merged) : NULL;
 	hw_buf_fini(&merged);
 	if (rc == -EINVAL)
-		return object_to(answer, "claims must be a JSON object of at most 256 members, each once, and 16 KiB");
+		return object_to(answer, "claims must be a JSON object of at most 256 members, "
+					 "each once, and 16 KiB");
 	if (!claims)
 		return -ENOMEM;
 	free(draft->claims);
@@ -89,7 +92,8 @@ static bool granted_already(const struct hw_draft *draft, const char *tenant)
 	return false;
 }
 
-static int add_tenants(struct hw_draft *draft, const struct hw_hook_entry *entry, struct hw_entry_answer *answer)
+static int add_tenants(
+	struct hw_draft *draft, const struct hw_hook_entry *entry, struct hw_entry_answer *answer)
 {
 	char **larger;
 
@@ -105,14 +109,16 @@ static int add_tenants(struct hw_draft *draft, const struct hw_hook_entry *entry
 	draft->tenants = larger;
 	for (size_t i = 0; i < answer->n_tenants; i++) {
 		if (!answer->tenants[i] || !hw_tenant_id_valid(hw_str_of(answer->tenants[i])))
-			return object_to(answer, "a granted tenant must be 1 to 64 of A-Z a-z 0-9 . _ -");
+			return object_to(
+				answer, "a granted tenant must be 1 to 64 of A-Z a-z 0-9 . _ -");
 		if (!granted_already(draft, answer->tenants[i]))
 			draft->tenants[draft->n_tenants++] = move(&answer->tenants[i]);
 	}
 	return 0;
 }
 
-int hw_draft_take(struct hw_draft *draft, const struct hw_hook_entry *entry, struct hw_entry_answer *answer)
+int hw_draft_take(
+	struct hw_draft *draft, const struct hw_hook_entry *entry, struct hw_entry_answer *answer)
 {
 	int rc = draft->fixed ? check_same_person(draft, answer) : fix(draft, entry, answer);
 

@@ -1,5 +1,6 @@
-/* Inside core/hook: an identity in the making, as the entries of authenticate add to it one after the other.
- * The first global entry that allows fixes user and tenant; later ones add claims and grants, or shorten. */
+/* Inside core/hook: an identity in the making, as the entries of authenticate add to it one after
+ * the other. The first global entry that allows fixes user and tenant; later ones add claims and
+ * grants, or shorten. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,10 +20,10 @@ struct hw_draft {
 	size_t n_tenants;
 };
 
-/** Takes in an ALLOW. 0; -EINVAL when the entry said what it may not, with the reason in answer->detail; -ENOMEM.
- *  What it takes over of the answer is NULL there afterwards. */
-HW_MUST_CHECK int hw_draft_take(struct hw_draft *draft, const struct hw_hook_entry *entry,
-	struct hw_entry_answer *answer);
+/** Takes in an ALLOW. 0; -EINVAL when the entry said what it may not, with the reason in
+ * answer->detail; -ENOMEM. What it takes over of the answer is NULL there afterwards. */
+HW_MUST_CHECK int hw_draft_take(
+	struct hw_draft *draft, const struct hw_hook_entry *entry, struct hw_entry_answer *answer);
 /** The identity of a draft that is fixed; NULL when out of memory. */
 struct hw_identity *hw_draft_identity(const struct hw_draft *draft);
 void hw_draft_fini(struct hw_draft *draft);

@@ -33,11 +33,14 @@ void hw_entry_answer_fini(struct hw_entry_answer *answer)
 	*answer = (struct hw_entry_answer){0};
 }
 
-int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops, struct hw_hook_env *env,
-	const struct hw_hook_spec *spec)
+int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops,
+	struct hw_hook_env *env, const struct hw_hook_spec *spec)
 {
-	*entry = (struct hw_hook_entry){
-		.ops = ops, .env = env, .kind = spec->kind, .global = spec->global, .budget = spec->budget};
+	*entry = (struct hw_hook_entry){.ops = ops,
+		.env = env,
+		.kind = spec->kind,
+		.global = spec->global,
+		.budget = spec->budget};
 	atomic_init(&entry->n_refs, 1);
 	entry->name = hw_str_dup(hw_str_of(spec->name));
 	entry->path = hw_str_dup(hw_str_of(spec->path));
@@ -62,8 +65,10 @@ static int problem_set(struct hw_hook_problem *problem, int rc, const char *path
 	return rc;
 }
 
-/* A regular file of bounded size, as it is at one moment: the bytes that are hashed are the bytes that are loaded. */
-static int read_source(const char *path, size_t max_bytes, struct hw_buf *out, struct hw_hook_problem *problem)
+/* A regular file of bounded size, as it is at one moment: the bytes that are hashed are the bytes
+ * that are loaded. */
+static int read_source(
+	const char *path, size_t max_bytes, struct hw_buf *out, struct hw_hook_problem *problem)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
@@ -100,12 +105,13 @@ static struct hw_str config_of(const struct hw_hook_spec *spec)
 	return spec->config.len > 0 ? spec->config : HW_STR("{}");
 }
 
-/* The path counts although it decides nothing: messages name it, and an entry that moved must name the new one. */
+/* The path counts although it decides nothing: messages name it, and an entry that moved must name
+ * the new one. */
 static void hash_spec(const struct hw_hook_spec *spec, const uint8_t source_hash[HW_SHA256_LEN],
 	uint8_t out[HW_SHA256_LEN])
 {
-	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->budget.cpu_ms, spec->budget.load_ms,
-		spec->budget.memory_bytes};
+	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->budget.cpu_ms,
+		spec->budget.load_ms, spec->budget.memory_bytes};
 	struct hw_str config = config_of(spec);
 	struct hw_sha256 s;
 
@@ -125,7 +131,8 @@ static void files_hash(const struct hw_hook_entry *entry, bool now, uint8_t out[
 		entry->ops->files_hash(entry, now, out);
 }
 
-static bool still_the_same(const struct hw_hook_entry *entry, const uint8_t spec_hash[HW_SHA256_LEN])
+static bool still_the_same(
+	const struct hw_hook_entry *entry, const uint8_t spec_hash[HW_SHA256_LEN])
 {
 	uint8_t then[HW_SHA256_LEN], now[HW_SHA256_LEN];
 
@@ -162,7 +169,8 @@ static void set_hashes(struct hw_hook_entry *entry, const uint8_t spec_hash[HW_S
 }
 
 static int load(struct hw_hook_env *env, const struct hw_hook_spec *spec, struct hw_str source,
-	const uint8_t source_hash[HW_SHA256_LEN], struct hw_hook_entry **out, struct hw_hook_problem *problem)
+	const uint8_t source_hash[HW_SHA256_LEN], struct hw_hook_entry **out,
+	struct hw_hook_problem *problem)
 {
 	struct hw_hook_spec whole = *spec;
 	int rc;
@@ -178,8 +186,9 @@ static int load(struct hw_hook_env *env, const struct hw_hook_spec *spec, struct
 	return rc;
 }
 
-int hw_hook_entry_load(struct hw_hook_env *env, const struct hw_hook_spec *spec, struct hw_hook_chain *const *reuse,
-	size_t n_reuse, struct hw_hook_entry **out, struct hw_hook_problem *problem)
+int hw_hook_entry_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
+	struct hw_hook_chain *const *reuse, size_t n_reuse, struct hw_hook_entry **out,
+	struct hw_hook_problem *problem)
 {
 	uint8_t source_hash[HW_SHA256_LEN], spec_hash[HW_SHA256_LEN];
 	struct hw_hook_entry *entry;
@@ -187,7 +196,8 @@ int hw_hook_entry_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
 	int rc;
 
 	hw_buf_init(&source);
-	rc = read_source(spec->path, spec->kind == HW_HOOK_LUA ? LUA_MAX_BYTES : PLUGIN_MAX_BYTES, &source, problem);
+	rc = read_source(spec->path, spec->kind == HW_HOOK_LUA ? LUA_MAX_BYTES : PLUGIN_MAX_BYTES,
+		&source, problem);
 	if (rc < 0)
 		goto out;
 	hw_sha256(source.data, source.len, source_hash);
@@ -224,7 +234,8 @@ void hw_hook_entry_unref(struct hw_hook_entry **entry)
 
 struct hw_hook_chain *hw_hook_chain_create(struct hw_hook_entry *const *entries, size_t n_entries)
 {
-	struct hw_hook_chain *chain = calloc(1, sizeof(*chain) + n_entries * sizeof(chain->entries[0]));
+	struct hw_hook_chain *chain =
+		calloc(1, sizeof(*chain) + n_entries * sizeof(chain->entries[0]));
 	struct hw_sha256 s;
 
 	if (!chain)

@@ -19,13 +19,14 @@ static struct plugin_entry *plugin_of(struct hw_hook_entry *entry)
 }
 
 /* What the chain keeps for a bench is the plugin's own worker state, which may be NULL. */
-static int plugin_attach(struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
+static int plugin_attach(
+	struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
 {
 	struct plugin_entry *plugin = plugin_of(entry);
 	void *state = NULL;
 
-	if (plugin->table.worker_init &&
-		plugin->table.worker_init(&plugin->host.host, plugin->instance, bench->worker, &state) != 0)
+	if (plugin->table.worker_init && plugin->table.worker_init(&plugin->host.host,
+						 plugin->instance, bench->worker, &state) != 0)
 		return -EIO;
 	*out = state;
 	return 0;
@@ -39,8 +40,10 @@ static void plugin_detach(struct hw_hook_entry *entry, struct hw_entry_state *st
 		plugin->table.worker_fini(&plugin->host.host, plugin->instance, state);
 }
 
-/* The structs grow at their end: what an asker that knows less has not set is zero, and size says how much it is. */
-static enum hw_verdict dispatch(struct plugin_entry *plugin, struct hw_call *call, struct hw_ask *ask)
+/* The structs grow at their end: what an asker that knows less has not set is zero, and size says
+ * how much it is. */
+static enum hw_verdict dispatch(
+	struct plugin_entry *plugin, struct hw_call *call, struct hw_ask *ask)
 {
 	struct hw_who who = {0};
 
@@ -62,7 +65,8 @@ static enum hw_verdict dispatch(struct plugin_entry *plugin, struct hw_call *cal
 		return plugin->table.authorize(call, &who, &question);
 	}
 	case HW_STAGE_TRANSFORM:
-		return plugin->table.transform(call, &who, (struct hw_slice){ask->event.p, ask->event.len});
+		return plugin->table.transform(
+			call, &who, (struct hw_slice){ask->event.p, ask->event.len});
 	case HW_STAGE_LIFECYCLE: {
 		struct hw_lifecycle what = *ask->lifecycle;
 
@@ -74,22 +78,24 @@ static enum hw_verdict dispatch(struct plugin_entry *plugin, struct hw_call *cal
 	return HW_ERROR;
 }
 
-static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask,
-	struct hw_entry_answer *answer)
+static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_state *state,
+	struct hw_ask *ask, struct hw_entry_answer *answer)
 {
 	struct plugin_entry *plugin = plugin_of(entry);
 	struct hw_str tenant = hw_ask_tenant(ask, entry);
 	struct hw_plugin_call call = {
-		.call = {
-			.host = &plugin->host.host,
-			.instance = plugin->instance,
-			.worker = state,
-			.tenant = {tenant.p, tenant.len},
-			.now_ms = hw_clock_wall_ms(entry->env->clock),
-		},
+		.call =
+			{
+				.host = &plugin->host.host,
+				.instance = plugin->instance,
+				.worker = state,
+				.tenant = {tenant.p, tenant.len},
+				.now_ms = hw_clock_wall_ms(entry->env->clock),
+			},
 		.answer = answer,
 		.stage = ask->stage,
-		.publish = ask->stage == HW_STAGE_AUTHORIZE && ask->question->operation == HW_OP_PUBLISH,
+		.publish = ask->stage == HW_STAGE_AUTHORIZE &&
+			   ask->question->operation == HW_OP_PUBLISH,
 		.global = entry->global,
 	};
 	enum hw_verdict verdict = dispatch(plugin, &call.call, ask);
@@ -99,14 +105,16 @@ static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_
 		return HW_ERROR;
 	}
 	if (call.failed && verdict != HW_DENY && verdict != HW_ERROR) {
-		snprintf(answer->detail, sizeof(answer->detail), "a value that the plugin set was refused, or memory is short");
+		snprintf(answer->detail, sizeof(answer->detail),
+			"a value that the plugin set was refused, or memory is short");
 		return HW_ERROR;
 	}
 	return verdict;
 }
 
 /* A call of minor 0 never waits, so there is nothing to forget. */
-static void plugin_cancel(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
+static void plugin_cancel(
+	struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
 {
 	(void)entry;
 	(void)state;
@@ -141,7 +149,8 @@ static uint32_t registered(const struct hw_plugin *table)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_AUTHENTICATE);
 	if (table->authorize)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_AUTHORIZE) |
-			HW_REGISTERS_OPERATION(0) * (operations ? operations : all & ~(1u << HW_OP_SESSION));
+			HW_REGISTERS_OPERATION(0) *
+				(operations ? operations : all & ~(1u << HW_OP_SESSION));
 	if (table->transform)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_TRANSFORM);
 	if (table->lifecycle)
@@ -152,7 +161,8 @@ static uint32_t registered(const struct hw_plugin *table)
 static int refused(const struct hw_problem *from, struct hw_hook_problem *problem)
 {
 	snprintf(problem->path, sizeof(problem->path), "%.127s", from->path);
-	snprintf(problem->text, sizeof(problem->text), "%.383s", from->text[0] ? from->text : "the plugin refuses its settings");
+	snprintf(problem->text, sizeof(problem->text), "%.383s",
+		from->text[0] ? from->text : "the plugin refuses its settings");
 	return -EINVAL;
 }
 
@@ -169,8 +179,9 @@ static int start(struct plugin_entry *plugin, struct hw_str config, struct hw_ho
 	return 0;
 }
 
-int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spec, struct hw_str image,
-	const uint8_t hash[32], struct hw_hook_entry **out, struct hw_hook_problem *problem)
+int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
+	struct hw_str image, const uint8_t hash[32], struct hw_hook_entry **out,
+	struct hw_hook_problem *problem)
 {
 	const struct hw_plugin_library *library;
 	struct plugin_entry *plugin;

@@ -9,7 +9,8 @@
 #include "hook/entry_internal.h"
 #include "hook/plugin_library.h"
 
-/* Tenants come and go and may be many; a label stays for ever. The first ones get their own, the rest share one. */
+/* Tenants come and go and may be many; a label stays for ever. The first ones get their own, the
+ * rest share one. */
 #define TENANT_LABELS_MAX 100
 #define TENANT_OTHER "other"
 
@@ -40,7 +41,7 @@ static void labels_destroy(struct hw_hook_labels **labels)
 
 	if (!l)
 		return;
-	for (hw_map_each(&l->tenants, i))
+	for (hw_map_each (&l->tenants, i))
 		free(l->tenants.slots[i].value);
 	hw_map_fini(&l->tenants);
 	pthread_mutex_destroy(&l->lock);
@@ -68,8 +69,9 @@ const char *hw_hook_env_tenant_label(struct hw_hook_env *env, const char *tenant
 	return mine ? mine : TENANT_OTHER;
 }
 
-struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *metrics, const struct hw_clock *clock,
-	struct hw_watchdog *watchdog, const char *script_lib, const char *plugin_cache, const char *self_exe)
+struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *metrics,
+	const struct hw_clock *clock, struct hw_watchdog *watchdog, const char *script_lib,
+	const char *plugin_cache, const char *self_exe)
 {
 	struct hw_hook_env *env = calloc(1, sizeof(*env));
 
@@ -109,13 +111,14 @@ void hw_hook_env_bury(struct hw_hook_env *env, struct hw_hook_entry *entry)
 
 	do {
 		entry->dead_next = top;
-	} while (!atomic_compare_exchange_weak_explicit(&env->dead, &top, entry, memory_order_release,
-		memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&env->dead, &top, entry, memory_order_release, memory_order_relaxed));
 }
 
 void hw_hook_env_reap(struct hw_hook_env *env)
 {
-	struct hw_hook_entry *entry = atomic_exchange_explicit(&env->dead, NULL, memory_order_acquire);
+	struct hw_hook_entry *entry =
+		atomic_exchange_explicit(&env->dead, NULL, memory_order_acquire);
 
 	while (entry) {
 		struct hw_hook_entry *next = entry->dead_next;

@@ -4,8 +4,8 @@
 
 #include "hook/entry_internal.h"
 
-/** The value of the label `tenant` for it: its own for the first hundred, then "other"; "" for "". Lives as the
- *  environment. Any thread. */
+/** The value of the label `tenant` for it: its own for the first hundred, then "other"; "" for "".
+ * Lives as the environment. Any thread. */
 const char *hw_hook_env_tenant_label(struct hw_hook_env *env, const char *tenant);
 /** The last reference of @entry is gone: frees it at the next reap. Any thread. */
 void hw_hook_env_bury(struct hw_hook_env *env, struct hw_hook_entry *entry);

@@ -7,8 +7,8 @@
 
 bool hw_user_id_valid(struct hw_str user_id)
 {
-	return user_id.len > 0 && user_id.len <= HW_USER_ID_MAX && hw_utf8_valid(user_id.p, user_id.len) &&
-		!memchr(user_id.p, '\0', user_id.len);
+	return user_id.len > 0 && user_id.len <= HW_USER_ID_MAX &&
+	       hw_utf8_valid(user_id.p, user_id.len) && !memchr(user_id.p, '\0', user_id.len);
 }
 
 bool hw_tenant_id_valid(struct hw_str tenant_id)
@@ -39,7 +39,7 @@ static struct hw_str put(char **room, struct hw_str s)
 struct hw_identity *hw_identity_create(const struct hw_identity *from)
 {
 	size_t size = sizeof(*from) + from->n_tenants * sizeof(struct hw_str) + from->user_id.len +
-		from->tenant_id.len + from->claims.len;
+		      from->tenant_id.len + from->claims.len;
 	struct hw_identity *identity;
 	char *room;
 
@@ -84,7 +84,8 @@ bool hw_identity_same_person(const struct hw_identity *a, const struct hw_identi
 
 bool hw_identity_same_claims(const struct hw_identity *a, const struct hw_identity *b)
 {
-	if (!hw_str_eq(a->claims, b->claims) || a->act_as != b->act_as || a->n_tenants != b->n_tenants)
+	if (!hw_str_eq(a->claims, b->claims) || a->act_as != b->act_as ||
+		a->n_tenants != b->n_tenants)
 		return false;
 	for (size_t i = 0; i < a->n_tenants; i++) {
 		if (!hw_str_eq(a->tenants[i], b->tenants[i]))

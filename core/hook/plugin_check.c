@@ -21,8 +21,8 @@ static void print(const char *path, const struct hw_plugin *plugin)
 		{"lifecycle", plugin->lifecycle},
 	};
 
-	printf("%s: %s %s, plugin interface %u.%u, hooks:", path, plugin->name, plugin->version, plugin->major,
-		plugin->minor);
+	printf("%s: %s %s, plugin interface %u.%u, hooks:", path, plugin->name, plugin->version,
+		plugin->major, plugin->minor);
 	for (size_t i = 0; i < HW_COUNT(hooks); i++) {
 		if (hooks[i].has)
 			printf(" %s", hooks[i].name);

@@ -41,14 +41,17 @@ static struct hw_plugin_call *call_of(struct hw_call *call)
 
 /* ---- log and metrics ---- */
 
-static void host_log(const struct hw_host *host, enum hw_log_severity severity, struct hw_slice message)
+static void host_log(
+	const struct hw_host *host, enum hw_log_severity severity, struct hw_slice message)
 {
 	struct hw_plugin_host *h = host_of(host);
-	enum hw_log_level level = severity <= HW_PLUGIN_DEBUG ? HW_LOG_DEBUG : severity == HW_PLUGIN_INFO ? HW_LOG_INFO :
-		severity == HW_PLUGIN_WARN ? HW_LOG_WARN : HW_LOG_ERROR;
+	enum hw_log_level level = severity <= HW_PLUGIN_DEBUG  ? HW_LOG_DEBUG
+				  : severity == HW_PLUGIN_INFO ? HW_LOG_INFO
+				  : severity == HW_PLUGIN_WARN ? HW_LOG_WARN
+							       : HW_LOG_ERROR;
 
-	hw_log(h->env->log, level, "plugin", "plugin says", HW_F_Z("plugin", h->plugin_name), HW_F_Z("hook", h->hook_name),
-		HW_F_STR("text", str_of(message)));
+	hw_log(h->env->log, level, "plugin", "plugin says", HW_F_Z("plugin", h->plugin_name),
+		HW_F_Z("hook", h->hook_name), HW_F_STR("text", str_of(message)));
 }
 
 static bool metric_name_valid(const char *name)
@@ -93,8 +96,8 @@ static struct hw_host_metric *make_metric(struct hw_plugin_host *h, const char *
 		label.failed ? "" : label.data);
 	hw_buf_fini(&label);
 	m->next = atomic_load_explicit(&h->metrics, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(&h->metrics, &m->next, m, memory_order_release,
-		memory_order_relaxed))
+	while (!atomic_compare_exchange_weak_explicit(
+		&h->metrics, &m->next, m, memory_order_release, memory_order_relaxed))
 		;
 	return m;
 }
@@ -161,7 +164,8 @@ static int host_set_claims(struct hw_call *call, struct hw_slice json_object)
 	if (c->stage != HW_STAGE_AUTHENTICATE)
 		return failed(c);
 	hw_buf_init(&merged);
-	rc = hw_claims_merge(&merged, c->answer->claims ? hw_str_of(c->answer->claims) : HW_STR("{}"),
+	rc = hw_claims_merge(&merged,
+		c->answer->claims ? hw_str_of(c->answer->claims) : HW_STR("{}"),
 		str_of(json_object));
 	claims = rc == 0 ? hw_buf_steal(&merged) : NULL;
 	hw_buf_fini(&merged);
@@ -189,7 +193,8 @@ static int host_grant_tenant(struct hw_call *call, struct hw_slice tenant_id)
 	struct hw_plugin_call *c = call_of(call);
 	char **larger;
 
-	if (c->stage != HW_STAGE_AUTHENTICATE || !c->global || !hw_tenant_id_valid(str_of(tenant_id)))
+	if (c->stage != HW_STAGE_AUTHENTICATE || !c->global ||
+		!hw_tenant_id_valid(str_of(tenant_id)))
 		return failed(c);
 	larger = realloc(c->answer->tenants, (c->answer->n_tenants + 1) * sizeof(*larger));
 	if (!larger)
@@ -217,7 +222,8 @@ static int host_reason(struct hw_call *call, const char *code, struct hw_slice m
 {
 	struct hw_entry_answer *answer = call_of(call)->answer;
 	enum hw_code found = code ? hw_code_find(hw_str_of(code)) : HW_CODE_NONE;
-	size_t len = message.len < sizeof(answer->message) ? message.len : sizeof(answer->message) - 1;
+	size_t len =
+		message.len < sizeof(answer->message) ? message.len : sizeof(answer->message) - 1;
 
 	if (found == HW_CODE_NONE || (message.len > 0 && !hw_utf8_valid(message.p, message.len)))
 		return -1;
@@ -253,8 +259,8 @@ static void host_sha256(struct hw_slice data, uint8_t out[32])
 	hw_sha256(data.p, data.len, out);
 }
 
-static int host_jwt_keys_create(const struct hw_host *host, struct hw_slice keys_json, struct hw_jwt_keys **out,
-	struct hw_problem *problem)
+static int host_jwt_keys_create(const struct hw_host *host, struct hw_slice keys_json,
+	struct hw_jwt_keys **out, struct hw_problem *problem)
 {
 	struct hw_err err = {""};
 	int rc;
@@ -263,19 +269,23 @@ static int host_jwt_keys_create(const struct hw_host *host, struct hw_slice keys
 	rc = hw_jwt_keys_create(str_of(keys_json), out, problem->path, &err);
 	if (rc == 0)
 		return 0;
-	snprintf(problem->text, sizeof(problem->text), "%.380s", err.text[0] ? err.text : "out of memory");
+	snprintf(problem->text, sizeof(problem->text), "%.380s",
+		err.text[0] ? err.text : "out of memory");
 	return -1;
 }
 
-static int host_jwt_verify(const struct hw_jwt_keys *keys, struct hw_slice token, const struct hw_jwt_rules *rules,
-	int64_t now_ms, struct hw_jwt_result *result)
+static int host_jwt_verify(const struct hw_jwt_keys *keys, struct hw_slice token,
+	const struct hw_jwt_rules *rules, int64_t now_ms, struct hw_jwt_result *result)
 {
-	struct hw_jwt_expect expect = {str_of(rules->issuer), str_of(rules->audience), rules->skew_s};
+	struct hw_jwt_expect expect = {
+		str_of(rules->issuer), str_of(rules->audience), rules->skew_s};
 	struct hw_jwt_refusal refusal = {0};
 	struct hw_jwt_claims claims;
 	int rc;
 
-	expect.skew_s = expect.skew_s < 0 ? 0 : expect.skew_s > SKEW_MAX_S ? SKEW_MAX_S : expect.skew_s;
+	expect.skew_s = expect.skew_s < 0            ? 0
+			: expect.skew_s > SKEW_MAX_S ? SKEW_MAX_S
+						     : expect.skew_s;
 	rc = hw_jwt_verify(keys, str_of(token), &expect, now_ms, &claims, &refusal);
 	if (rc < 0)
 		return -1;
@@ -297,9 +307,11 @@ static void host_jwt_release(struct hw_jwt_result *result)
 	result->claims = (struct hw_slice){NULL, 0};
 }
 
-_Static_assert(sizeof(((struct hw_jwt_result *)0)->reason) == sizeof(((struct hw_jwt_refusal *)0)->reason),
+_Static_assert(
+	sizeof(((struct hw_jwt_result *)0)->reason) == sizeof(((struct hw_jwt_refusal *)0)->reason),
 	"reasons are copied whole");
-_Static_assert(sizeof(((struct hw_problem *)0)->path) == HW_JWT_POINTER_SIZE, "pointers are written in place");
+_Static_assert(sizeof(((struct hw_problem *)0)->path) == HW_JWT_POINTER_SIZE,
+	"pointers are written in place");
 
 static const struct hw_host functions = {
 	.size = sizeof(struct hw_host),
@@ -324,8 +336,8 @@ static const struct hw_host functions = {
 	.json_next = hw_plugin_json_next,
 };
 
-void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,
-	const char *plugin_name)
+void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,
+	const char *hook_name, const char *plugin_name)
 {
 	*host = (struct hw_plugin_host){
 		.host = functions, .env = env, .hook_name = hook_name, .plugin_name = plugin_name};

@@ -1,5 +1,5 @@
-/* Inside core/hook: the broker's side of the table that plugins call, and what hides behind a host and a call.
- * One host per entry, so that a log line or a metric names the one that spoke. */
+/* Inside core/hook: the broker's side of the table that plugins call, and what hides behind a host
+ * and a call. One host per entry, so that a log line or a metric names the one that spoke. */
 #pragma once
 
 #include <stdatomic.h>
@@ -18,8 +18,8 @@ struct hw_plugin_host {
 };
 
 /** Names are borrowed for the host's life. */
-void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,
-	const char *plugin_name);
+void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,
+	const char *hook_name, const char *plugin_name);
 void hw_plugin_host_fini(struct hw_plugin_host *host);
 
 /* One call of one hook, and where its answer goes. */

@@ -26,8 +26,10 @@ int hw_plugin_image_check(struct hw_str image, struct hw_err *err)
 	if (image.len < sizeof(header) || memcmp(image.p, ELFMAG, SELFMAG) != 0)
 		return hw_err_set(err, -EINVAL, "not a shared object (ELF)");
 	memcpy(&header, image.p, sizeof(header));
-	if (header.e_ident[EI_CLASS] != CLASS || header.e_type != ET_DYN || header.e_phentsize != sizeof(segment))
-		return hw_err_set(err, -EINVAL, "not a shared object (ELF) of this kind of machine");
+	if (header.e_ident[EI_CLASS] != CLASS || header.e_type != ET_DYN ||
+		header.e_phentsize != sizeof(segment))
+		return hw_err_set(
+			err, -EINVAL, "not a shared object (ELF) of this kind of machine");
 	if (!inside(header.e_phoff, (uint64_t)header.e_phnum * sizeof(segment), image.len))
 		return hw_err_set(err, -EINVAL, "the file is incomplete: install it with a rename");
 	for (size_t i = 0; i < header.e_phnum; i++) {
@@ -36,7 +38,9 @@ int hw_plugin_image_check(struct hw_str image, struct hw_err *err)
 			continue;
 		n_loads++;
 		if (!inside(segment.p_offset, segment.p_filesz, image.len))
-			return hw_err_set(err, -EINVAL, "the file is incomplete: install it with a rename");
+			return hw_err_set(
+				err, -EINVAL, "the file is incomplete: install it with a rename");
 	}
-	return n_loads > 0 ? 0 : hw_err_set(err, -EINVAL, "a shared object (ELF) with nothing to load");
+	return n_loads > 0 ? 0
+			   : hw_err_set(err, -EINVAL, "a shared object (ELF) with nothing to load");
 }

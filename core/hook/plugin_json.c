@@ -49,8 +49,8 @@ static int put(struct hw_json value, struct scratch *scratch, struct hw_slice *o
 	return 0;
 }
 
-int hw_plugin_json_get(struct hw_slice object, const char *name, char *kind, struct hw_slice *value, char *scratch,
-	size_t scratch_size)
+int hw_plugin_json_get(struct hw_slice object, const char *name, char *kind, struct hw_slice *value,
+	char *scratch, size_t scratch_size)
 {
 	struct scratch room = {scratch, scratch ? scratch_size : 0};
 	struct hw_json_reader reader;
@@ -76,8 +76,8 @@ int hw_plugin_json_get(struct hw_slice object, const char *name, char *kind, str
 }
 
 /* The reader is rebuilt at every call: position is how far it has read, 0 before the bracket. */
-int hw_plugin_json_next(struct hw_slice container, size_t *position, struct hw_slice *key, char *kind,
-	struct hw_slice *value, char *scratch, size_t scratch_size)
+int hw_plugin_json_next(struct hw_slice container, size_t *position, struct hw_slice *key,
+	char *kind, struct hw_slice *value, char *scratch, size_t scratch_size)
 {
 	struct scratch room = {scratch, scratch ? scratch_size : 0};
 	struct hw_json_reader reader;

@@ -31,7 +31,8 @@ static int write_all(int fd, struct hw_str bytes)
 	return 0;
 }
 
-/* Whether the file holds exactly the image: a copy of an earlier run may have been cut by a full disk or a crash. */
+/* Whether the file holds exactly the image: a copy of an earlier run may have been cut by a full
+ * disk or a crash. */
 static bool holds(const char *path, struct hw_str image)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -48,7 +49,8 @@ static bool holds(const char *path, struct hw_str image)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		same = n > 0 && (size_t)n <= image.len - at && memcmp(chunk, image.p + at, (size_t)n) == 0;
+		same = n > 0 && (size_t)n <= image.len - at &&
+		       memcmp(chunk, image.p + at, (size_t)n) == 0;
 		at += same ? (size_t)n : 0;
 	}
 	close(fd);
@@ -69,7 +71,8 @@ static int make_copy(const char *path, struct hw_str image, struct hw_err *err)
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0500);
 	if (fd < 0) {
 		rc = -errno;
-		return hw_err_set(err, rc, "cannot make the private copy %s: %s", temporary, strerror(-rc));
+		return hw_err_set(
+			err, rc, "cannot make the private copy %s: %s", temporary, strerror(-rc));
 	}
 	rc = write_all(fd, image);
 	if (close(fd) < 0 && rc == 0)
@@ -78,12 +81,14 @@ static int make_copy(const char *path, struct hw_str image, struct hw_err *err)
 		rc = -errno;
 	if (rc < 0) {
 		unlink(temporary);
-		return hw_err_set(err, rc, "cannot make the private copy %s: %s", path, strerror(-rc));
+		return hw_err_set(
+			err, rc, "cannot make the private copy %s: %s", path, strerror(-rc));
 	}
 	return 0;
 }
 
-static int open_copy(struct hw_hook_env *env, const char *path, struct hw_plugin *table, struct hw_err *err)
+static int open_copy(
+	struct hw_hook_env *env, const char *path, struct hw_plugin *table, struct hw_err *err)
 {
 	int rc = env->self_exe ? hw_plugin_trial(env->self_exe, path, err) : 0;
 
@@ -94,8 +99,8 @@ static int open_copy(struct hw_hook_env *env, const char *path, struct hw_plugin
 	return rc;
 }
 
-int hw_plugin_library_get(struct hw_hook_env *env, struct hw_str image, const uint8_t hash[HW_SHA256_LEN],
-	const struct hw_plugin_library **out, struct hw_err *err)
+int hw_plugin_library_get(struct hw_hook_env *env, struct hw_str image,
+	const uint8_t hash[HW_SHA256_LEN], const struct hw_plugin_library **out, struct hw_err *err)
 {
 	char digits[HASH_DIGITS + 1], path[4000];
 	struct hw_plugin_library *library;

@@ -30,19 +30,23 @@ static int check_table(const struct hw_plugin *table, struct hw_err *err)
 		return hw_err_set(err, -EINVAL, "%s() returns no table", HW_PLUGIN_SYMBOL);
 	if (table->magic != HW_PLUGIN_MAGIC)
 		return hw_err_set(err, -EINVAL,
-			"the table's magic is 0x%08x, not 0x%08x: set it to HW_PLUGIN_MAGIC", table->magic, HW_PLUGIN_MAGIC);
+			"the table's magic is 0x%08x, not 0x%08x: set it to HW_PLUGIN_MAGIC",
+			table->magic, HW_PLUGIN_MAGIC);
 	if (table->major != HW_PLUGIN_MAJOR || table->minor > HW_PLUGIN_MINOR)
 		return hw_err_set(err, -EINVAL,
-			"made for plugin interface %u.%u, and this broker has %u.%u: %s", table->major, table->minor,
-			HW_PLUGIN_MAJOR, HW_PLUGIN_MINOR,
-			table->major > HW_PLUGIN_MAJOR || table->major == HW_PLUGIN_MAJOR ?
-				"build it against this broker's hookwire/plugin.h, or update the broker" :
-				"build it again against this broker's hookwire/plugin.h");
+			"made for plugin interface %u.%u, and this broker has %u.%u: %s",
+			table->major, table->minor, HW_PLUGIN_MAJOR, HW_PLUGIN_MINOR,
+			table->major > HW_PLUGIN_MAJOR || table->major == HW_PLUGIN_MAJOR
+				? "build it against this broker's hookwire/plugin.h, or update the "
+				  "broker"
+				: "build it again against this broker's hookwire/plugin.h");
 	if (table->size < SIZE_MIN)
-		return hw_err_set(err, -EINVAL, "the table's size is %u, too small: set it to sizeof(struct hw_plugin)",
+		return hw_err_set(err, -EINVAL,
+			"the table's size is %u, too small: set it to sizeof(struct hw_plugin)",
 			table->size);
 	if (!name_valid(table->name) || !table->version)
-		return hw_err_set(err, -EINVAL, "the table needs a name (1 to %d of a-z 0-9 _ -) and a version",
+		return hw_err_set(err, -EINVAL,
+			"the table needs a name (1 to %d of a-z 0-9 _ -) and a version",
 			NAME_MAX_BYTES);
 	return 0;
 }
@@ -57,7 +61,8 @@ static hw_plugin_entry_fn *find_entry(void *handle)
 	return entry;
 }
 
-/* Without the path, which is often that of a private copy: the caller names the file as a person knows it. */
+/* Without the path, which is often that of a private copy: the caller names the file as a person
+ * knows it. */
 static int say_why(const char *path, const char *why, struct hw_err *err)
 {
 	size_t len = strlen(path);
@@ -81,14 +86,16 @@ int hw_plugin_open(const char *path, struct hw_plugin *out, struct hw_err *err)
 		return say_why(path, dlerror(), err);
 	entry = find_entry(handle);
 	if (!entry)
-		return hw_err_set(err, -EINVAL, "exports no %s(): end the plugin with HW_PLUGIN_EXPORT(&table)",
+		return hw_err_set(err, -EINVAL,
+			"exports no %s(): end the plugin with HW_PLUGIN_EXPORT(&table)",
 			HW_PLUGIN_SYMBOL);
 	table = entry();
 	rc = check_table(table, err);
 	if (rc < 0)
 		return rc;
 	/* a size inside of a pointer would leave half of it */
-	size = table->size < sizeof(*out) ? table->size / sizeof(void *) * sizeof(void *) : sizeof(*out);
+	size = table->size < sizeof(*out) ? table->size / sizeof(void *) * sizeof(void *)
+					  : sizeof(*out);
 	memset(out, 0, sizeof(*out));
 	memcpy(out, table, size);
 	return 0;

@@ -21,7 +21,8 @@ struct said {
 	size_t len;
 };
 
-/* The child must not inherit what this thread blocks, nor be hit by signals to our process group. */
+/* The child must not inherit what this thread blocks, nor be hit by signals to our process group.
+ */
 static int set_attributes(posix_spawnattr_t *attributes)
 {
 	sigset_t none, all;
@@ -56,9 +57,11 @@ static int spawn(const char *self_exe, const char *path, int stderr_fd, pid_t *p
 	}
 	rc = set_attributes(&attributes);
 	if (rc == 0)
-		rc = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+		rc = posix_spawn_file_actions_addopen(
+			&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	if (rc == 0)
-		rc = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+		rc = posix_spawn_file_actions_addopen(
+			&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_adddup2(&actions, stderr_fd, STDERR_FILENO);
 	if (rc == 0)
@@ -118,7 +121,8 @@ static bool wait_for(pid_t pid, int64_t deadline_ms, int *status)
 	return false;
 }
 
-/* Its first line, without the path that every line of ours begins with: the caller has a better name for it. */
+/* Its first line, without the path that every line of ours begins with: the caller has a better
+ * name for it. */
 static const char *first_line(struct said *said, const char *path)
 {
 	size_t path_len = strlen(path);
@@ -128,7 +132,8 @@ static const char *first_line(struct said *said, const char *path)
 	line_end = strchr(said->text, '\n');
 	if (line_end)
 		*line_end = '\0';
-	if (strncmp(said->text, path, path_len) == 0 && said->text[path_len] == ':' && said->text[path_len + 1] == ' ')
+	if (strncmp(said->text, path, path_len) == 0 && said->text[path_len] == ':' &&
+		said->text[path_len + 1] == ' ')
 		return said->text + path_len + 2;
 	return said->text;
 }
@@ -140,9 +145,9 @@ static int judge(int status, const char *path, struct said *said, struct hw_err 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	if (status != -1 && WIFSIGNALED(status))
-		return hw_err_set(err, -EINVAL, "opening it ends the process with signal %d (%s): %s", WTERMSIG(status),
-			strsignal(WTERMSIG(status)),
-			"it is damaged, or its constructors crash");
+		return hw_err_set(err, -EINVAL,
+			"opening it ends the process with signal %d (%s): %s", WTERMSIG(status),
+			strsignal(WTERMSIG(status)), "it is damaged, or its constructors crash");
 	why = first_line(said, path);
 	return hw_err_set(err, -EINVAL, "%s", why[0] ? why : "the trial in a child process failed");
 }
@@ -157,18 +162,21 @@ int hw_plugin_trial(const char *self_exe, const char *path, struct hw_err *err)
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
 		rc = -errno;
-		return hw_err_set(err, rc, "cannot try the plugin in a child process: %s", strerror(-rc));
+		return hw_err_set(
+			err, rc, "cannot try the plugin in a child process: %s", strerror(-rc));
 	}
 	rc = spawn(self_exe, path, pipe_fds[1], &pid);
 	close(pipe_fds[1]);
 	if (rc < 0) {
 		close(pipe_fds[0]);
-		return hw_err_set(err, rc, "cannot try the plugin in a child process: %s: %s", self_exe, strerror(-rc));
+		return hw_err_set(err, rc, "cannot try the plugin in a child process: %s: %s",
+			self_exe, strerror(-rc));
 	}
 	listen_to(pipe_fds[0], deadline_ms, &said);
 	in_time = wait_for(pid, deadline_ms, &status);
 	close(pipe_fds[0]);
 	if (!in_time)
-		return hw_err_set(err, -EINVAL, "opening it took longer than %d ms: do its constructors wait?", TRIAL_MS);
+		return hw_err_set(err, -EINVAL,
+			"opening it took longer than %d ms: do its constructors wait?", TRIAL_MS);
 	return judge(status, path, &said, err);
 }

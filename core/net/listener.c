@@ -149,6 +149,7 @@ static void on_accept(struct evconnlistener *conns, evutil_socket_t fd, struct s
 
 	(void)conns;
 	(void)len;
+	hw_loop_refresh(l->loop);
 	name_peer(addr, address);
 	if (addr->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -180,6 +181,7 @@ static void on_accept_error(struct evconnlistener *conns, void *arg)
 	struct hw_listener *l = arg;
 	int error = errno;
 
+	hw_loop_refresh(l->loop);
 	if (error == EMFILE || error == ENFILE)
 		refuse_one(l);
 	if (l->loop->now_ms - l->logged_ms >= LOG_EVERY_MS) {

@@ -24,8 +24,12 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)arg; /* that the loop woke up is all that is wanted: timers are advanced every turn */
 }
 
-static void read_clock(struct hw_loop *loop)
+/* Callbacks run inside event_base_loop, maybe long after the clock was read: the first of them reads it. */
+void hw_loop_refresh(struct hw_loop *loop)
 {
+	if (loop->clock_is_fresh)
+		return;
+	loop->clock_is_fresh = true;
 	loop->now_ms = hw_clock_mono_ms(loop->clock);
 	loop->wall_ms = hw_clock_wall_ms(loop->clock);
 }
@@ -45,7 +49,7 @@ struct hw_loop *hw_loop_create(const struct hw_clock *clock, const struct hw_loo
 	hw_list_init(&loop->graveyard);
 	hw_list_init(&loop->tasks);
 	pthread_mutex_init(&loop->tasks_lock, NULL);
-	read_clock(loop);
+	hw_loop_refresh(loop);
 	/* one thread a base: no locks; our own wake-up replaces libevent's */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	loop->base = event_base_new_with_config(config);
@@ -130,6 +134,7 @@ static void wait_for_events(struct hw_loop *loop, bool more)
 		else if (wait_ms == 0)
 			more = true;
 	}
+	loop->clock_is_fresh = false;
 	event_base_loop(loop->base, more ? EVLOOP_NONBLOCK | EVLOOP_ONCE : EVLOOP_ONCE);
 	atomic_store_explicit(&loop->sleeping, 0, memory_order_relaxed);
 	if (event_pending(&loop->timeout, EV_TIMEOUT, NULL))
@@ -142,7 +147,7 @@ void hw_loop_run(struct hw_loop *loop)
 
 	while (!loop->stopped) {
 		wait_for_events(loop, more);
-		read_clock(loop);
+		hw_loop_refresh(loop);
 		run_tasks(loop);
 		hw_timers_advance(loop->timers, loop->now_ms);
 		more = loop->ops->turn(loop->arg);

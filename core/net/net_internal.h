@@ -27,6 +27,7 @@ struct hw_loop {
 	int wake_fd;
 	atomic_int sleeping; /* 1: whoever has work for us writes wake_fd, once */
 	bool stopped;
+	bool clock_is_fresh; /* read since the last wait */
 	int64_t now_ms, wall_ms;
 	struct hw_list dirty;     /* streams with something to write at the end of the turn */
 	struct hw_list graveyard; /* streams destroyed in this turn: their callbacks may still be on the stack */
@@ -38,5 +39,6 @@ struct hw_loop {
 	uint8_t received[HW_LOOP_RECEIVE_BYTES];
 };
 
+void hw_loop_refresh(struct hw_loop *loop);
 void hw_streams_flush(struct hw_loop *loop);
 void hw_streams_bury(struct hw_loop *loop);

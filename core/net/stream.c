@@ -474,6 +474,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	struct hw_stream *s = arg;
 
 	(void)fd;
+	hw_loop_refresh(s->loop);
 	if ((what & EV_WRITE) && !s->dead && s->blocked)
 		flush(s);
 	if ((what & EV_READ) && !s->dead && s->reading)

@@ -120,7 +120,6 @@ int hw_http1_read(struct hw_http1 *r, const char *p, size_t len, size_t *used)
 	case HW_HTTP1_S_NEXT:
 		hw_buf_fini(&r->head);
 		r->skipped_empty_line = false;
-		r->request_known = false;
 		r->state = HW_HTTP1_S_HEAD;
 		return read_head(r, p, len, used);
 	case HW_HTTP1_S_HEAD:

@@ -264,9 +264,7 @@ static void clear(struct hw_http1_request *request)
 	request->content_length = 0;
 	request->has_content_length = false;
 	request->chunked = false;
-	request->keep_alive = false;
 	request->expect_continue = false;
-	request->has_upgrade = false;
 	request->n_headers = 0;
 }
 

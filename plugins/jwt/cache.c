@@ -11,11 +11,13 @@ struct record {
 	char claims[];
 };
 
-/* A position counts all bytes that were ever written; its place is position % JWT_CACHE_BYTES. Records never wrap.
+/* A position counts all bytes that were ever written; its place is position % JWT_CACHE_BYTES.
+ * Records never wrap.
  *
  *   end - JWT_CACHE_BYTES .. end   still there | before: overwritten
  *
- * A slot holds the position of the newest record whose hash leads to it; 0 is none, as positions begin at one round. */
+ * A slot holds the position of the newest record whose hash leads to it; 0 is none, as positions
+ * begin at one round. */
 struct jwt_cache {
 	uint64_t end;
 	uint64_t slots[JWT_CACHE_SLOTS];
@@ -24,7 +26,8 @@ struct jwt_cache {
 
 struct jwt_cache *jwt_cache_create(void)
 {
-	struct jwt_cache *cache = malloc(sizeof(*cache)); /* the ring's pages come as they are written */
+	struct jwt_cache *cache =
+		malloc(sizeof(*cache)); /* the ring's pages come as they are written */
 
 	if (!cache)
 		return NULL;
@@ -53,7 +56,8 @@ static struct record *at(struct jwt_cache *cache, uint64_t position)
 	return (struct record *)(void *)(cache->ring + position % JWT_CACHE_BYTES);
 }
 
-int jwt_cache_get(struct jwt_cache *cache, const uint8_t hash[32], int64_t now_ms, struct jwt_cached *out)
+int jwt_cache_get(
+	struct jwt_cache *cache, const uint8_t hash[32], int64_t now_ms, struct jwt_cached *out)
 {
 	uint64_t position = *slot_of(cache, hash);
 	struct record *record;
@@ -68,7 +72,8 @@ int jwt_cache_get(struct jwt_cache *cache, const uint8_t hash[32], int64_t now_m
 	return 1;
 }
 
-void jwt_cache_put(struct jwt_cache *cache, const uint8_t hash[32], int64_t until_ms, const struct jwt_cached *what)
+void jwt_cache_put(struct jwt_cache *cache, const uint8_t hash[32], int64_t until_ms,
+	const struct jwt_cached *what)
 {
 	const size_t align = _Alignof(struct record);
 	size_t size = (sizeof(struct record) + what->claims.len + align - 1) / align * align;

@@ -8,7 +8,8 @@
 #include "cache.h"
 #include "settings.h"
 
-/* What a worker keeps for one entry: made small, since there is one per tenant whose chain names it. */
+/* What a worker keeps for one entry: made small, since there is one per tenant whose chain names
+ * it. */
 struct worker {
 	struct jwt_cache *cache; /* NULL before the first good token, and when memory was short */
 };
@@ -23,7 +24,8 @@ static int validate(const struct hw_host *host, struct hw_slice config, struct h
 	return 0;
 }
 
-static int load(const struct hw_host *host, struct hw_slice config, void **instance, struct hw_problem *problem)
+static int load(const struct hw_host *host, struct hw_slice config, void **instance,
+	struct hw_problem *problem)
 {
 	struct jwt_settings *settings = malloc(sizeof(*settings));
 
@@ -108,7 +110,8 @@ static enum hw_verdict verify(struct hw_call *call, struct hw_slice token, struc
 	if (rc < 0)
 		return HW_ERROR;
 	if (rc > 0)
-		return deny(call, result->expired ? "token_expired" : "unauthorized", result->reason);
+		return deny(
+			call, result->expired ? "token_expired" : "unauthorized", result->reason);
 	call->host->metric(call->host, "jwt_verified", 1);
 	found->claims = result->claims;
 	found->expires_at = result->expires_at;
@@ -120,8 +123,8 @@ static enum hw_verdict verify(struct hw_call *call, struct hw_slice token, struc
 }
 
 /* A claim that names somebody: a text, or a whole number as some issuers have it. */
-static int get_name(struct hw_call *call, struct hw_slice claims, const char *claim, struct hw_slice *name, char *scratch,
-	size_t size)
+static int get_name(struct hw_call *call, struct hw_slice claims, const char *claim,
+	struct hw_slice *name, char *scratch, size_t size)
 {
 	size_t digits = 0;
 	char kind;
@@ -145,18 +148,22 @@ static enum hw_verdict set_person(struct hw_call *call, struct hw_slice claims)
 	struct hw_slice name;
 
 	if (get_name(call, claims, settings->user_claim, &name, scratch, sizeof(scratch)) < 0)
-		return deny_claim(call, settings->user_claim, "must say who the user is, as a text or a whole number");
+		return deny_claim(call, settings->user_claim,
+			"must say who the user is, as a text or a whole number");
 	if (call->host->set_user(call, name) < 0)
 		return deny_claim(call, settings->user_claim, "is no user id: 1 to 255 bytes");
 	if (get_name(call, claims, settings->tenant_claim, &name, scratch, sizeof(scratch)) < 0)
-		return deny_claim(call, settings->tenant_claim, "must say which tenant it is, as a text or a whole number");
+		return deny_claim(call, settings->tenant_claim,
+			"must say which tenant it is, as a text or a whole number");
 	if (call->host->set_tenant(call, name) < 0)
-		return deny_claim(call, settings->tenant_claim, "is no tenant id: 1 to 64 of A-Z a-z 0-9 . _ -");
+		return deny_claim(call, settings->tenant_claim,
+			"is no tenant id: 1 to 64 of A-Z a-z 0-9 . _ -");
 	return HW_ALLOW;
 }
 
 /* Whether the claim is the text, or an array that holds it. */
-static int claim_says(struct hw_call *call, struct hw_slice claims, const char *claim, const char *text)
+static int claim_says(
+	struct hw_call *call, struct hw_slice claims, const char *claim, const char *text)
 {
 	struct hw_slice value, item, none;
 	char scratch[512], kind;
@@ -166,7 +173,8 @@ static int claim_says(struct hw_call *call, struct hw_slice claims, const char *
 		return 0;
 	if (kind == 's')
 		return value.len == len && memcmp(value.p, text, len) == 0;
-	while (kind == 'a' && call->host->json_next(value, &position, &none, &kind, &item, scratch, sizeof(scratch)) == 0) {
+	while (kind == 'a' && call->host->json_next(value, &position, &none, &kind, &item, scratch,
+				      sizeof(scratch)) == 0) {
 		if (kind == 's' && item.len == len && memcmp(item.p, text, len) == 0)
 			return 1;
 		kind = 'a';
@@ -176,7 +184,8 @@ static int claim_says(struct hw_call *call, struct hw_slice claims, const char *
 
 static int is_tenant_id(struct hw_slice s)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 
 	for (size_t i = 0; i < s.len; i++) {
 		if (!memchr(letters, s.p[i], sizeof(letters) - 1))
@@ -193,18 +202,23 @@ static enum hw_verdict grant_tenants(struct hw_call *call, struct hw_slice claim
 	size_t position = 0;
 	int rc;
 
-	rc = call->host->json_get(claims, settings->tenants_claim, &kind, &value, scratch, sizeof(scratch));
+	rc = call->host->json_get(
+		claims, settings->tenants_claim, &kind, &value, scratch, sizeof(scratch));
 	if (rc > 0)
 		return HW_ALLOW; /* a user's token has none */
 	if (rc < 0 || kind != 'a')
 		return deny_claim(call, settings->tenants_claim, "must be an array of tenant ids");
-	while ((rc = call->host->json_next(value, &position, &none, &kind, &item, scratch, sizeof(scratch))) == 0) {
+	while ((rc = call->host->json_next(
+			value, &position, &none, &kind, &item, scratch, sizeof(scratch))) == 0) {
 		if (kind != 's' || !is_tenant_id(item))
-			return deny_claim(call, settings->tenants_claim, "must be an array of tenant ids");
+			return deny_claim(
+				call, settings->tenants_claim, "must be an array of tenant ids");
 		if (call->host->grant_tenant(call, item) < 0)
-			return HW_ERROR; /* a tenant's own entry may not: the configuration is wrong, not the token */
+			return HW_ERROR; /* a tenant's own entry may not: the configuration is
+					    wrong, not the token */
 	}
-	return rc < 0 ? deny_claim(call, settings->tenants_claim, "must be an array of tenant ids") : HW_ALLOW;
+	return rc < 0 ? deny_claim(call, settings->tenants_claim, "must be an array of tenant ids")
+		      : HW_ALLOW;
 }
 
 static enum hw_verdict answer(struct hw_call *call, const struct jwt_cached *found)
@@ -216,11 +230,14 @@ static enum hw_verdict answer(struct hw_call *call, const struct jwt_cached *fou
 		return verdict;
 	if (call->host->set_claims(call, found->claims) < 0)
 		return deny(call, "unauthorized", "the token has too many claims");
-	/* A token inside of the skew is good until its end, which a session must not have behind it already. */
+	/* A token inside of the skew is good until its end, which a session must not have behind it
+	 * already. */
 	if (found->expires_at)
-		call->host->set_expires_at(call, call->now_ms < found->expires_at * 1000 ? found->expires_at :
-			found->expires_at + settings->skew_s);
-	if (settings->act_as_claim && claim_says(call, found->claims, settings->act_as_claim, settings->act_as_equals))
+		call->host->set_expires_at(call, call->now_ms < found->expires_at * 1000
+							 ? found->expires_at
+							 : found->expires_at + settings->skew_s);
+	if (settings->act_as_claim &&
+		claim_says(call, found->claims, settings->act_as_claim, settings->act_as_equals))
 		call->host->grant_act_as(call);
 	return settings->tenants_claim ? grant_tenants(call, found->claims) : HW_ALLOW;
 }

@@ -44,10 +44,11 @@ static void set_path(struct member *m, const char *parent)
 }
 
 /* 0 one more, 1 the end, -1 refused */
-static int next(const struct hw_host *host, struct hw_slice object, const char *parent, size_t *position,
-	struct member *m, struct hw_problem *problem)
+static int next(const struct hw_host *host, struct hw_slice object, const char *parent,
+	size_t *position, struct member *m, struct hw_problem *problem)
 {
-	int rc = host->json_next(object, position, &m->key, &m->kind, &m->value, m->scratch, sizeof(m->scratch));
+	int rc = host->json_next(
+		object, position, &m->key, &m->kind, &m->value, m->scratch, sizeof(m->scratch));
 
 	if (rc < 0)
 		return refuse(problem, parent, "a name or a text is too long");
@@ -60,8 +61,8 @@ static int unknown(const struct member *m, const char *known, struct hw_problem 
 {
 	char text[300];
 
-	snprintf(text, sizeof(text), "unknown setting \"%.*s\": there are %s", m->key.len < 40 ? (int)m->key.len : 40,
-		m->key.p ? m->key.p : "", known);
+	snprintf(text, sizeof(text), "unknown setting \"%.*s\": there are %s",
+		m->key.len < 40 ? (int)m->key.len : 40, m->key.p ? m->key.p : "", known);
 	return refuse(problem, m->path, text);
 }
 
@@ -81,8 +82,8 @@ struct field {
 	char **out;
 };
 
-static int read_fields(const struct hw_host *host, const struct member *outer, const struct field *fields, size_t n,
-	const char *known, struct hw_problem *problem)
+static int read_fields(const struct hw_host *host, const struct member *outer,
+	const struct field *fields, size_t n, const char *known, struct hw_problem *problem)
 {
 	struct hw_slice object = outer->value;
 	size_t position = 0;
@@ -106,21 +107,27 @@ static int read_fields(const struct hw_host *host, const struct member *outer, c
 static int read_claims(const struct hw_host *host, const struct member *m, struct jwt_settings *out,
 	struct hw_problem *problem)
 {
-	const struct field fields[] = {{"user_id", &out->user_claim}, {"tenant_id", &out->tenant_claim}};
+	const struct field fields[] = {
+		{"user_id", &out->user_claim}, {"tenant_id", &out->tenant_claim}};
 
 	return read_fields(host, m, fields, COUNT(fields),
-		"\"user_id\" and \"tenant_id\", which say in which claims these are; all other claims keep their names", problem);
+		"\"user_id\" and \"tenant_id\", which say in which claims these are; all other "
+		"claims keep their names",
+		problem);
 }
 
 static int read_act_as(const struct hw_host *host, const struct member *m, struct jwt_settings *out,
 	struct hw_problem *problem)
 {
-	const struct field fields[] = {{"claim", &out->act_as_claim}, {"equals", &out->act_as_equals}};
+	const struct field fields[] = {
+		{"claim", &out->act_as_claim}, {"equals", &out->act_as_equals}};
 
 	if (read_fields(host, m, fields, COUNT(fields), "\"claim\" and \"equals\"", problem) < 0)
 		return -1;
 	if (!out->act_as_claim || !out->act_as_equals)
-		return refuse(problem, m->path, "needs both \"claim\" and \"equals\", like {\"claim\": \"role\", \"equals\": \"service\"}");
+		return refuse(problem, m->path,
+			"needs both \"claim\" and \"equals\", like {\"claim\": \"role\", "
+			"\"equals\": \"service\"}");
 	return 0;
 }
 
@@ -132,7 +139,8 @@ static int read_skew(const struct member *m, struct jwt_settings *out, struct hw
 		return refuse(problem, m->path, "must be a whole number of seconds, 0 to 3600");
 	for (size_t i = 0; i < m->value.len; i++) {
 		if (m->value.p[i] < '0' || m->value.p[i] > '9')
-			return refuse(problem, m->path, "must be a whole number of seconds, 0 to 3600");
+			return refuse(
+				problem, m->path, "must be a whole number of seconds, 0 to 3600");
 		n = 10 * n + (m->value.p[i] - '0');
 	}
 	if (n > SKEW_MAX_S)
@@ -149,7 +157,9 @@ static int read_keys(const struct hw_host *host, const struct member *m, struct 
 	if (out->keys)
 		return refuse(problem, m->path, "is there twice");
 	if (m->kind != 'a') /* a text would come without its quotes */
-		return refuse(problem, m->path, "must be an array of keys like [{\"alg\": \"HS256\", \"secret\": \"${NAME}\"}]");
+		return refuse(problem, m->path,
+			"must be an array of keys like [{\"alg\": \"HS256\", \"secret\": "
+			"\"${NAME}\"}]");
 	if (host->jwt_keys_create(host, m->value, &out->keys, &inner) == 0)
 		return 0;
 	snprintf(problem->path, sizeof(problem->path), "/keys%.120s", inner.path);
@@ -174,7 +184,10 @@ static int read_member(const struct hw_host *host, const struct member *m, struc
 		return read_act_as(host, m, out, problem);
 	if (is(m->key, "tenants_claim"))
 		return set_text(m, &out->tenants_claim, problem);
-	return unknown(m, "\"keys\", \"issuer\", \"audience\", \"skew_s\", \"claims\", \"act_as\" and \"tenants_claim\"", problem);
+	return unknown(m,
+		"\"keys\", \"issuer\", \"audience\", \"skew_s\", \"claims\", \"act_as\" and "
+		"\"tenants_claim\"",
+		problem);
 }
 
 static int set_default(char **to, const char *text, struct hw_problem *problem)
@@ -198,8 +211,10 @@ static int read_all(const struct hw_host *host, struct hw_slice config, struct j
 	if (rc < 0)
 		return -1;
 	if (!out->keys)
-		return refuse(problem, "", "there are no \"keys\": without one no token can be believed");
-	if (set_default(&out->issuer, "", problem) < 0 || set_default(&out->audience, "", problem) < 0 ||
+		return refuse(
+			problem, "", "there are no \"keys\": without one no token can be believed");
+	if (set_default(&out->issuer, "", problem) < 0 ||
+		set_default(&out->audience, "", problem) < 0 ||
 		set_default(&out->user_claim, "sub", problem) < 0 ||
 		set_default(&out->tenant_claim, "tenant_id", problem) < 0)
 		return -1;

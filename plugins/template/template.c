@@ -1,12 +1,13 @@
-/* A plugin to copy: it denies subscriptions to the topics of one resource, and has no opinion on anything else.
- * README.md says how to build it outside of Hookwire's tree. */
+/* A plugin to copy: it denies subscriptions to the topics of one resource, and has no opinion on
+ * anything else. README.md says how to build it outside of Hookwire's tree. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <hookwire/plugin.h>
 
-/* What one entry of the configuration says. Made by load, never changed: all workers read it at the same time. */
+/* What one entry of the configuration says. Made by load, never changed: all workers read it at the
+ * same time. */
 struct instance {
 	size_t len;
 	char deny_resource[64];
@@ -19,7 +20,8 @@ static int refuse(struct hw_problem *problem, const char *path, const char *text
 	return -1;
 }
 
-/* Settings are a JSON object: {"deny_resource": "secret-list"}. A setting that nobody knows is a mistake: say so. */
+/* Settings are a JSON object: {"deny_resource": "secret-list"}. A setting that nobody knows is a
+ * mistake: say so. */
 static int read_settings(const struct hw_host *host, struct hw_slice config, struct instance *out,
 	struct hw_problem *problem)
 {
@@ -29,17 +31,23 @@ static int read_settings(const struct hw_host *host, struct hw_slice config, str
 	int rc;
 
 	out->len = 0;
-	while ((rc = host->json_next(config, &position, &key, &kind, &value, scratch, sizeof(scratch))) == 0) {
-		if (key.len != strlen("deny_resource") || memcmp(key.p, "deny_resource", key.len) != 0)
+	while ((rc = host->json_next(
+			config, &position, &key, &kind, &value, scratch, sizeof(scratch))) == 0) {
+		if (key.len != strlen("deny_resource") ||
+			memcmp(key.p, "deny_resource", key.len) != 0)
 			return refuse(problem, "", "the only setting is \"deny_resource\"");
 		if (kind != 's' || value.len == 0 || value.len > sizeof(out->deny_resource))
-			return refuse(problem, "/deny_resource", "must be a resource, like \"secret-list\"");
+			return refuse(problem, "/deny_resource",
+				"must be a resource, like \"secret-list\"");
 		memcpy(out->deny_resource, value.p, value.len);
 		out->len = value.len;
 	}
 	if (rc < 0)
 		return refuse(problem, "", "a name or a text is too long");
-	return out->len > 0 ? 0 : refuse(problem, "", "\"deny_resource\" is missing: whose topics may nobody subscribe to?");
+	return out->len > 0 ? 0
+			    : refuse(problem, "",
+				      "\"deny_resource\" is missing: whose topics may nobody "
+				      "subscribe to?");
 }
 
 /* Serves `hookwire check` too: it looks and changes nothing. */
@@ -50,7 +58,8 @@ static int validate(const struct hw_host *host, struct hw_slice config, struct h
 	return read_settings(host, config, &unused, problem);
 }
 
-static int load(const struct hw_host *host, struct hw_slice config, void **instance, struct hw_problem *problem)
+static int load(const struct hw_host *host, struct hw_slice config, void **instance,
+	struct hw_problem *problem)
 {
 	struct instance *i = malloc(sizeof(*i));
 
@@ -70,12 +79,14 @@ static void unload(const struct hw_host *host, void *instance)
 	free(instance);
 }
 
-static enum hw_verdict authorize(struct hw_call *call, const struct hw_who *who, const struct hw_question *question)
+static enum hw_verdict authorize(
+	struct hw_call *call, const struct hw_who *who, const struct hw_question *question)
 {
 	const struct instance *i = call->instance;
 
 	(void)who;
-	if (question->resource.len != i->len || memcmp(question->resource.p, i->deny_resource, i->len) != 0)
+	if (question->resource.len != i->len ||
+		memcmp(question->resource.p, i->deny_resource, i->len) != 0)
 		return HW_DEFER;
 	call->host->metric(call->host, "template_denied", 1);
 	call->host->reason(call, "forbidden_topic", HW_SLICE("nobody may subscribe to this"));

@@ -1,6 +1,6 @@
 // links: crypto
-/* What a token costs: verifications per CPU second for each algorithm, without the cache of the jwt plugin. Prints figures and
- * judges nothing. Usage: bench_jwt [milliseconds per figure] */
+/* What a token costs: verifications per CPU second for each algorithm, without the cache of the jwt
+ * plugin. Prints figures and judges nothing. Usage: bench_jwt [milliseconds per figure] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,11 +39,13 @@ static struct hw_jwt_keys *keys_of(const struct jwt_sign_alg *alg, EVP_PKEY *key
 
 static void measure(const struct jwt_sign_alg *alg, double seconds)
 {
-	static const char payload[] = "{\"sub\":\"u-4711\",\"tenant_id\":\"acme\",\"iss\":\"https://idp.example\",\"aud\":\"hookwire\","
-		"\"iat\":1700000000,\"exp\":1700003600,\"role\":\"parent\"}";
+	static const char payload[] = "{\"sub\":\"u-4711\",\"tenant_id\":\"acme\",\"iss\":\"https:/"
+				      "/idp.example\",\"aud\":\"hookwire\","
+				      "\"iat\":1700000000,\"exp\":1700003600,\"role\":\"parent\"}";
 	EVP_PKEY *key = jwt_sign_key(alg, 2048);
 	struct hw_jwt_keys *keys = keys_of(alg, key);
-	struct hw_jwt_expect expect = {.issuer = HW_STR("https://idp.example"), .audience = HW_STR("hookwire")};
+	struct hw_jwt_expect expect = {
+		.issuer = HW_STR("https://idp.example"), .audience = HW_STR("hookwire")};
 	struct hw_jwt_refusal refusal;
 	struct hw_jwt_claims claims;
 	double begin, spent;
@@ -55,13 +57,15 @@ static void measure(const struct jwt_sign_alg *alg, double seconds)
 	begin = cpu_s();
 	do {
 		for (int i = 0; i < 50; i++, n++) {
-			jwt_sign_must(hw_jwt_verify(keys, hw_str_of(token), &expect, INT64_C(1700000000000), &claims, &refusal) == 0,
+			jwt_sign_must(hw_jwt_verify(keys, hw_str_of(token), &expect,
+					      INT64_C(1700000000000), &claims, &refusal) == 0,
 				"refused");
 			hw_jwt_claims_fini(&claims);
 		}
 		spent = cpu_s() - begin;
 	} while (spent < seconds);
-	printf("%-6s %9.0f verifications/s  %7.2f us\n", alg->name, (double)n / spent, spent / (double)n * 1e6);
+	printf("%-6s %9.0f verifications/s  %7.2f us\n", alg->name, (double)n / spent,
+		spent / (double)n * 1e6);
 	free(token);
 	hw_jwt_keys_destroy(&keys);
 	EVP_PKEY_free(key);

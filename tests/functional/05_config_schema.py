@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-# conf/hookwire.schema.json: the shipped configurations are valid, broken ones are not, and schema and reader know the same keys.
+# conf/: the shipped configurations are valid by the schema, broken ones are not, schema and reader know the same keys, and
+# the proxies take the files made for them.
 # ctest: timeout=120
 import copy
 import json
@@ -157,6 +158,7 @@ GOOD = {
     "/script_path": [None, "lib"],
     "/plugin_cache": [None, "/var/lib/hookwire"],
     "/hooks": [[], [{"lua": "open.lua"}, {"plugin": "./jwt.so"}]],
+    "/tenants/*/hooks": [[], [{"lua": "open.lua"}]],
     "/tenants": [{}, {"*": {}, "acme": {"hooks": []}}],
     "/topics": [{}, {"cursor:*": {"history": "none"}, "audit:a-1": {"retention": {"count": 1}}}],
     "/topics/*/history": ["none"],
@@ -308,6 +310,7 @@ BROKEN = [
     {"topics": {f"a:{i}": {"history": "none"} for i in range(16)}},
     {"include": ["${NAME}/*.json"]},
     {"include": [""]},
+    {"include": ["*/tenants.json"]},
     {"plugin_path": [""]},
 ]
 
@@ -317,6 +320,28 @@ def test_both_refuse_what_is_broken():
         both = Both(directory)
         for config in BROKEN:
             both.expect(False, config, json.dumps(config))
+
+
+def test_the_proxies_take_the_shipped_files():
+    with temporary_directory() as directory:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                        "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"],
+                       cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        (directory / "both.pem").write_text((directory / "cert.pem").read_text() + (directory / "key.pem").read_text())
+        for name, command, names in (
+                ("nginx.conf", ["nginx", "-t", "-e", "stderr", "-g", f"pid {directory}/pid;", "-c"], {
+                    "/etc/ssl/certs/realtime.example.com.pem": "cert.pem", "/etc/ssl/private/realtime.example.com.key": "key.pem",
+                    "/var/log/nginx/hookwire.log": "access.log", "listen 443 ssl": "listen 127.0.0.1:18443 ssl",
+                    "listen [::]:443 ssl": "listen 127.0.0.1:18444 ssl"}),
+                ("haproxy.cfg", ["haproxy", "-c", "-f"], {"/etc/ssl/private/realtime.example.com.pem": "both.pem"})):
+            text = (CONF / name).read_text()
+            for old, new in names.items():
+                check(old in text, f"{old} is not in {name}")
+                text = text.replace(old, str(directory / new) if old.startswith("/") else new)
+            (directory / name).write_text(text)
+            done = subprocess.run([*command, str(directory / name)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            equal(done.returncode, 0, f"{name}: {done.stdout}")
+            check("warn" not in done.stdout.lower(), f"{name}: {done.stdout}")
 
 
 main()

@@ -22,7 +22,8 @@ struct ws_transcript {
 	struct hw_buf text;
 	struct hw_buf message; /* so far; dropped when it ends in an error */
 	bool in_message;
-	bool over; /* by a close frame or an error */
+	bool over;   /* by a close frame or an error */
+	bool failed; /* by an error */
 	uint16_t code;
 };
 
@@ -65,7 +66,7 @@ static inline void ws_transcript_event(
 		WS_CHECK(rc == HW_WS_ERROR);
 		WS_CHECK(ev->reason && strlen(ev->reason) <= HW_WS_CONTROL_BYTES - 2);
 		hw_buf_printf(&t->text, "ERROR %u %s\n", ev->code, ev->reason);
-		t->over = true;
+		t->over = t->failed = true;
 		t->code = ev->code;
 	}
 }

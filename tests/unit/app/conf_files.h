@@ -50,7 +50,7 @@ static inline void conf_files_init(struct conf_files *f)
 		assert_int_equal(mkdir(path, 0700), 0);
 	}
 	conf_files_put(f, "plugins/jwt.so", "");
-	conf_files_put(f, "open.lua", "");
+	conf_files_put(f, "open.lua", "return policy { api = 1 }\n");
 }
 
 static inline void conf_files_fini(struct conf_files *f)

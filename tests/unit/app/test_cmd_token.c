@@ -72,7 +72,8 @@ static struct hw_jwt_keys *keys_of(const char *json)
 }
 
 /* Verifies the one line that was printed, and leaves the claims in @claims. */
-static int verify(struct output *o, const char *keys_json, char *claims, size_t size, struct hw_jwt_refusal *refusal)
+static int verify(struct output *o, const char *keys_json, char *claims, size_t size,
+	struct hw_jwt_refusal *refusal)
 {
 	struct hw_jwt_expect expect = {.skew_s = 0};
 	struct hw_jwt_keys *keys = keys_of(keys_json);
@@ -82,8 +83,8 @@ static int verify(struct output *o, const char *keys_json, char *claims, size_t 
 	assert_int_equal(o->exit_code, 0);
 	assert_string_equal(o->err, "");
 	assert_ptr_equal(strchr(o->out, '\n'), o->out + strlen(o->out) - 1);
-	rc = hw_jwt_verify(keys, (struct hw_str){o->out, strlen(o->out) - 1}, &expect, hw_clock_wall_ms(&hw_clock_system),
-		&found, refusal);
+	rc = hw_jwt_verify(keys, (struct hw_str){o->out, strlen(o->out) - 1}, &expect,
+		hw_clock_wall_ms(&hw_clock_system), &found, refusal);
 	if (rc == 0) {
 		snprintf(claims, size, "%s", found.text);
 		hw_jwt_claims_fini(&found);
@@ -108,14 +109,17 @@ static void a_token_has_user_tenant_and_an_hour(void **state HW_UNUSED)
 
 	setenv("HOOKWIRE_JWT_SECRET", SECRET, 1);
 	run(&o, "--user alice --tenant acme");
-	assert_int_equal(verify(&o, "[{\"alg\":\"HS256\",\"secret\":\"" SECRET "\"}]", claims, sizeof(claims), &refusal), 0);
+	assert_int_equal(verify(&o, "[{\"alg\":\"HS256\",\"secret\":\"" SECRET "\"}]", claims,
+				 sizeof(claims), &refusal),
+		0);
 	assert_has(claims, "\"sub\":\"alice\"");
 	assert_has(claims, "\"tenant_id\":\"acme\"");
 	assert_null(strstr(claims, "\"iss\""));
 	exp = atoll(strstr(claims, "\"exp\":") + 6);
 	iat = atoll(strstr(claims, "\"iat\":") + 6);
 	assert_int_equal(exp - iat, 3600);
-	assert_in_range(iat, hw_clock_wall_ms(&hw_clock_system) / 1000 - 5, hw_clock_wall_ms(&hw_clock_system) / 1000);
+	assert_in_range(iat, hw_clock_wall_ms(&hw_clock_system) / 1000 - 5,
+		hw_clock_wall_ms(&hw_clock_system) / 1000);
 }
 
 static void claims_are_json_where_they_can_be(void **state HW_UNUSED)
@@ -125,11 +129,16 @@ static void claims_are_json_where_they_can_be(void **state HW_UNUSED)
 	char claims[1024];
 
 	setenv("MY_SECRET", SECRET, 1);
-	run(&o, "--secret-env MY_SECRET --user alice --tenant acme --ttl 0 --issuer https://idp --audience hookwire --kid k1 "
-		"--alg HS512 --claim role=child --claim age=7 --claim ok=true --claim tenants=[\"beta\"] --claim eq=a=b "
+	run(&o, "--secret-env MY_SECRET --user alice --tenant acme --ttl 0 --issuer https://idp "
+		"--audience hookwire --kid k1 "
+		"--alg HS512 --claim role=child --claim age=7 --claim ok=true --claim "
+		"tenants=[\"beta\"] --claim eq=a=b "
 		"--claim empty= --claim sub=bob");
-	assert_int_equal(verify(&o, "[{\"alg\":\"HS512\",\"secret\":\"" SECRET "\",\"kid\":\"k1\",\"iss\":\"https://idp\"}]", claims,
-				 sizeof(claims), &refusal), 0);
+	assert_int_equal(verify(&o,
+				 "[{\"alg\":\"HS512\",\"secret\":\"" SECRET
+				 "\",\"kid\":\"k1\",\"iss\":\"https://idp\"}]",
+				 claims, sizeof(claims), &refusal),
+		0);
 	assert_has(claims, "\"role\":\"child\"");
 	assert_has(claims, "\"age\":7");
 	assert_has(claims, "\"ok\":true");
@@ -150,7 +159,8 @@ static void a_negative_time_makes_an_expired_token(void **state HW_UNUSED)
 
 	setenv("HOOKWIRE_JWT_SECRET", SECRET, 1);
 	run(&o, "--user alice --tenant acme --ttl -60");
-	assert_int_equal(verify(&o, "[{\"alg\":\"HS256\",\"secret\":\"" SECRET "\"}]", claims, sizeof(claims), &refusal),
+	assert_int_equal(verify(&o, "[{\"alg\":\"HS256\",\"secret\":\"" SECRET "\"}]", claims,
+				 sizeof(claims), &refusal),
 		HW_JWT_REFUSED);
 	assert_true(refusal.expired);
 }
@@ -158,7 +168,8 @@ static void a_negative_time_makes_an_expired_token(void **state HW_UNUSED)
 static void secrets_and_keys_are_read_from_files(void **state HW_UNUSED)
 {
 	EVP_PKEY *key = jwt_sign_key(jwt_sign_alg("ES256"), 0);
-	char path[] = "/tmp/hw-token-XXXXXX", line[256], json[2048], claims[1024], *pem = jwt_sign_pem(key, true);
+	char path[] = "/tmp/hw-token-XXXXXX", line[256], json[2048], claims[1024],
+	     *pem = jwt_sign_pem(key, true);
 	struct hw_jwt_refusal refusal;
 	struct hw_buf quoted;
 	struct output o;
@@ -168,7 +179,9 @@ static void secrets_and_keys_are_read_from_files(void **state HW_UNUSED)
 	assert_int_equal(write(fd, SECRET "\n", strlen(SECRET) + 1), strlen(SECRET) + 1);
 	snprintf(line, sizeof(line), "--user a --tenant t --secret-file %s", path);
 	run(&o, line);
-	assert_int_equal(verify(&o, "[{\"alg\":\"HS256\",\"secret\":\"" SECRET "\"}]", claims, sizeof(claims), &refusal), 0);
+	assert_int_equal(verify(&o, "[{\"alg\":\"HS256\",\"secret\":\"" SECRET "\"}]", claims,
+				 sizeof(claims), &refusal),
+		0);
 
 	assert_int_equal(pwrite(fd, pem, strlen(pem), 0), strlen(pem));
 	snprintf(line, sizeof(line), "--user a --tenant t --alg ES256 --key-file %s", path);
@@ -177,7 +190,8 @@ static void secrets_and_keys_are_read_from_files(void **state HW_UNUSED)
 	pem = jwt_sign_pem(key, false);
 	hw_buf_init(&quoted);
 	hw_buf_json(&quoted, hw_str_of(pem));
-	snprintf(json, sizeof(json), "[{\"alg\":\"ES256\",\"public_key\":%.*s}]", (int)quoted.len, quoted.data);
+	snprintf(json, sizeof(json), "[{\"alg\":\"ES256\",\"public_key\":%.*s}]", (int)quoted.len,
+		quoted.data);
 	assert_int_equal(verify(&o, json, claims, sizeof(claims), &refusal), 0);
 	hw_buf_fini(&quoted);
 	free(pem);
@@ -207,12 +221,15 @@ static void mistakes_are_told_and_never_tell_the_secret(void **state HW_UNUSED)
 		{"--user alice --tenant acme --key-file /dev/null", "is signed with a secret", 2},
 		{"--user alice --tenant acme --secret-env A --secret-file B", "not both", 2},
 		{"--user alice --tenant acme --nonsense", "--help", 2},
-		{"--user alice --tenant acme --secret-env NOBODY_SET_THIS", "NOBODY_SET_THIS is not set", 1},
+		{"--user alice --tenant acme --secret-env NOBODY_SET_THIS",
+			"NOBODY_SET_THIS is not set", 1},
 		{"--user alice --tenant acme --secret-env SHORT", "openssl rand -hex 32", 1},
-		{"--user alice --tenant acme --secret-file /nowhere/secret", "/nowhere/secret: No such file", 1},
+		{"--user alice --tenant acme --secret-file /nowhere/secret",
+			"/nowhere/secret: No such file", 1},
 		{"--user alice --tenant acme --secret-file /dev/zero", "too long for a key", 1},
 		{"--user alice --tenant acme --secret-file /tmp", "/tmp", 1},
-		{"--user alice --tenant acme --alg RS256 --key-file /dev/null", "not a private key", 1},
+		{"--user alice --tenant acme --alg RS256 --key-file /dev/null", "not a private key",
+			1},
 		{"--user alice --tenant acme --alg EdDSA --key-file /dev/null", "not made here", 1},
 		{"--user alice --tenant acme --issuer \xff", "UTF-8", 1},
 	};

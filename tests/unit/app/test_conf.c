@@ -311,6 +311,7 @@ static void each_mistake_is_told_at_its_place(void **state)
 			"not in this version: TLS"},
 		{"{\"admin\": {\"listen\": \"0.0.0.0:8081\"}}", "1:22",
 			"TLS, which is not in this version"},
+		{"{\"admin\": {\"listen\": \"192.168.1.1:8081\"}}", "1:22", "not in this version"},
 		{"{\"admin\": {\"listen\": \"[::]:8081\"}}", "1:22",
 			"TLS, which is not in this version"},
 		{"{\"admin\": {\"listen\": \"127.0.0.1:8080\"}}", "1:22",
@@ -424,9 +425,12 @@ static void each_mistake_is_told_at_its_place(void **state)
 		{"{\"script_path\": \"\"}", "1:17", "empty"},
 		{"{\"include\": \"x\"}", "1:13", "an array of files"},
 		{"{\"include\": [\"\"]}", "1:14", "without a name"},
-		{"{\"include\": [\"none.json\"]}", "1:14", "there is no such file"},
+		{"{\"include\": [\"none.json\"]}", "1:14", "No such file"},
 		{"{\"include\": [\"hookwire.json\"]}", "1:14", "this file itself"},
-		{"{\"include\": [\"${SECRET}/*.json\"]}", "1:14", "not replaced in \"include\""},
+		{"{\"include\": [\"${SECRET}/*.json\"]}", "1:14",
+			"${…} and @file: are not replaced here"},
+		{"{\"include\": [\"*.d/x.json\"]}", "1:14",
+			"a wildcard in the name of a directory"},
 		/* later */
 		{"{\"trusted_proxies\": []}", "1:2",
 			"\"trusted_proxies\" is not in this version: "},
@@ -512,6 +516,8 @@ static void a_file_that_cannot_be_read_is_told(void **state)
 	hw_conf_report_fini(&report);
 	expect(l, "", "1:1", "empty");
 	expect(l, "{\"drain_ms\": 1", "1:1", "does not end");
+	/* a string that does not end has no value for anybody to look at */
+	expect(l, "{\"auth\": {\"origins\": [\"https://a", "1:23", "does not end in its line");
 }
 
 /* Puts @value where @@ stands. */

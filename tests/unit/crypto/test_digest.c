@@ -72,7 +72,8 @@ static void sha256_in_pieces_is_that_of_the_whole(void **state HW_UNUSED)
 	for (int i = 0; i < 1000; i++)
 		hw_sha256_add(&s, thousand, sizeof(thousand));
 	hw_sha256_finish(&s, out);
-	assert_hex(out, sizeof(out), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+	assert_hex(out, sizeof(out),
+		"cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 static void fields_read_one_way_only(void **state HW_UNUSED)
@@ -98,16 +99,21 @@ static void hmac_of_rfc_4231(void **state HW_UNUSED)
 
 	memset(key, 0x0b, 20);
 	hw_hmac_sha256((struct hw_str){key, 20}, HW_STR("Hi There"), out);
-	assert_hex(out, sizeof(out), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+	assert_hex(out, sizeof(out),
+		"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
 	hw_hmac_sha256(HW_STR("Jefe"), HW_STR("what do ya want for nothing?"), out);
-	assert_hex(out, sizeof(out), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	assert_hex(out, sizeof(out),
+		"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 	memset(key, 0xaa, 131);
 	memset(fifty, 0xdd, 50);
 	hw_hmac_sha256((struct hw_str){key, 20}, (struct hw_str){fifty, 50}, out);
-	assert_hex(out, sizeof(out), "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+	assert_hex(out, sizeof(out),
+		"773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
 	/* a key longer than a block is hashed first */
-	hw_hmac_sha256((struct hw_str){key, 131}, HW_STR("Test Using Larger Than Block-Size Key - Hash Key First"), out);
-	assert_hex(out, sizeof(out), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	hw_hmac_sha256((struct hw_str){key, 131},
+		HW_STR("Test Using Larger Than Block-Size Key - Hash Key First"), out);
+	assert_hex(out, sizeof(out),
+		"60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
 static void equal_is_true_only_for_the_same_bytes(void **state HW_UNUSED)

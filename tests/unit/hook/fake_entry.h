@@ -1,5 +1,5 @@
-/* Entries for tests of the chain: each says what its test told it to, at once or after having been resumed, and
- * writes down that it was asked. */
+/* Entries for tests of the chain: each says what its test told it to, at once or after having been
+ * resumed, and writes down that it was asked. */
 #pragma once
 
 #include <stdio.h>
@@ -37,7 +37,8 @@ static inline char *fake_dup(const char *text)
 	return text ? strdup(text) : NULL;
 }
 
-static inline void fake_fill(const struct fake *f, const struct hw_ask *ask, struct hw_entry_answer *answer)
+static inline void fake_fill(
+	const struct fake *f, const struct hw_ask *ask, struct hw_entry_answer *answer)
 {
 	answer->verdict = f->verdict;
 	answer->code = f->code;
@@ -61,8 +62,8 @@ static inline void fake_fill(const struct fake *f, const struct hw_ask *ask, str
 	}
 }
 
-static inline enum hw_verdict fake_call(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask,
-	struct hw_entry_answer *answer)
+static inline enum hw_verdict fake_call(struct hw_hook_entry *entry, struct hw_entry_state *state,
+	struct hw_ask *ask, struct hw_entry_answer *answer)
 {
 	struct fake *f = fake_of(entry);
 
@@ -84,7 +85,8 @@ static inline void fake_resume(struct fake *f, struct hw_ask *ask)
 	hw_hooks_resume(ask, &answer);
 }
 
-static inline int fake_attach(struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
+static inline int fake_attach(
+	struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
 {
 	struct fake *f = fake_of(entry);
 
@@ -102,7 +104,8 @@ static inline void fake_detach(struct hw_hook_entry *entry, struct hw_entry_stat
 	fake_of(entry)->log->n_detached++;
 }
 
-static inline void fake_cancel(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
+static inline void fake_cancel(
+	struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
 {
 	struct fake *f = fake_of(entry);
 
@@ -121,11 +124,14 @@ static inline void fake_free(struct hw_hook_entry *entry)
 	free(f);
 }
 
-static const struct hw_entry_ops fake_ops = {fake_attach, fake_detach, fake_call, fake_cancel, fake_free, NULL};
+static const struct hw_entry_ops fake_ops = {
+	fake_attach, fake_detach, fake_call, fake_cancel, fake_free, NULL};
 
-static inline struct fake *fake_create(struct hw_hook_env *env, struct fake_log *log, const char *name, bool global)
+static inline struct fake *fake_create(
+	struct hw_hook_env *env, struct fake_log *log, const char *name, bool global)
 {
-	struct hw_hook_spec spec = {.name = name, .kind = HW_HOOK_PLUGIN, .path = "/nowhere", .global = global};
+	struct hw_hook_spec spec = {
+		.name = name, .kind = HW_HOOK_PLUGIN, .path = "/nowhere", .global = global};
 	struct fake *f = calloc(1, sizeof(*f));
 
 	if (!f || hw_entry_init(&f->base, &fake_ops, env, &spec) < 0)

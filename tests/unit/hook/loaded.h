@@ -1,5 +1,5 @@
-/* For tests of real plugins: an environment with a cache folder of its own, entries loaded into it, and one question
- * at a time put to one of them. */
+/* For tests of real plugins: an environment with a cache folder of its own, entries loaded into it,
+ * and one question at a time put to one of them. */
 #pragma once
 
 #include <dirent.h>
@@ -40,7 +40,8 @@ static inline void loaded_init(struct loaded *l, const char *self_exe)
 	l->env = hw_hook_env_create(NULL, l->metrics, &l->clock, NULL, NULL, l->cache, self_exe);
 }
 
-/* The names in the folder that are no dots; the last one to @name (at least 256 bytes) when it is not NULL. */
+/* The names in the folder that are no dots; the last one to @name (at least 256 bytes) when it is
+ * not NULL. */
 static inline int loaded_count(const char *folder, char *name)
 {
 	DIR *dir = opendir(folder);
@@ -89,7 +90,8 @@ static inline struct hw_hook_bench *loaded_bench(struct loaded *l, struct hw_hoo
 {
 	struct hw_hook_chain *chain = hw_hook_chain_create(&entry, 1);
 	struct hw_hook_bench *bench = NULL;
-	int rc = hw_hook_bench_create(l->env, chain, entry->global ? HW_STR("") : HW_STR("acme"), 3, &bench);
+	int rc = hw_hook_bench_create(
+		l->env, chain, entry->global ? HW_STR("") : HW_STR("acme"), 3, &bench);
 
 	hw_hook_chain_unref(&chain);
 	hw_hook_entry_unref(&entry);

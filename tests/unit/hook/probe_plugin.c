@@ -1,5 +1,5 @@
-/* A plugin that does what its input says: a script of "word=value;" in the token, or in the session's name.
- * Compiled with one of the PROBE_ macros it is wrong in that way. */
+/* A plugin that does what its input says: a script of "word=value;" in the token, or in the
+ * session's name. Compiled with one of the PROBE_ macros it is wrong in that way. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +77,8 @@ static void show_json(struct hw_call *call, struct hw_slice object, struct hw_sl
 
 	memcpy(key, name.p, name.len);
 	rc = call->host->json_get(object, key, &kind, &value, scratch, sizeof(scratch));
-	snprintf(text, sizeof(text), "%d%c:%.*s", rc, rc == 0 ? kind : '-', rc == 0 ? (int)value.len : 0, value.p);
+	snprintf(text, sizeof(text), "%d%c:%.*s", rc, rc == 0 ? kind : '-',
+		rc == 0 ? (int)value.len : 0, value.p);
 	call->host->reason(call, "forbidden_topic", (struct hw_slice){text, strlen(text)});
 }
 
@@ -88,9 +89,10 @@ static void walk_json(struct hw_call *call, struct hw_slice container)
 	size_t position = 0, n = 0;
 	int rc;
 
-	while ((rc = call->host->json_next(container, &position, &key, &kind, &value, scratch, sizeof(scratch))) == 0)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%.*s=%c%.*s,", (int)key.len, key.p ? key.p : "", kind,
-			(int)value.len, value.p);
+	while ((rc = call->host->json_next(
+			container, &position, &key, &kind, &value, scratch, sizeof(scratch))) == 0)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%.*s=%c%.*s,", (int)key.len,
+			key.p ? key.p : "", kind, (int)value.len, value.p);
 	snprintf(text + n, sizeof(text) - n, "%d", rc);
 	call->host->reason(call, "forbidden_topic", (struct hw_slice){text, strlen(text)});
 }
@@ -157,7 +159,8 @@ static int wants(const struct hw_host *host, struct hw_slice config, const char 
 	char scratch[64], kind;
 	struct hw_slice value;
 
-	return host->json_get(config, "fail", &kind, &value, scratch, sizeof(scratch)) == 0 && kind == 's' && is(value, what);
+	return host->json_get(config, "fail", &kind, &value, scratch, sizeof(scratch)) == 0 &&
+	       kind == 's' && is(value, what);
 }
 
 static int validate(const struct hw_host *host, struct hw_slice config, struct hw_problem *problem)
@@ -169,7 +172,8 @@ static int validate(const struct hw_host *host, struct hw_slice config, struct h
 	return -1;
 }
 
-static int load(const struct hw_host *host, struct hw_slice config, void **instance, struct hw_problem *problem)
+static int load(const struct hw_host *host, struct hw_slice config, void **instance,
+	struct hw_problem *problem)
 {
 	if (wants(host, config, "load")) {
 		strcpy(problem->text, "told to fail in load");
@@ -214,21 +218,25 @@ static enum hw_verdict authenticate(struct hw_call *call, const struct hw_reques
 	return run(call, request->token, request->token);
 }
 
-static enum hw_verdict authorize(struct hw_call *call, const struct hw_who *who, const struct hw_question *question)
+static enum hw_verdict authorize(
+	struct hw_call *call, const struct hw_who *who, const struct hw_question *question)
 {
 	if (question->size != sizeof(*question) || who->size != sizeof(*who))
 		return HW_ERROR;
 	return run(call, who->session, who->claims);
 }
 
-static enum hw_verdict transform(struct hw_call *call, const struct hw_who *who, struct hw_slice event_json)
+static enum hw_verdict transform(
+	struct hw_call *call, const struct hw_who *who, struct hw_slice event_json)
 {
 	return run(call, who->session, event_json);
 }
 
-static void lifecycle(struct hw_call *call, const struct hw_who *who, const struct hw_lifecycle *what)
+static void lifecycle(
+	struct hw_call *call, const struct hw_who *who, const struct hw_lifecycle *what)
 {
-	if (what->size == sizeof(*what) && what->kind == HW_ON_DISCONNECT && what->close_code == 1000)
+	if (what->size == sizeof(*what) && what->kind == HW_ON_DISCONNECT &&
+		what->close_code == 1000)
 		run(call, who->session, who->claims);
 }
 

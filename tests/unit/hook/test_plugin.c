@@ -27,8 +27,8 @@ static void copy_file(const char *from, const char *to, long max_bytes)
 	assert_int_equal(fclose(out), 0);
 }
 
-static void assert_not_loaded(struct loaded *l, const char *path, const char *config, const char *pointer,
-	const char *why)
+static void assert_not_loaded(struct loaded *l, const char *path, const char *config,
+	const char *pointer, const char *why)
 {
 	struct hw_hook_entry *entry = NULL;
 
@@ -69,8 +69,10 @@ static void a_plugin_that_is_wrong_is_refused_and_says_why(void **state HW_UNUSE
 		loaded_init(&l, selves[s]);
 		for (size_t i = 0; i < HW_COUNT(wrong); i++) {
 			assert_not_loaded(&l, wrong[i].path, "{}", "", wrong[i].why);
-			assert_int_equal(strncmp(l.problem.text, wrong[i].path, strlen(wrong[i].path)), 0);
-			assert_null(strstr(l.problem.text, l.cache)); /* a person knows the file by its own name */
+			assert_int_equal(
+				strncmp(l.problem.text, wrong[i].path, strlen(wrong[i].path)), 0);
+			assert_null(strstr(l.problem.text,
+				l.cache)); /* a person knows the file by its own name */
 			assert_int_equal(loaded_count(l.cache, NULL), 0);
 		}
 		loaded_fini(&l);
@@ -95,8 +97,8 @@ static long size_of(const char *path)
 	return (long)st.st_size;
 }
 
-/* Cut anywhere, a file is refused before anything maps it, or only what is never mapped is missing. Cuts are finer at the end,
- * where the difference is. */
+/* Cut anywhere, a file is refused before anything maps it, or only what is never mapped is missing.
+ * Cuts are finer at the end, where the difference is. */
 static void a_file_that_lacks_its_end_is_never_opened(void **state HW_UNUSED)
 {
 	long size = size_of(PROBE("probe")), n_refused = 0, whole = 0;
@@ -115,7 +117,8 @@ static void a_file_that_lacks_its_end_is_never_opened(void **state HW_UNUSED)
 			continue;
 		}
 		assert_int_equal(whole, 0); /* what is whole stays whole with more of it */
-		assert_true(strstr(l.problem.text, "the file is incomplete") || strstr(l.problem.text, "not a shared object"));
+		assert_true(strstr(l.problem.text, "the file is incomplete") ||
+			    strstr(l.problem.text, "not a shared object"));
 		n_refused++;
 	}
 	assert_in_range(n_refused, 10, 61);
@@ -140,7 +143,8 @@ static void a_bus_error_is_the_childs(void **state HW_UNUSED)
 		assert_string_not_equal(err.text, "");
 		bus = bus || strstr(err.text, "signal 7");
 	}
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these catch the signal and exit */
+#if !defined(__SANITIZE_ADDRESS__) && \
+	!defined(__SANITIZE_THREAD__) /* these catch the signal and exit */
 	assert_true(bus);
 #endif
 	loaded_fini(&l);
@@ -173,7 +177,8 @@ static void a_cache_that_cannot_be_written_refuses(void **state HW_UNUSED)
 
 	loaded_init(&l, NULL);
 	l.env->plugin_cache = "/nowhere/cache";
-	assert_not_loaded(&l, PROBE("probe"), "{}", "", "cannot make the private copy /nowhere/cache");
+	assert_not_loaded(
+		&l, PROBE("probe"), "{}", "", "cannot make the private copy /nowhere/cache");
 	l.env->plugin_cache = NULL;
 	assert_not_loaded(&l, PROBE("probe"), "{}", "", "no folder for private copies");
 	loaded_fini(&l);
@@ -184,16 +189,19 @@ static void settings_are_refused_where_the_plugin_points(void **state HW_UNUSED)
 	struct loaded l;
 
 	loaded_init(&l, NULL);
-	assert_not_loaded(&l, PROBE("probe"), "{\"fail\":\"validate\"}", "/fail", "told to fail in validate");
+	assert_not_loaded(
+		&l, PROBE("probe"), "{\"fail\":\"validate\"}", "/fail", "told to fail in validate");
 	assert_not_loaded(&l, PROBE("probe"), "{\"fail\":\"load\"}", "", "told to fail in load");
-	assert_not_loaded(&l, PROBE("probe"), "{\"fail\":\"silently\"}", "", "refuses its settings");
+	assert_not_loaded(
+		&l, PROBE("probe"), "{\"fail\":\"silently\"}", "", "refuses its settings");
 	assert_int_equal(loaded_metric(&l, "hookwire_plugin_probe_loaded_total", "probe"), 0);
 	loaded_fini(&l);
 }
 
 /* ---- asking ---- */
 
-static const struct hw_question subscribe = {.operation = HW_OP_SUBSCRIBE}, publish = {.operation = HW_OP_PUBLISH};
+static const struct hw_question subscribe = {.operation = HW_OP_SUBSCRIBE},
+				publish = {.operation = HW_OP_PUBLISH};
 static const struct hw_lifecycle gone = {.kind = HW_ON_DISCONNECT, .close_code = 1000};
 
 struct asked {
@@ -204,15 +212,18 @@ struct asked {
 	struct hw_hook_bench *empty;
 };
 
-static enum hw_verdict ask(struct loaded *l, struct hw_hook_bench *bench, bool global, enum hw_hook_stage stage,
-	const struct hw_question *question, const char *script, struct asked *a)
+static enum hw_verdict ask(struct loaded *l, struct hw_hook_bench *bench, bool global,
+	enum hw_hook_stage stage, const struct hw_question *question, const char *script,
+	struct asked *a)
 {
 	memset(a, 0, sizeof(*a));
 	a->none = hw_hook_chain_create(NULL, 0);
 	assert_int_equal(hw_hook_bench_create(l->env, a->none, HW_STR("acme"), 3, &a->empty), 0);
 	a->request.token = (struct hw_slice){script, strlen(script)};
-	a->who = (struct hw_who){.user_id = HW_SLICE("u1"), .tenant_id = HW_SLICE("acme"),
-		.session = {script, strlen(script)}, .claims = HW_SLICE("{\"n\":1.50,\"s\":\"a\\u00e9\",\"x\":[1,\"b\"]}")};
+	a->who = (struct hw_who){.user_id = HW_SLICE("u1"),
+		.tenant_id = HW_SLICE("acme"),
+		.session = {script, strlen(script)},
+		.claims = HW_SLICE("{\"n\":1.50,\"s\":\"a\\u00e9\",\"x\":[1,\"b\"]}")};
 	a->ask.stage = stage;
 	a->ask.global = global ? bench : a->empty;
 	a->ask.tenant = global ? a->empty : bench;
@@ -268,8 +279,11 @@ static void authenticate_takes_over_all_that_was_set(void **state HW_UNUSED)
 
 	probe_init(&p);
 	assert_int_equal(ask(&p.l, p.global, true, HW_STAGE_AUTHENTICATE, NULL,
-				 "user=no;user=u1;tenant=acme;claims={\"a\":1,\"b\":2};claims={\"b\":3};expires=900;expires=1000;"
-				 "grant=beta;grant=gamma;act_as;return=1", &a), HW_ALLOW);
+				 "user=no;user=u1;tenant=acme;claims={\"a\":1,\"b\":2};claims={"
+				 "\"b\":3};expires=900;expires=1000;"
+				 "grant=beta;grant=gamma;act_as;return=1",
+				 &a),
+		HW_ALLOW);
 	id = a.ask.identity;
 	assert_true(hw_str_eq(id->user_id, HW_STR("u1")));
 	assert_true(hw_str_eq(id->tenant_id, HW_STR("acme")));
@@ -310,7 +324,8 @@ static void verdicts_and_reasons_come_through(void **state HW_UNUSED)
 		struct asked a;
 
 		probe_init(&p);
-		assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_AUTHORIZE, &subscribe, cases[i].script, &a),
+		assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_AUTHORIZE, &subscribe,
+					 cases[i].script, &a),
 			cases[i].verdict);
 		assert_string_equal(a.ask.code ? a.ask.code : "", cases[i].code);
 		assert_string_equal(a.ask.message, cases[i].message);
@@ -362,9 +377,11 @@ static void setters_refuse_what_is_not_acceptable(void **state HW_UNUSED)
 		struct asked a;
 
 		probe_init(&p);
-		(void)!ask(&p.l, cases[i].global ? p.global : p.tenant, cases[i].global, cases[i].stage, cases[i].question,
-			cases[i].word, &a);
-		assert_int_equal(loaded_metric(&p.l, "hookwire_plugin_probe_setter_failed_total", "probe"), cases[i].n_failed);
+		(void)!ask(&p.l, cases[i].global ? p.global : p.tenant, cases[i].global,
+			cases[i].stage, cases[i].question, cases[i].word, &a);
+		assert_int_equal(
+			loaded_metric(&p.l, "hookwire_plugin_probe_setter_failed_total", "probe"),
+			cases[i].n_failed);
 		release(&a);
 		probe_fini(&p);
 	}
@@ -378,11 +395,18 @@ static void only_a_global_entry_grants_tenants(void **state HW_UNUSED)
 	probe_init(&p);
 	memset(&a, 0, sizeof(a));
 	a.request.token = HW_SLICE("user=u1;tenant=acme;return=1");
-	a.ask = (struct hw_ask){.stage = HW_STAGE_AUTHENTICATE, .global = p.global, .tenant = p.tenant, .request = &a.request};
-	assert_int_equal(hw_hooks_ask(&a.ask), HW_ALLOW); /* both entries are asked: the second may agree */
+	a.ask = (struct hw_ask){.stage = HW_STAGE_AUTHENTICATE,
+		.global = p.global,
+		.tenant = p.tenant,
+		.request = &a.request};
+	assert_int_equal(
+		hw_hooks_ask(&a.ask), HW_ALLOW); /* both entries are asked: the second may agree */
 	hw_identity_unref(&a.ask.identity);
 	a.request.token = HW_SLICE("user=u1;tenant=acme;grant=beta;return=1");
-	a.ask = (struct hw_ask){.stage = HW_STAGE_AUTHENTICATE, .global = p.global, .tenant = p.tenant, .request = &a.request};
+	a.ask = (struct hw_ask){.stage = HW_STAGE_AUTHENTICATE,
+		.global = p.global,
+		.tenant = p.tenant,
+		.request = &a.request};
 	assert_int_equal(hw_hooks_ask(&a.ask), HW_ERROR);
 	probe_fini(&p);
 }
@@ -393,11 +417,15 @@ static void transform_replaces_the_event(void **state HW_UNUSED)
 	struct asked a;
 
 	probe_init(&p);
-	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_TRANSFORM, NULL, "event={\"n\":1.0};return=0", &a), HW_ALLOW);
+	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_TRANSFORM, NULL,
+				 "event={\"n\":1.0};return=0", &a),
+		HW_ALLOW);
 	assert_int_equal(a.ask.new_event_len, 9);
 	assert_memory_equal(a.ask.new_event, "{\"n\":1.0}", 9);
 	release(&a);
-	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_TRANSFORM, NULL, "event={\"n\":1.0};return=2", &a), HW_DENY);
+	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_TRANSFORM, NULL,
+				 "event={\"n\":1.0};return=2", &a),
+		HW_DENY);
 	assert_null(a.ask.new_event);
 	release(&a);
 	probe_fini(&p);
@@ -422,7 +450,9 @@ static void the_json_functions_read_as_they_say(void **state HW_UNUSED)
 		struct asked a;
 
 		probe_init(&p);
-		assert_int_equal(ask(&p.l, p.tenant, false, cases[i].stage, &subscribe, cases[i].script, &a), HW_DENY);
+		assert_int_equal(
+			ask(&p.l, p.tenant, false, cases[i].stage, &subscribe, cases[i].script, &a),
+			HW_DENY);
 		assert_string_equal(a.ask.message, cases[i].message);
 		release(&a);
 		probe_fini(&p);
@@ -453,9 +483,14 @@ static void json_that_is_none_is_told(void **state HW_UNUSED)
 		probe_init(&p);
 		memset(&a, 0, sizeof(a));
 		a.none = hw_hook_chain_create(NULL, 0);
-		assert_int_equal(hw_hook_bench_create(p.l.env, a.none, HW_STR("acme"), 3, &a.empty), 0);
-		a.who = (struct hw_who){.session = HW_SLICE("walk;return=2"), .tenant_id = HW_SLICE("acme")};
-		a.ask = (struct hw_ask){.stage = HW_STAGE_TRANSFORM, .global = a.empty, .tenant = p.tenant, .who = &a.who,
+		assert_int_equal(
+			hw_hook_bench_create(p.l.env, a.none, HW_STR("acme"), 3, &a.empty), 0);
+		a.who = (struct hw_who){
+			.session = HW_SLICE("walk;return=2"), .tenant_id = HW_SLICE("acme")};
+		a.ask = (struct hw_ask){.stage = HW_STAGE_TRANSFORM,
+			.global = a.empty,
+			.tenant = p.tenant,
+			.who = &a.who,
 			.event = hw_str_of(cases[i].text)};
 		assert_int_equal(hw_hooks_ask(&a.ask), HW_DENY);
 		assert_string_equal(a.ask.message, cases[i].message);
@@ -474,7 +509,8 @@ static void long_reasons_are_cut_between_characters(void **state HW_UNUSED)
 	for (int i = 0; i < 150; i++)
 		strcat(script, "\xc3\xa9");
 	strcat(script, ";return=2");
-	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_AUTHORIZE, &subscribe, script, &a), HW_DENY);
+	assert_int_equal(
+		ask(&p.l, p.tenant, false, HW_STAGE_AUTHORIZE, &subscribe, script, &a), HW_DENY);
 	assert_int_equal(strlen(a.ask.message), 254);
 	release(&a);
 	probe_fini(&p);
@@ -486,10 +522,14 @@ static void a_call_knows_its_tenant(void **state HW_UNUSED)
 	struct asked a;
 
 	probe_init(&p);
-	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_AUTHORIZE, &subscribe, "tenant_of_call;return=2", &a), HW_DENY);
+	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_AUTHORIZE, &subscribe,
+				 "tenant_of_call;return=2", &a),
+		HW_DENY);
 	assert_string_equal(a.ask.message, "acme");
 	release(&a);
-	assert_int_equal(ask(&p.l, p.global, true, HW_STAGE_AUTHENTICATE, NULL, "tenant_of_call;return=2", &a), HW_DENY);
+	assert_int_equal(ask(&p.l, p.global, true, HW_STAGE_AUTHENTICATE, NULL,
+				 "tenant_of_call;return=2", &a),
+		HW_DENY);
 	assert_string_equal(a.ask.message, "");
 	release(&a);
 	probe_fini(&p);
@@ -505,7 +545,8 @@ static void metrics_and_log_lines_name_the_plugin(void **state HW_UNUSED)
 
 	probe_init(&p);
 	p.l.env->log = log;
-	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_LIFECYCLE, NULL, "metric=seen;metric=seen;metric=Bad;log=hello", &a),
+	assert_int_equal(ask(&p.l, p.tenant, false, HW_STAGE_LIFECYCLE, NULL,
+				 "metric=seen;metric=seen;metric=Bad;log=hello", &a),
 		HW_ALLOW);
 	release(&a);
 	assert_int_equal(loaded_metric(&p.l, "hookwire_plugin_seen_total", "probe"), 4);
@@ -556,7 +597,8 @@ static void a_worker_that_cannot_begin_makes_no_bench(void **state HW_UNUSED)
 	struct loaded l;
 
 	loaded_init(&l, NULL);
-	assert_int_equal(loaded_load(&l, PROBE("probe"), "{\"fail\":\"worker_init\"}", true, &entry), 0);
+	assert_int_equal(
+		loaded_load(&l, PROBE("probe"), "{\"fail\":\"worker_init\"}", true, &entry), 0);
 	chain = hw_hook_chain_create(&entry, 1);
 	assert_int_equal(hw_hook_bench_create(l.env, chain, HW_STR(""), 3, &bench), -EIO);
 	hw_hook_chain_unref(&chain);
@@ -571,7 +613,9 @@ static void assert_version(struct loaded *l, struct hw_hook_entry *entry, const 
 	struct hw_hook_bench *bench = loaded_bench(l, hw_hook_entry_ref(entry));
 	struct asked a;
 
-	assert_int_equal(ask(l, bench, false, HW_STAGE_AUTHORIZE, &subscribe, "version;return=2", &a), HW_DENY);
+	assert_int_equal(
+		ask(l, bench, false, HW_STAGE_AUTHORIZE, &subscribe, "version;return=2", &a),
+		HW_DENY);
 	assert_string_equal(a.ask.message, version);
 	release(&a);
 	hw_hook_bench_destroy(&bench);
@@ -637,7 +681,10 @@ static void a_damaged_copy_in_the_cache_is_made_anew(void **state HW_UNUSED)
 
 static void an_entry_whose_hash_is_the_same_is_used_again(void **state HW_UNUSED)
 {
-	struct hw_hook_spec spec = {.name = "it", .kind = HW_HOOK_PLUGIN, .path = PROBE("probe"), .config = HW_STR("{\"a\":1}"),
+	struct hw_hook_spec spec = {.name = "it",
+		.kind = HW_HOOK_PLUGIN,
+		.path = PROBE("probe"),
+		.config = HW_STR("{\"a\":1}"),
 		.budget = HW_HOOK_BUDGET_DEFAULT};
 	struct hw_hook_entry *first, *second;
 	struct hw_hook_chain *chain;
@@ -662,7 +709,8 @@ static void an_entry_whose_hash_is_the_same_is_used_again(void **state HW_UNUSED
 			other.budget.cpu_ms++;
 		else
 			other.path = PROBE("probe_second");
-		assert_int_equal(hw_hook_entry_load(l.env, &other, &chain, 1, &second, &l.problem), 0);
+		assert_int_equal(
+			hw_hook_entry_load(l.env, &other, &chain, 1, &second, &l.problem), 0);
 		assert_ptr_not_equal(first, second);
 		assert_memory_not_equal(first->hash, second->hash, 32);
 		hw_hook_entry_unref(&second);
@@ -672,7 +720,8 @@ static void an_entry_whose_hash_is_the_same_is_used_again(void **state HW_UNUSED
 	assert_int_equal(loaded_metric(&l, "hookwire_plugin_probe_unloaded_total", "probe"), 5);
 	hw_hook_entry_unref(&first);
 	hw_hook_env_reap(l.env);
-	assert_int_equal(loaded_metric(&l, "hookwire_plugin_probe_unloaded_total", "probe"), 5); /* the chain holds it */
+	assert_int_equal(loaded_metric(&l, "hookwire_plugin_probe_unloaded_total", "probe"),
+		5); /* the chain holds it */
 	hw_hook_chain_unref(&chain);
 	hw_hook_env_reap(l.env);
 	assert_int_equal(loaded_metric(&l, "hookwire_plugin_probe_unloaded_total", "probe"), 6);

@@ -60,14 +60,17 @@ static enum hw_verdict show(struct world *w, const char *token)
 {
 	hw_identity_unref(&w->ask.identity);
 	w->request = (struct hw_request){.token = {token, strlen(token)}};
-	w->ask = (struct hw_ask){.stage = HW_STAGE_AUTHENTICATE, .global = w->global, .request = &w->request,
+	w->ask = (struct hw_ask){.stage = HW_STAGE_AUTHENTICATE,
+		.global = w->global,
+		.request = &w->request,
 		.find_tenant = the_tenant};
 	return hw_hooks_ask(&w->ask);
 }
 
 static char *mint(const char *payload)
 {
-	return jwt_sign(jwt_sign_alg("HS256"), NULL, HW_STR(SECRET), "{\"alg\":\"HS256\"}", hw_str_of(payload));
+	return jwt_sign(jwt_sign_alg("HS256"), NULL, HW_STR(SECRET), "{\"alg\":\"HS256\"}",
+		hw_str_of(payload));
 }
 
 static enum hw_verdict show_payload(struct world *w, const char *payload)
@@ -79,7 +82,8 @@ static enum hw_verdict show_payload(struct world *w, const char *payload)
 	return verdict;
 }
 
-static void assert_denied(struct world *w, const char *payload, const char *code, const char *message)
+static void assert_denied(
+	struct world *w, const char *payload, const char *code, const char *message)
 {
 	assert_int_equal(show_payload(w, payload), HW_DENY);
 	assert_string_equal(w->ask.code, code);
@@ -98,7 +102,8 @@ static void assert_name(struct hw_str name, const char *expected)
 
 static void user_tenant_claims_and_end_come_from_the_token(void **state HW_UNUSED)
 {
-	static const char payload[] = "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1700000060,\"role\":\"child\",\"n\":1.10}";
+	static const char payload[] = "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1700000060,"
+				      "\"role\":\"child\",\"n\":1.10}";
 	struct world w;
 
 	world_init(&w, "{" KEYS "}");
@@ -119,11 +124,15 @@ static void the_settings_say_which_claims_they_are(void **state HW_UNUSED)
 {
 	struct world w;
 
-	world_init(&w, "{" KEYS ",\"claims\":{\"user_id\":\"uid\",\"tenant_id\":\"https://x/org\"}}");
-	assert_int_equal(show_payload(&w, "{\"sub\":\"no\",\"uid\":-42,\"https://x/org\":7}"), HW_ALLOW);
+	world_init(
+		&w, "{" KEYS ",\"claims\":{\"user_id\":\"uid\",\"tenant_id\":\"https://x/org\"}}");
+	assert_int_equal(
+		show_payload(&w, "{\"sub\":\"no\",\"uid\":-42,\"https://x/org\":7}"), HW_ALLOW);
 	assert_name(w.ask.identity->user_id, "-42");
 	assert_name(w.ask.identity->tenant_id, "7");
-	assert_int_equal(show_payload(&w, "{\"uid\":\"Zo\\u00eb\",\"https:\\/\\/x\\/org\":\"ac\\u006de\"}"), HW_ALLOW);
+	assert_int_equal(
+		show_payload(&w, "{\"uid\":\"Zo\\u00eb\",\"https:\\/\\/x\\/org\":\"ac\\u006de\"}"),
+		HW_ALLOW);
 	assert_name(w.ask.identity->user_id, "Zo\xc3\xab");
 	assert_name(w.ask.identity->tenant_id, "acme");
 	hw_identity_unref(&w.ask.identity);
@@ -184,11 +193,16 @@ static void refusals_have_a_code_and_a_reason_without_the_token(void **state HW_
 	assert_int_equal(show(&w, "garbage"), HW_DENY);
 	assert_string_equal(w.ask.code, "unauthorized");
 	assert_null(strstr(w.ask.message, "garbage"));
-	assert_denied(&w, "{\"iss\":\"other\",\"aud\":\"hookwire\"}", "unauthorized", "another issuer");
-	assert_denied(&w, "{\"iss\":\"https://idp\",\"aud\":\"x\"}", "unauthorized", "another audience");
-	assert_denied(&w, "{\"iss\":\"https://idp\",\"aud\":\"hookwire\",\"exp\":1700000000}", "token_expired", "has expired");
-	assert_denied(&w, "{\"iss\":\"https://idp\",\"aud\":\"hookwire\",\"exp\":\"1800000000\"}", "unauthorized", "not a number");
-	assert_denied(&w, "{\"iss\":\"https://idp\",\"aud\":\"hookwire\",\"nbf\":1700000060}", "unauthorized", "not valid yet");
+	assert_denied(
+		&w, "{\"iss\":\"other\",\"aud\":\"hookwire\"}", "unauthorized", "another issuer");
+	assert_denied(
+		&w, "{\"iss\":\"https://idp\",\"aud\":\"x\"}", "unauthorized", "another audience");
+	assert_denied(&w, "{\"iss\":\"https://idp\",\"aud\":\"hookwire\",\"exp\":1700000000}",
+		"token_expired", "has expired");
+	assert_denied(&w, "{\"iss\":\"https://idp\",\"aud\":\"hookwire\",\"exp\":\"1800000000\"}",
+		"unauthorized", "not a number");
+	assert_denied(&w, "{\"iss\":\"https://idp\",\"aud\":\"hookwire\",\"nbf\":1700000060}",
+		"unauthorized", "not valid yet");
 	token = mint("{\"sub\":\"u1\"}");
 	token[strlen(token) - 3] ^= 1;
 	assert_int_equal(show(&w, token), HW_DENY);
@@ -202,11 +216,16 @@ static void inside_of_the_skew_a_session_ends_with_it(void **state HW_UNUSED)
 	struct world w;
 
 	world_init(&w, "{" KEYS ",\"skew_s\":30}");
-	assert_int_equal(show_payload(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1700000001}"), HW_ALLOW);
+	assert_int_equal(
+		show_payload(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1700000001}"),
+		HW_ALLOW);
 	assert_int_equal(w.ask.identity->expires_at, 1700000001);
-	assert_int_equal(show_payload(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1699999990}"), HW_ALLOW);
+	assert_int_equal(
+		show_payload(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1699999990}"),
+		HW_ALLOW);
 	assert_int_equal(w.ask.identity->expires_at, 1700000020);
-	assert_denied(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1699999970}", "token_expired", "has expired");
+	assert_denied(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"exp\":1699999970}",
+		"token_expired", "has expired");
 	world_fini(&w);
 }
 
@@ -217,7 +236,8 @@ static void nobody_acts_for_others_unless_the_settings_say_how(void **state HW_U
 	struct world w;
 
 	world_init(&w, "{" KEYS "}");
-	assert_int_equal(show_payload(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"role\":\"service\",\"act_as\":true,\"tenants\":[\"beta\"]}"),
+	assert_int_equal(show_payload(&w, "{\"sub\":\"u1\",\"tenant_id\":\"acme\",\"role\":"
+					  "\"service\",\"act_as\":true,\"tenants\":[\"beta\"]}"),
 		HW_ALLOW);
 	assert_false(w.ask.identity->act_as);
 	assert_int_equal(w.ask.identity->n_tenants, 0);
@@ -231,8 +251,16 @@ static void act_as_is_for_who_has_the_claim(void **state HW_UNUSED)
 		const char *role;
 		bool act_as;
 	} cases[] = {
-		{"\"service\"", true}, {"[\"user\",\"service\"]", true}, {"\"servic\\u0065\"", true}, {"[[\"service\"]]", false},
-		{"\"services\"", false}, {"\"user\"", false}, {"[\"user\"]", false}, {"[]", false}, {"true", false}, {"null", false},
+		{"\"service\"", true},
+		{"[\"user\",\"service\"]", true},
+		{"\"servic\\u0065\"", true},
+		{"[[\"service\"]]", false},
+		{"\"services\"", false},
+		{"\"user\"", false},
+		{"[\"user\"]", false},
+		{"[]", false},
+		{"true", false},
+		{"null", false},
 		{"{\"service\":1}", false},
 	};
 	char payload[128];
@@ -240,7 +268,8 @@ static void act_as_is_for_who_has_the_claim(void **state HW_UNUSED)
 
 	world_init(&w, "{" KEYS ",\"act_as\":{\"claim\":\"role\",\"equals\":\"service\"}}");
 	for (size_t i = 0; i < HW_COUNT(cases); i++) {
-		snprintf(payload, sizeof(payload), "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"role\":%s}", cases[i].role);
+		snprintf(payload, sizeof(payload),
+			"{\"sub\":\"s\",\"tenant_id\":\"acme\",\"role\":%s}", cases[i].role);
 		assert_int_equal(show_payload(&w, payload), HW_ALLOW);
 		assert_int_equal(w.ask.identity->act_as, cases[i].act_as);
 	}
@@ -255,14 +284,20 @@ static void tenants_are_granted_by_a_list_of_ids(void **state HW_UNUSED)
 	struct world w;
 
 	world_init(&w, "{" KEYS ",\"tenants_claim\":\"tenants\"}");
-	assert_int_equal(show_payload(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[\"beta\",\"gamma\"]}"), HW_ALLOW);
+	assert_int_equal(
+		show_payload(&w,
+			"{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[\"beta\",\"gamma\"]}"),
+		HW_ALLOW);
 	assert_int_equal(w.ask.identity->n_tenants, 2);
 	assert_name(w.ask.identity->tenants[1], "gamma");
 	assert_int_equal(show_payload(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\"}"), HW_ALLOW);
 	assert_int_equal(w.ask.identity->n_tenants, 0);
-	assert_denied(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":\"beta\"}", "unauthorized", "array of tenant ids");
-	assert_denied(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[7]}", "unauthorized", "array of tenant ids");
-	assert_denied(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[\"*\"]}", "unauthorized", "array of tenant ids");
+	assert_denied(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":\"beta\"}",
+		"unauthorized", "array of tenant ids");
+	assert_denied(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[7]}", "unauthorized",
+		"array of tenant ids");
+	assert_denied(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[\"*\"]}",
+		"unauthorized", "array of tenant ids");
 	world_fini(&w);
 }
 
@@ -274,7 +309,9 @@ static void a_tenants_own_entry_grants_no_tenants(void **state HW_UNUSED)
 	hw_hook_bench_destroy(&w.tenant);
 	w.tenant = bench_of(&w, "{" KEYS ",\"tenants_claim\":\"tenants\"}", false);
 	assert_int_equal(show_payload(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\"}"), HW_ALLOW);
-	assert_int_equal(show_payload(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[\"beta\"]}"), HW_ERROR);
+	assert_int_equal(
+		show_payload(&w, "{\"sub\":\"s\",\"tenant_id\":\"acme\",\"tenants\":[\"beta\"]}"),
+		HW_ERROR);
 	assert_string_equal(w.ask.code, "unavailable");
 	hw_identity_unref(&w.ask.identity);
 	world_fini(&w);
@@ -284,7 +321,8 @@ static void a_tenants_own_entry_grants_no_tenants(void **state HW_UNUSED)
 
 static void assert_counts(struct world *w, int64_t n_verified, int64_t n_cached)
 {
-	assert_int_equal(loaded_metric(&w->l, "hookwire_plugin_jwt_verified_total", "jwt"), n_verified);
+	assert_int_equal(
+		loaded_metric(&w->l, "hookwire_plugin_jwt_verified_total", "jwt"), n_verified);
 	assert_int_equal(loaded_metric(&w->l, "hookwire_plugin_jwt_cached_total", "jwt"), n_cached);
 }
 
@@ -340,17 +378,20 @@ static void ten_thousand_tokens_are_told_apart_in_bounded_memory(void **state HW
 	memset(filler, 'x', 300);
 	filler[300] = '\0';
 	for (int i = 0; i < 10000; i++) {
-		int user = i % 2 ? i : i / 100; /* new ones, and ones that were seen before, of several lengths */
+		int user = i % 2 ? i : i / 100; /* new ones, and ones that were seen before, of
+						   several lengths */
 		char name[16];
 
 		snprintf(name, sizeof(name), "u%d", user);
-		snprintf(payload, sizeof(payload), "{\"sub\":\"%s\",\"tenant_id\":\"acme\",\"f\":\"%s\"}", name,
+		snprintf(payload, sizeof(payload),
+			"{\"sub\":\"%s\",\"tenant_id\":\"acme\",\"f\":\"%s\"}", name,
 			filler + user % 300);
 		assert_int_equal(show_payload(&w, payload), HW_ALLOW);
 		assert_name(w.ask.identity->user_id, name);
 		assert_name(w.ask.identity->claims, payload);
 	}
-	/* five thousand were seen for the first time; of the others, most came again while they were remembered */
+	/* five thousand were seen for the first time; of the others, most came again while they
+	 * were remembered */
 	assert_in_range(loaded_metric(&w.l, "hookwire_plugin_jwt_cached_total", "jwt"), 4000, 5000);
 	hw_identity_unref(&w.ask.identity);
 	world_fini(&w);
@@ -367,7 +408,8 @@ static void settings_that_are_wrong_say_where(void **state HW_UNUSED)
 		{"{\"keys\":[]}", "/keys", "at least one"},
 		{"{\"keys\":\"x\"}", "/keys", "array of keys"},
 		{"{\"keys\":{}}", "/keys", "array of keys"},
-		{"{\"keys\":[{\"alg\":\"HS256\",\"secret\":\"short\"}]}", "/keys/0/secret", "openssl rand"},
+		{"{\"keys\":[{\"alg\":\"HS256\",\"secret\":\"short\"}]}", "/keys/0/secret",
+			"openssl rand"},
 		{"{\"keys\":[{\"alg\":\"HS999\"}]}", "/keys/0/alg", "no such algorithm"},
 		{"{" KEYS ",\"isuer\":\"x\"}", "/isuer", "unknown setting \"isuer\""},
 		{"{" KEYS ",\"a/b~c\":\"x\"}", "/a~1b~0c", "unknown setting"},
@@ -378,11 +420,13 @@ static void settings_that_are_wrong_say_where(void **state HW_UNUSED)
 		{"{" KEYS ",\"skew_s\":1.5}", "/skew_s", "whole number of seconds"},
 		{"{" KEYS ",\"skew_s\":3601}", "/skew_s", "whole number of seconds"},
 		{"{" KEYS ",\"claims\":[]}", "/claims", "must be an object"},
-		{"{" KEYS ",\"claims\":{\"role\":\"x\"}}", "/claims/role", "all other claims keep their names"},
+		{"{" KEYS ",\"claims\":{\"role\":\"x\"}}", "/claims/role",
+			"all other claims keep their names"},
 		{"{" KEYS ",\"claims\":{\"user_id\":7}}", "/claims/user_id", "must be a text"},
 		{"{" KEYS ",\"act_as\":true}", "/act_as", "must be an object"},
 		{"{" KEYS ",\"act_as\":{\"claim\":\"role\"}}", "/act_as", "needs both"},
-		{"{" KEYS ",\"act_as\":{\"claim\":\"role\",\"equals\":true}}", "/act_as/equals", "must be a text"},
+		{"{" KEYS ",\"act_as\":{\"claim\":\"role\",\"equals\":true}}", "/act_as/equals",
+			"must be a text"},
 		{"{" KEYS ",\"tenants_claim\":[]}", "/tenants_claim", "must be a text"},
 		{"{" KEYS ",\"issuer\":\"a\",\"issuer\":\"b\"}", "/issuer", "twice"},
 		{"{" KEYS "," KEYS "}", "/keys", "twice"},

@@ -284,6 +284,7 @@ static void expectations_are_met_or_refused(void **state HW_UNUSED)
 		{"1.1", "Expect: x\r\n", 417, false},
 		{"1.1", "Expect:\r\n", 417, false},
 		{"1.1", "Expect: 100-continue\r\nExpect: x\r\n", 417, false},
+		{"1.1", "Expect: x\r\nExpect: 100-continue\r\n", 417, false},
 	};
 
 	for (size_t i = 0; i < HW_COUNT(cases); i++) {
@@ -363,11 +364,13 @@ static void targets_are_split_or_refused(void **state HW_UNUSED)
 static void hosts_are_checked(void **state HW_UNUSED)
 {
 	static const char *const good[] = {"a", "a.test:80", "A-b_c~d.1.", "1.2.3.4:0", "[::1]",
-		"[::1]:65535", "[2001:DB8::1.2.3.4]"};
+		"[::1]:65535", "[2001:DB8::1.2.3.4]",
+		"[0000:0000:0000:0000:0000:ffff:255.255.255.255]"};
 	static const char *const refused[] = {"", ":80", "a:", "a:b", "a:1:2", "a:065536",
 		"a:65536", "a b", "a,b", "a/b", "a?b", "a@b", "a%41", "a*", "a!", "\xc3\xa4", "[",
 		"[]", "[:]", "[::1", "::1", "[::1]x", "[::1]:", "[::g]", "[fe80::1%25eth0]",
-		"[v1.x]", "a[::1]", "[::1][::1]"};
+		"[v1.x]", "a[::1]", "[::1][::1]",
+		"[00000:0000:0000:0000:0000:ffff:255.255.255.255]"};
 	char text[200];
 
 	for (size_t i = 0; i < HW_COUNT(good); i++) {
@@ -465,6 +468,7 @@ static void refusals_come_as_soon_as_their_line(void **state HW_UNUSED)
 	assert_status("GET /\r\n", 400);
 	assert_status("\x16\x03\x01\x02", 400); /* TLS: before there is any line */
 	assert_status("SSH-2.0-x\r\n", 400);
+	assert_status("GET / HTTP/1.1\rX", 400);
 	assert_status("GET / HTTP/1.1\r\nHost: a\r\n b", 0); /* not complete yet */
 	assert_status("GET / HTTP/1.1\r\nHost: a\r\n b\r\n", 400);
 	assert_status("GET / HTTP/1.1\r\nContent-Length: x\r\n", 400);
@@ -481,6 +485,26 @@ static void reasons_speak_to_a_person(void **state HW_UNUSED)
 	probe_init(&b, "GET / HTTP/1.1\r\nX : y\r\n");
 	assert_int_equal(probe_read(&b), HW_HTTP1_ERROR);
 	assert_non_null(strstr(b.r.reason, "before the colon"));
+	hw_http1_fini(&b.r);
+	probe_init(&b, "GET /a#b HTTP/1.1\r\n");
+	assert_int_equal(probe_read(&b), HW_HTTP1_ERROR);
+	assert_non_null(strstr(b.r.reason, "fragment"));
+	hw_http1_fini(&b.r);
+	probe_init(&b, "GET /a\xff HTTP/1.1\r\n");
+	assert_int_equal(probe_read(&b), HW_HTTP1_ERROR);
+	assert_non_null(strstr(b.r.reason, "must be escaped"));
+	hw_http1_fini(&b.r);
+}
+
+static void a_bare_cr_is_refused_with_the_byte_behind_it(void **state HW_UNUSED)
+{
+	struct probe b;
+
+	probe_init(&b, "GET / HTTP/1.1\r\nA: b\r");
+	assert_int_equal(probe_read(&b), HW_HTTP1_MORE);
+	probe_next(&b, "x");
+	assert_int_equal(probe_read(&b), HW_HTTP1_ERROR);
+	assert_int_equal(b.r.status, 400);
 	hw_http1_fini(&b.r);
 }
 
@@ -547,6 +571,12 @@ static void the_head_limit_is_exact_however_it_is_cut(void **state HW_UNUSED)
 	assert_status_of(text.data, 99, &small, 0);
 	assert_status_of(text.data, 100, &small, 431); /* as soon as it cannot end in time */
 	hw_buf_clear(&text);
+	hw_buf_puts(&text, "GET /");
+	while (text.len < 100)
+		hw_buf_putc(&text, 'x');
+	assert_status_of(text.data, 99, &small, 0);
+	assert_status_of(text.data, 100, &small, 431);
+	hw_buf_clear(&text);
 	head_of(&text, HW_HTTP1_HEAD_BYTES);
 	assert_status_of(text.data, text.len, &usual, 0);
 	hw_buf_clear(&text);
@@ -587,11 +617,29 @@ static void header_and_body_limits_are_exact(void **state HW_UNUSED)
 	LIMITED(CHUNKED "b\r\n", 413);
 	LIMITED(CHUNKED "4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n", 0);
 	LIMITED(CHUNKED "4\r\n0123\r\n7\r\n", 413);
+	LIMITED(CHUNKED "4\r\n0123\r\n4\r\n4567\r\n3\r\n", 413);
 	LIMITED(CHUNKED "0000000000000001\r\nx\r\n0\r\n\r\n", 0);
 	LIMITED(CHUNKED "00000000000000001\r\nx\r\n0\r\n\r\n", 400);
 	LIMITED(CHUNKED "0\r\na: b\r\nc:d\r\n\r\n", 0);
 	LIMITED(CHUNKED "0\r\na: b\r\nc:d\r\ne:f\r\n\r\n", 431);
 #undef LIMITED
+}
+
+static void more_headers_than_a_request_holds_are_refused_whatever_the_limit(void **state HW_UNUSED)
+{
+	struct hw_http1_limits many = {HW_HTTP1_HEAD_BYTES, 1000, 10};
+	struct hw_buf text;
+
+	hw_buf_init(&text);
+	hw_buf_puts(&text, "GET / HTTP/1.1\r\n" HOST);
+	for (size_t i = 1; i < HW_HTTP1_MAX_HEADERS; i++)
+		hw_buf_puts(&text, "A:b\r\n");
+	hw_buf_puts(&text, "\r\n");
+	assert_status_of(text.data, text.len, &many, 0);
+	text.len -= 2;
+	hw_buf_puts(&text, "A:b\r\n\r\n");
+	assert_status_of(text.data, text.len, &many, 431);
+	hw_buf_fini(&text);
 }
 
 static void extensions_and_trailers_are_bounded_exactly(void **state HW_UNUSED)
@@ -691,11 +739,13 @@ int main(void)
 		cmocka_unit_test(versions_are_exact),
 		cmocka_unit_test(refusals_come_as_soon_as_their_line),
 		cmocka_unit_test(reasons_speak_to_a_person),
+		cmocka_unit_test(a_bare_cr_is_refused_with_the_byte_behind_it),
 		cmocka_unit_test(a_refused_whole_head_can_still_be_looked_at),
 		cmocka_unit_test(an_error_in_a_body_does_not_point_at_its_head),
 		cmocka_unit_test(the_head_limit_is_exact_however_it_is_cut),
 		cmocka_unit_test(a_head_limit_that_shrinks_meanwhile_is_applied),
 		cmocka_unit_test(header_and_body_limits_are_exact),
+		cmocka_unit_test(more_headers_than_a_request_holds_are_refused_whatever_the_limit),
 		cmocka_unit_test(extensions_and_trailers_are_bounded_exactly),
 		cmocka_unit_test(every_pair_of_cuts_reads_the_same),
 		cmocka_unit_test(a_chunked_body_comes_in_pieces_of_the_input),

@@ -156,7 +156,7 @@ static void each_attempt_is_refused_or_read_one_way(void **state)
 				HW_STR_ARG(hw_buf_view(&t.text)));
 			n_bad++;
 		}
-		if (memmem(t.reads.data, t.reads.len, " /smuggled", 10) &&
+		if (t.reads.len && memmem(t.reads.data, t.reads.len, " /smuggled", 10) &&
 			!strstr(a->name, "body")) {
 			print_error("%s: the smuggled request was read\n", a->name);
 			n_bad++;

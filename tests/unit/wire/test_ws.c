@@ -89,7 +89,7 @@ static uint16_t error_code(struct hw_str input, uint64_t max)
 		assert_same(hw_buf_view(&split.text), hw_buf_view(&whole.text), "cut at", cut, 0);
 		ws_transcript_fini(&split);
 	}
-	code = memmem(whole.text.data, whole.text.len, "ERROR ", 6) ? whole.code : 0;
+	code = whole.failed ? whole.code : 0;
 	ws_transcript_fini(&whole);
 	return code;
 }

@@ -1,0 +1,350 @@
+#include "hub/hub.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hub/hub_internal.h"
+#include "wire/topic.h"
+
+enum { TURN_RUNS = 512 }; /* then the sockets get their turn; the fan-out goes on from its cursor */
+
+struct hw_topic_sub {
+	struct hw_subscriber *who;
+	uint32_t link; /* in who->subs */
+};
+
+/* The subscribers of one topic on this worker, dense: what a delivery walks. */
+struct hw_topic {
+	struct hw_topic_sub *subs;
+	uint32_t n, cap;
+	size_t name_len;
+	char name[];
+};
+
+struct hw_str hw_hub_topic_name(const struct hw_topic *t)
+{
+	return (struct hw_str){t->name, t->name_len};
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+static int bench_start(struct hw_worker *w, struct hw_str tenant_id, struct hw_hook_bench **out)
+{
+	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, tenant_id);
+
+	if (!rules)
+		return -ENOENT;
+	return hw_hook_bench_create(w->env, rules->chain, tenant_id, w->index, out);
+}
+
+static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out)
+{
+	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, tenant_id);
+	struct hw_hub *hub;
+	int r = -ENOMEM;
+
+	if (!rules)
+		return -ENOENT;
+	hub = calloc(1, sizeof(*hub));
+	if (!hub)
+		return -ENOMEM;
+	hub->worker = w;
+	hw_list_init(&hub->read_link);
+	hw_list_init(&hub->unread_link);
+	hw_map_init(&hub->topics, &w->tenants->hash_key);
+	hub->tenant = hw_tenants_get(w->tenants, tenant_id, rules, w->generation->number);
+	if (!hub->tenant)
+		goto fail;
+	hub->reader = hw_reader_create(hub->tenant->journal, w->index);
+	if (!hub->reader)
+		goto fail;
+	r = bench_start(w, tenant_id, &hub->bench);
+	if (r)
+		goto fail;
+	r = hw_map_put(&w->hubs, hub->tenant->id, hub, NULL);
+	if (r)
+		goto fail;
+	atomic_store(&hub->tenant->hubs[w->index], hub);
+	*out = hub;
+	return 0;
+fail:
+	hw_hub_destroy(&hub);
+	return r;
+}
+
+void hw_hub_destroy(struct hw_hub **hub_in)
+{
+	struct hw_hub *hub = *hub_in;
+
+	if (!hub)
+		return;
+	if (hub->tenant)
+		atomic_store(&hub->tenant->hubs[hub->worker->index], NULL);
+	hw_list_remove(&hub->read_link);
+	hw_list_remove(&hub->unread_link);
+	hw_reader_destroy(&hub->reader);
+	hw_hook_bench_destroy(&hub->bench);
+	for (hw_map_each(&hub->topics, i)) {
+		struct hw_topic *t = hub->topics.slots[i].value;
+
+		free(t->subs);
+		free(t);
+	}
+	hw_map_fini(&hub->topics);
+	free(hub);
+	*hub_in = NULL;
+}
+
+int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out)
+{
+	struct hw_hub *hub = hw_map_get(&w->hubs, tenant_id);
+
+	if (!hub)
+		return hub_create(w, tenant_id, out);
+	if (!hub->bench) {
+		/* the generation that refused it, or could not start its hooks, may be over */
+		int r = bench_start(w, tenant_id, &hub->bench);
+
+		if (r)
+			return r;
+	}
+	*out = hub;
+	return 0;
+}
+
+/* ---- subscriptions -------------------------------------------------------------------------------------------------- */
+
+static int grow(void **array, uint32_t *cap, size_t item)
+{
+	uint32_t wanted = *cap ? *cap * 2 : 1;
+	void *p = reallocarray(*array, wanted, item);
+
+	if (!p)
+		return -ENOMEM;
+	*array = p;
+	*cap = wanted;
+	return 0;
+}
+
+static struct hw_topic *topic_get(struct hw_hub *hub, struct hw_str name)
+{
+	struct hw_topic *t = hw_map_get(&hub->topics, name);
+
+	if (t)
+		return t;
+	t = calloc(1, sizeof(*t) + name.len);
+	if (!t)
+		return NULL;
+	t->name_len = name.len;
+	memcpy(t->name, name.p, name.len);
+	if (hw_map_put(&hub->topics, hw_hub_topic_name(t), t, NULL)) {
+		free(t);
+		return NULL;
+	}
+	hub->n_patterns += hw_topic_is_wildcard(name);
+	return t;
+}
+
+static void topic_drop_if_empty(struct hw_hub *hub, struct hw_topic *t)
+{
+	if (t->n)
+		return;
+	hub->n_patterns -= hw_topic_is_wildcard(hw_hub_topic_name(t));
+	hw_map_remove(&hub->topics, hw_hub_topic_name(t));
+	free(t->subs);
+	free(t);
+}
+
+static uint32_t find_link(const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic)
+{
+	const struct hw_topic *t = hw_map_get(&hub->topics, topic);
+
+	for (uint32_t i = 0; t && i < s->n_subs; i++)
+		if (s->subs[i].topic == t)
+			return i;
+	return UINT32_MAX;
+}
+
+bool hw_hub_subscribed(const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic)
+{
+	return find_link(hub, s, topic) != UINT32_MAX;
+}
+
+static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str name)
+{
+	struct hw_topic *t = topic_get(hub, name);
+
+	if (!t)
+		return -ENOMEM;
+	if ((t->n == t->cap && grow((void **)&t->subs, &t->cap, sizeof(*t->subs))) ||
+		(s->n_subs == s->cap_subs && grow((void **)&s->subs, &s->cap_subs, sizeof(*s->subs)))) {
+		topic_drop_if_empty(hub, t);
+		return -ENOMEM;
+	}
+	s->subs[s->n_subs] = (struct hw_sub_link){.topic = t, .index = t->n};
+	t->subs[t->n++] = (struct hw_topic_sub){.who = s, .link = s->n_subs++};
+	return 0;
+}
+
+int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic)
+{
+	int r;
+
+	if (hw_hub_subscribed(hub, s, topic))
+		return HW_HUB_ALREADY;
+	if (!hw_quota_charge(&hub->tenant->subscriptions, 1))
+		return -EDQUOT;
+	if (hw_reader_active(hub->reader))
+		hw_hub_pump(hub);
+	else
+		hw_reader_activate(hub->reader);
+	r = link_up(hub, s, topic);
+	if (r) {
+		hw_quota_release(&hub->tenant->subscriptions, 1);
+		if (hub->n_subscriptions == 0)
+			hw_hub_rest(hub);
+		return r;
+	}
+	hub->n_subscriptions++;
+	hw_metric_add(hub->worker->counters->subscriptions, 1);
+	return 0;
+}
+
+static void unlink_at(struct hw_hub *hub, struct hw_subscriber *s, uint32_t link)
+{
+	struct hw_topic *t = s->subs[link].topic;
+	uint32_t index = s->subs[link].index;
+
+	/* the last of each array moves into the hole */
+	t->subs[index] = t->subs[--t->n];
+	if (index < t->n)
+		t->subs[index].who->subs[t->subs[index].link].index = index;
+	s->subs[link] = s->subs[--s->n_subs];
+	if (link < s->n_subs)
+		s->subs[link].topic->subs[s->subs[link].index].link = link;
+	topic_drop_if_empty(hub, t);
+	hw_quota_release(&hub->tenant->subscriptions, 1);
+	hw_metric_add(hub->worker->counters->subscriptions, -1);
+	if (--hub->n_subscriptions == 0)
+		hw_hub_rest(hub);
+}
+
+/* Nobody listens any more: publishers need not tell us. What was read in this turn stays until the end of it. */
+void hw_hub_rest(struct hw_hub *hub)
+{
+	if (hw_list_empty(&hub->read_link))
+		hw_reader_deactivate(hub->reader);
+}
+
+bool hw_hub_unsubscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic)
+{
+	uint32_t link = find_link(hub, s, topic);
+
+	if (link == UINT32_MAX)
+		return false;
+	unlink_at(hub, s, link);
+	return true;
+}
+
+void hw_hub_unsubscribe_all(struct hw_hub *hub, struct hw_subscriber *s)
+{
+	while (s->n_subs)
+		unlink_at(hub, s, s->n_subs - 1);
+	free(s->subs);
+	s->subs = NULL;
+	s->cap_subs = 0;
+}
+
+/* ---- delivery ------------------------------------------------------------------------------------------------------- */
+
+static struct hw_topic *pattern_of(const struct hw_hub *hub, struct hw_str topic)
+{
+	char pattern[HW_TOPIC_MAX + 2];
+	const char *colon = memchr(topic.p, ':', topic.len);
+	size_t len = (size_t)(colon - topic.p) + 1;
+
+	memcpy(pattern, topic.p, len);
+	pattern[len] = '*';
+	return hw_map_get(&hub->topics, (struct hw_str){pattern, len + 1});
+}
+
+static void deliver_to(struct hw_hub *hub, struct hw_topic *t, const struct hw_run *run)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct hw_subscriber *s = t->subs[i].who;
+
+		if (s->delivered_seq >= run->last_seq)
+			continue; /* another of its subscriptions had it */
+		s->delivered_seq = run->last_seq;
+		s->ops->deliver(s, run);
+		n++;
+	}
+	hw_metric_add(hub->worker->counters->delivered, (int64_t)(n * run->n));
+}
+
+static void fan_out(struct hw_hub *hub, const struct hw_run *run)
+{
+	struct hw_topic *t = hw_map_get_hashed(&hub->topics, run->topic_hash, run->topic);
+
+	if (t)
+		deliver_to(hub, t, run);
+	t = hub->n_patterns ? pattern_of(hub, run->topic) : NULL;
+	if (t)
+		deliver_to(hub, t, run);
+}
+
+bool hw_hub_matches(const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run)
+{
+	const struct hw_topic *t = hw_map_get_hashed(&hub->topics, run->topic_hash, run->topic);
+	const struct hw_topic *p = hub->n_patterns ? pattern_of(hub, run->topic) : NULL;
+
+	for (uint32_t i = 0; (t || p) && i < s->n_subs; i++)
+		if (s->subs[i].topic == t || s->subs[i].topic == p)
+			return true;
+	return false;
+}
+
+static bool pump(struct hw_hub *hub, size_t max_runs)
+{
+	uint64_t head = hw_journal_head(hub->tenant->journal);
+	struct hw_run run;
+
+	if (!hw_reader_active(hub->reader))
+		return false;
+	for (size_t i = 0; i < max_runs; i++) {
+		if (!hw_reader_next(hub->reader, head, &run))
+			return false;
+		if (hw_list_empty(&hub->read_link))
+			hw_list_push(&hub->worker->read_hubs, &hub->read_link);
+		fan_out(hub, &run);
+	}
+	return true;
+}
+
+void hw_hub_pump(struct hw_hub *hub)
+{
+	pump(hub, SIZE_MAX);
+}
+
+bool hw_hub_pump_some(struct hw_hub *hub)
+{
+	return pump(hub, TURN_RUNS);
+}
+
+uint64_t hw_hub_seq(const struct hw_hub *hub)
+{
+	return hw_reader_active(hub->reader) ? hw_reader_seq(hub->reader) : hw_journal_head(hub->tenant->journal);
+}
+
+int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history)
+{
+	uint64_t wake = 0;
+	int r = hw_journal_append(hub->tenant->journal, event, seq, history, &wake);
+
+	for (; !r && wake; wake &= wake - 1)
+		hw_hub_tell(atomic_load(&hub->tenant->hubs[__builtin_ctzll(wake)]));
+	return r;
+}

@@ -1,0 +1,67 @@
+/* One tenant as one worker sees it: who subscribes to what here, and how far the journal has been read.
+ * Fan-out: runs of the journal go to dense arrays of subscribers, a pointer each. One worker's own. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "hub/worker.h"
+
+struct hw_hub;
+struct hw_topic; /* a topic, or pattern, with subscribers here */
+
+struct hw_subscriber;
+
+struct hw_subscriber_ops {
+	/** A run of events that the subscriber wants, once however many subscriptions match. Queues, never destroys a subscriber. */
+	void (*deliver)(struct hw_subscriber *s, const struct hw_run *run);
+};
+
+/* Embedded in who subscribes. */
+struct hw_subscriber {
+	const struct hw_subscriber_ops *ops;
+	uint64_t delivered_seq; /* last of the last run: the second of two matching subscriptions sees that it was there */
+	uint32_t n_subs, cap_subs;
+	struct hw_sub_link {
+		struct hw_topic *topic;
+		uint32_t index; /* in the topic's array */
+	} *subs;
+};
+
+struct hw_hub {
+	struct hw_worker *worker;
+	struct hw_tenant *tenant;
+	struct hw_hook_bench *bench; /* NULL: this generation refuses the tenant */
+	struct hw_reader *reader;
+	struct hw_map topics; /* by name, patterns by "resource:*" */
+	size_t n_patterns;
+	uint64_t n_subscriptions;
+	struct hw_list read_link, unread_link;
+	struct hw_hub *told_next;
+	atomic_bool told;
+};
+
+/** Finds or makes the worker's hub of a tenant. 0; -ENOENT: the generation refuses the tenant; -ENOMEM, -EIO (its hooks would not
+ *  start on this worker). */
+HW_MUST_CHECK int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out);
+
+enum { HW_HUB_ALREADY = 1 };
+/** Reads the journal up to its head first, so that a new subscription begins now. 0, HW_HUB_ALREADY, -EDQUOT (tenant's
+ *  limit), -ENOMEM. */
+HW_MUST_CHECK int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
+/** false: was not subscribed. */
+bool hw_hub_unsubscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
+void hw_hub_unsubscribe_all(struct hw_hub *hub, struct hw_subscriber *s);
+bool hw_hub_subscribed(const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic);
+/** Of a subscription's link; lives as long as the subscription. */
+struct hw_str hw_hub_topic_name(const struct hw_topic *topic);
+/** Would @s get events of @topic, by name or by pattern? For who reads the journal himself. */
+bool hw_hub_matches(const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run);
+
+/** Appends to the tenant's journal and tells every worker that reads it. As hw_journal_append. */
+HW_MUST_CHECK int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history);
+/** The cursor of everything that this hub has read: what a subscriber here has seen. */
+uint64_t hw_hub_seq(const struct hw_hub *hub);
+/** Reads up to the journal's head now, delivering. */
+void hw_hub_pump(struct hw_hub *hub);

@@ -1,0 +1,12 @@
+/* Inside core/hub: what the worker does with its hubs. */
+#pragma once
+
+#include "hub/hub.h"
+
+void hw_hub_destroy(struct hw_hub **hub);
+/** Any thread, for an active reader: the hub's worker will read on. Wakes it if it sleeps. */
+void hw_hub_tell(struct hw_hub *hub);
+/** Reads on for one turn; true: there is more. */
+bool hw_hub_pump_some(struct hw_hub *hub);
+/** Without subscriptions: stops reading, once nothing of this turn needs the segments. */
+void hw_hub_rest(struct hw_hub *hub);

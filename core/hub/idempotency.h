@@ -1,0 +1,40 @@
+/* Idempotency keys of one tenant: what was answered to a publish, so that its repeat is answered alike and stored once.
+ * Scoped to the user by the caller's key; kept 10 minutes, at most 100,000, the oldest leave first. Any thread. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/map.h"
+
+#define HW_IDEMPOTENCY_MS (10 * 60 * 1000)
+#define HW_IDEMPOTENCY_MAX 100000
+
+struct hw_idempotency {
+	pthread_mutex_t lock;
+	struct hw_map by_key;
+	struct hw_list by_age; /* oldest first */
+};
+
+enum hw_idempotency_outcome {
+	HW_IDEMPOTENCY_NEW,       /* reserved: publish, then settle or release */
+	HW_IDEMPOTENCY_DUPLICATE, /* done before: *@seq is its event's, 0 = it has no id */
+	HW_IDEMPOTENCY_CONFLICT,  /* the same key with another body */
+	HW_IDEMPOTENCY_PENDING,   /* the first is being decided: answer unavailable */
+	HW_IDEMPOTENCY_NO_MEMORY,
+};
+
+struct hw_idempotency_entry;
+
+void hw_idempotency_init(struct hw_idempotency *store, const struct hw_hash_key *hash_key);
+void hw_idempotency_fini(struct hw_idempotency *store);
+/** @user and @key together name it; @body_hash says what was published. NEW: *@entry is the reservation. */
+HW_MUST_CHECK enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store, struct hw_str user,
+	struct hw_str key, uint64_t body_hash, int64_t wall_ms, struct hw_idempotency_entry **entry, uint64_t *seq);
+/** Published as @seq (0 = without an id). */
+void hw_idempotency_settle(struct hw_idempotency *store, struct hw_idempotency_entry *entry, uint64_t seq);
+/** Not published: the key is free again. */
+void hw_idempotency_release(struct hw_idempotency *store, struct hw_idempotency_entry *entry);
+void hw_idempotency_trim(struct hw_idempotency *store, int64_t wall_ms);

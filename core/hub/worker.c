@@ -1,0 +1,156 @@
+#include "hub/worker.h"
+
+#include <errno.h>
+
+#include "hub/hub_internal.h"
+
+void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
+{
+#define COUNTER(name, help) hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_" name, help, "")
+#define GAUGE(name, help) hw_metrics_get(m, HW_METRIC_GAUGE, "hookwire_" name, help, "")
+	*c = (struct hw_counters){
+		.http_requests = COUNTER("http_requests_total", "HTTP requests read, refused ones too"),
+		.connections = GAUGE("connections", "Connections open now"),
+		.connections_total = COUNTER("connections_total", "Connections accepted"),
+		.sessions = GAUGE("sessions", "Sessions that are authenticated and open"),
+		.subscriptions = GAUGE("subscriptions", "Subscriptions of all sessions"),
+		.published = COUNTER("events_published_total", "Events stored in a journal"),
+		.delivered = COUNTER("events_delivered_total", "Events queued to subscribers"),
+		.refused = COUNTER("publishes_refused_total", "Events refused: not allowed, malformed, over a limit"),
+		.dropped = COUNTER("events_dropped_total", "Events that a transform hook dropped"),
+		.slow = COUNTER("slow_sessions_total", "Times a session fell behind and went on from the journal"),
+		.gaps = COUNTER("gaps_total", "Times a session lost events that retention had dropped"),
+	};
+#undef COUNTER
+#undef GAUGE
+}
+
+static int global_start(struct hw_worker *w, struct hw_generation *g, struct hw_hook_bench **out)
+{
+	return hw_hook_bench_create(w->env, g->global, HW_STR(""), w->index, out);
+}
+
+int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
+{
+	hw_map_init(&w->hubs, &w->tenants->hash_key);
+	hw_list_init(&w->read_hubs);
+	hw_list_init(&w->unread_hubs);
+	hw_list_init(&w->catching_up);
+	w->generation = hw_generation_ref(g);
+	return global_start(w, g, &w->global);
+}
+
+void hw_worker_fini(struct hw_worker *w)
+{
+	for (hw_map_each(&w->hubs, i)) {
+		struct hw_hub *hub = w->hubs.slots[i].value;
+
+		hw_hub_destroy(&hub);
+	}
+	hw_map_fini(&w->hubs);
+	hw_hook_bench_destroy(&w->global);
+	hw_generation_unref(&w->generation);
+}
+
+/* ---- telling and reading ------------------------------------------------------------------------------------------------ */
+
+void hw_hub_tell(struct hw_hub *hub)
+{
+	struct hw_worker *w;
+	struct hw_hub *top;
+
+	/* NULL: its worker is ending and has deactivated the reader since */
+	if (!hub || atomic_exchange(&hub->told, true))
+		return;
+	w = hub->worker;
+	top = atomic_load_explicit(&w->told, memory_order_relaxed);
+	do
+		hub->told_next = top;
+	while (!atomic_compare_exchange_weak(&w->told, &top, hub));
+	w->wake(w->loop);
+}
+
+bool hw_worker_has_work(struct hw_worker *w)
+{
+	return atomic_load(&w->told) || !hw_list_empty(&w->unread_hubs) || !hw_list_empty(&w->catching_up);
+}
+
+bool hw_worker_turn(struct hw_worker *w)
+{
+	struct hw_hub *told = atomic_exchange(&w->told, NULL);
+	struct hw_list unread, *node;
+
+	while (told) {
+		struct hw_hub *hub = told;
+
+		told = hub->told_next;
+		/* before the head is read: whoever appends after that tells again */
+		atomic_store(&hub->told, false);
+		if (hw_list_empty(&hub->unread_link))
+			hw_list_push(&w->unread_hubs, &hub->unread_link);
+	}
+	hw_list_init(&unread);
+	hw_list_splice(&unread, &w->unread_hubs);
+	while ((node = hw_list_pop(&unread))) {
+		struct hw_hub *hub = HW_CONTAINER_OF(node, struct hw_hub, unread_link);
+
+		if (hw_hub_pump_some(hub))
+			hw_list_push(&w->unread_hubs, &hub->unread_link);
+	}
+	if (!hw_list_empty(&w->catching_up))
+		(void)w->catch_up(w);
+	return hw_worker_has_work(w);
+}
+
+void hw_worker_flushed(struct hw_worker *w)
+{
+	struct hw_list *node;
+
+	while ((node = hw_list_pop(&w->read_hubs))) {
+		struct hw_hub *hub = HW_CONTAINER_OF(node, struct hw_hub, read_link);
+
+		if (hub->n_subscriptions)
+			hw_reader_advance(hub->reader);
+		else
+			hw_reader_deactivate(hub->reader);
+	}
+}
+
+/* ---- generations ------------------------------------------------------------------------------------------------------------ */
+
+/* Its new bench, or none: then its sessions' questions end `unavailable` and new sessions ask again. */
+static void hub_swap(struct hw_worker *w, struct hw_hub *hub)
+{
+	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, hub->tenant->id);
+	int r;
+
+	if (rules && hub->bench && hw_hook_bench_chain(hub->bench) == rules->chain)
+		return;
+	hw_hook_bench_destroy(&hub->bench);
+	if (!rules)
+		return;
+	r = hw_hook_bench_create(w->env, rules->chain, hub->tenant->id, w->index, &hub->bench);
+	if (r)
+		hw_log(w->log, HW_LOG_ERROR, "hub", "the tenant's hooks do not start; it is unavailable",
+			HW_F_STR("tenant", hub->tenant->id), HW_F_INT("error", -r));
+}
+
+int hw_worker_swap(struct hw_worker *w, struct hw_generation *g)
+{
+	struct hw_hook_bench *global = NULL;
+
+	if (hw_hook_bench_chain(w->global) != g->global) {
+		int r = global_start(w, g, &global);
+
+		if (r)
+			return r;
+		hw_hook_bench_destroy(&w->global);
+		w->global = global;
+	}
+	hw_generation_ref(g);
+	hw_generation_unref(&w->generation);
+	w->generation = g;
+	for (hw_map_each(&w->hubs, i))
+		hub_swap(w, w->hubs.slots[i].value);
+	return 0;
+}

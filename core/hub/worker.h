@@ -1,0 +1,68 @@
+/* What one worker is to the ranks above: its clock, its timers, its generation, its hubs. One thread's own, but for what is
+ * marked atomic. core/app makes it and drives it: hw_worker_turn in each turn of the loop, then hw_worker_flushed. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/metrics.h"
+#include "base/timers.h"
+#include "hub/generation.h"
+#include "hub/tenant.h"
+
+struct hw_loop;
+struct hw_sessions;
+
+/* Counters of the whole broker, looked up once. */
+struct hw_counters {
+	struct hw_metric *http_requests, *connections, *connections_total, *sessions, *subscriptions;
+	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
+};
+void hw_counters_init(struct hw_counters *c, struct hw_metrics *metrics);
+
+struct hw_worker {
+	unsigned index;
+	struct hw_loop *loop;
+	void (*wake)(struct hw_loop *loop); /* hw_loop_wake: any thread */
+	const struct hw_clock *clock;
+	struct hw_timers *timers;
+	struct hw_log *log;
+	struct hw_metrics *metrics;
+	const struct hw_counters *counters;
+	struct hw_hook_env *env;
+	struct hw_tenants *tenants;
+	struct hw_generation *generation;
+	struct hw_hook_bench *global; /* bench of the generation's global chain */
+	bool draining;
+	struct hw_map hubs; /* tenant id -> struct hw_hub */
+	struct hw_list read_hubs; /* read in this turn: advance them when flushed */
+	struct hw_list unread_hubs; /* have more than one turn's worth */
+	struct hw_list catching_up; /* sessions behind the journal: struct hw_session.catch_up */
+	bool (*catch_up)(struct hw_worker *w); /* of core/session; true: there is more */
+	_Atomic(struct hw_hub *) told; /* stack of hubs whose journal grew, linked by told_next */
+	uint64_t n_traces;           /* trace ids made */
+	struct hw_sessions *sessions; /* core/session's own */
+};
+
+static inline int64_t hw_worker_now_ms(const struct hw_worker *w) /* monotonic */
+{
+	return hw_clock_mono_ms(w->clock);
+}
+static inline int64_t hw_worker_wall_ms(const struct hw_worker *w)
+{
+	return hw_clock_wall_ms(w->clock);
+}
+
+/** @w zeroed with index … tenants set. Takes a reference of @g. 0 or negative errno. */
+HW_MUST_CHECK int hw_worker_init(struct hw_worker *w, struct hw_generation *g);
+void hw_worker_fini(struct hw_worker *w); /* no session is left */
+/** Reads on from each told hub's cursor and delivers; true: there is more. */
+bool hw_worker_turn(struct hw_worker *w);
+void hw_worker_flushed(struct hw_worker *w);
+bool hw_worker_has_work(struct hw_worker *w);
+/** Between turns: @g decides from the next message on. Benches whose chain is the same object stay. Hubs whose tenant @g refuses
+ *  keep their old chain's bench closed: their asks answer `unavailable`. 0, or negative errno: the old generation stays. */
+HW_MUST_CHECK int hw_worker_swap(struct hw_worker *w, struct hw_generation *g);

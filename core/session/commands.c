@@ -1,0 +1,500 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/session_internal.h"
+#include "wire/topic.h"
+
+static struct hw_str session_id(const struct hw_session *s)
+{
+	return (struct hw_str){s->id, SESSION_ID_LEN};
+}
+
+static enum hw_code ask_code(const struct hw_ask *ask)
+{
+	enum hw_code code = ask->code ? hw_code_find(hw_str_of(ask->code)) : HW_CODE_NONE;
+
+	if (code != HW_CODE_NONE)
+		return code;
+	return ask->verdict == HW_DENY ? HW_CODE_FORBIDDEN_TOPIC : HW_CODE_UNAVAILABLE;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------------- */
+
+/* Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in @decided. */
+static enum hw_verdict ask(struct job *job, enum hw_operation operation, struct hw_str topic,
+	void (*decided)(struct hw_ask *ask))
+{
+	struct hw_session *s = job->session;
+	struct hw_str resource = HW_STR_NULL, id = HW_STR_NULL;
+
+	if (topic.p)
+		hw_topic_split(topic, &resource, &id);
+	job->question = (struct hw_question){
+		.size = sizeof(job->question),
+		.operation = operation,
+		.topic = hw_slice_of(topic),
+		.resource = hw_slice_of(resource),
+		.id = hw_slice_of(id),
+	};
+	hw_who_fill(&job->who, s->identity, session_id(s), hw_str_of(s->address));
+	job->ask = (struct hw_ask){
+		.stage = HW_STAGE_AUTHORIZE,
+		.global = s->worker->global,
+		.tenant = s->hub->bench,
+		.who = &job->who,
+		.question = &job->question,
+		.decided = decided,
+		.verdict = HW_ERROR,
+	};
+	return s->hub->bench ? hw_hooks_ask(&job->ask) : HW_ERROR;
+}
+
+/* ---- auth ---------------------------------------------------------------------------------------------------------------- */
+
+static void send_welcome(struct hw_session *s)
+{
+	const struct hw_settings *settings = &s->worker->generation->settings;
+	const struct hw_tenant_rules *rules = hw_generation_rules(s->worker->generation, s->hub->tenant->id);
+	char cursor[HW_CURSOR_MAX + 1];
+	struct hw_welcome welcome = {
+		.session = session_id(s),
+		.user_id = s->identity->user_id,
+		.tenant_id = s->identity->tenant_id,
+		.cursor = session_cursor(s, cursor),
+		.ping_ms = settings->ping_interval_ms,
+		.expires_at = s->identity->expires_at ? s->identity->expires_at : HW_CONTROL_NO_EXPIRY,
+		.message_bytes = settings->message_bytes,
+		.topics_per_session = settings->topics_per_session,
+		.publish_per_s = rules ? rules->publish_per_s : 0,
+	};
+
+	if (s->plain)
+		return; /* unasked control messages are for those who know them */
+	hw_control_welcome(session_out(s), s->plain, &welcome);
+	session_send(s);
+}
+
+static void reply_auth(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	if (!job->command.id.p)
+		return;
+	hw_control_auth(session_out(s), s->plain, job->command.id,
+		s->identity->expires_at ? s->identity->expires_at : HW_CONTROL_NO_EXPIRY);
+	session_send(s);
+}
+
+static void tell_connect(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	job->lifecycle = (struct hw_lifecycle){.size = sizeof(job->lifecycle), .kind = HW_ON_CONNECT};
+	job->ask = (struct hw_ask){
+		.stage = HW_STAGE_LIFECYCLE,
+		.global = s->worker->global,
+		.tenant = s->hub->bench,
+		.who = &job->who,
+		.lifecycle = &job->lifecycle,
+	};
+	hw_who_fill(&job->who, s->identity, session_id(s), hw_str_of(s->address));
+	if (s->hub->bench && hw_hooks_ask(&job->ask) == HW_PENDING)
+		hw_hooks_cancel(&job->ask);
+}
+
+/* The session's admission was decided. */
+static void admit(struct job *job, enum hw_verdict verdict)
+{
+	struct hw_session *s = job->session;
+
+	if (verdict != HW_ALLOW) {
+		session_close_code(s, ask_code(&job->ask), job->ask.message);
+		return;
+	}
+	if (!hw_quota_charge(&s->hub->tenant->connections, 1)) {
+		session_close_code(s, HW_CODE_RATE_LIMITED, "the tenant has as many connections as its limit allows");
+		return;
+	}
+	s->connected = true;
+	s->live = true;
+	hw_metric_add(s->worker->counters->sessions, 1);
+	tell_connect(job);
+	session_arm(s);
+	reply_auth(job);
+	send_welcome(s);
+	if (s->query && !inbox_push(s, hw_str_of(s->query), true))
+		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+	free(s->query);
+	s->query = NULL;
+}
+
+static void on_admitted(struct hw_ask *ask)
+{
+	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
+
+	admit(job, ask->verdict);
+	job_resume(job);
+}
+
+static bool first_login(struct job *job)
+{
+	struct hw_session *s = job->session;
+	enum hw_verdict verdict;
+
+	s->identity = job->login.identity;
+	job->login.identity = NULL;
+	s->hub = job->login.hub;
+	verdict = ask(job, HW_OP_SESSION, HW_STR_NULL, on_admitted);
+	if (verdict == HW_PENDING)
+		return false;
+	admit(job, verdict);
+	return true;
+}
+
+static bool recheck_subscriptions(struct job *job);
+
+static void recheck_one(struct job *job, enum hw_verdict verdict)
+{
+	struct hw_session *s = job->session;
+	struct hw_str topic = {job->question.topic.p, job->question.topic.len};
+
+	if (verdict == HW_ALLOW) {
+		job->recheck++;
+		return;
+	}
+	/* revoked: the last subscription moves into its place and is asked next */
+	if (!s->plain) {
+		hw_control_unsubscribed(session_out(s), s->plain, &topic, 1, ask_code(&job->ask));
+		session_send(s);
+	}
+	hw_hub_unsubscribe(s->hub, &s->sub, topic);
+}
+
+static void on_rechecked(struct hw_ask *ask)
+{
+	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
+
+	recheck_one(job, ask->verdict);
+	if (recheck_subscriptions(job)) {
+		reply_auth(job);
+		job_resume(job);
+	}
+}
+
+/* A refresh changed the claims: what they opened is asked again. true: all done. */
+static bool recheck_subscriptions(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	while (!s->closed && job->recheck < s->sub.n_subs) {
+		struct hw_str topic = hw_hub_topic_name(s->sub.subs[job->recheck].topic);
+		enum hw_verdict verdict = ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+			topic, on_rechecked);
+
+		if (verdict == HW_PENDING)
+			return false;
+		recheck_one(job, verdict);
+	}
+	return true;
+}
+
+static bool refresh(struct job *job)
+{
+	struct hw_session *s = job->session;
+	struct hw_identity *identity = job->login.identity;
+	bool same_claims = hw_identity_same_claims(identity, s->identity);
+
+	job->login.identity = NULL;
+	if (!hw_identity_same_person(identity, s->identity)) {
+		hw_identity_unref(&identity);
+		session_close_code(s, HW_CODE_FORBIDDEN_TOPIC, "a refresh must be for the same user and tenant");
+		return true;
+	}
+	hw_identity_unref(&s->identity);
+	s->identity = identity;
+	session_arm(s);
+	job->recheck = 0;
+	if (!same_claims && !recheck_subscriptions(job))
+		return false;
+	reply_auth(job);
+	return true;
+}
+
+static bool after_login(struct job *job, enum hw_verdict verdict)
+{
+	struct hw_session *s = job->session;
+
+	if (verdict != HW_ALLOW) {
+		session_close_code(s, job->login.code, job->login.message);
+		return true;
+	}
+	return s->live ? refresh(job) : first_login(job);
+}
+
+static void on_login(struct hw_login *login)
+{
+	struct job *job = HW_CONTAINER_OF(login, struct job, login);
+
+	if (after_login(job, login->ask.verdict))
+		job_resume(job);
+}
+
+bool command_login(struct job *job, struct hw_str token)
+{
+	struct hw_session *s = job->session;
+	enum hw_verdict verdict;
+
+	if (token.len == 0) {
+		session_close_code(s, HW_CODE_UNAUTHORIZED, "the token is empty");
+		return true;
+	}
+	job->login = (struct hw_login){
+		.worker = s->worker,
+		.request = {.token = hw_slice_of(token),
+			.address = hw_slice_of(hw_str_of(s->address)),
+			.origin = hw_slice_of(hw_str_of(s->origin)),
+			.path = hw_slice_of(hw_str_of(s->path)),
+			.transport = hw_slice_of(hw_str_of(s->transport))},
+		.decided = on_login,
+	};
+	verdict = hw_login_start(&job->login);
+	return verdict == HW_PENDING ? false : after_login(job, verdict);
+}
+
+static bool command_auth(struct job *job)
+{
+	struct hw_str token;
+
+	if (hw_json_text(job->command.token, &job->scratch, &token)) {
+		session_close_code(job->session, HW_CODE_UNAUTHORIZED, "the token is malformed");
+		return true;
+	}
+	return command_login(job, token);
+}
+
+/* ---- subscribe ------------------------------------------------------------------------------------------------------------- */
+
+/* One topic's outcome: a member of the reply, or an error naming it when there is no id. */
+static void subscribe_result(struct job *job, enum hw_code code, const char *message)
+{
+	struct hw_session *s = job->session;
+	char cursor[HW_CURSOR_MAX + 1];
+	struct hw_topic_result result = {
+		.topic = job->topic.topic,
+		.raw = job->topic.raw,
+		.code = code,
+		.has_recovered = job->topic.has_cursor && code == HW_CODE_NONE,
+	};
+
+	if (code == HW_CODE_NONE)
+		result.cursor = session_cursor(s, cursor);
+	if (job->command.id.p) {
+		hw_control_topics_add(&job->reply, &result);
+	} else if (code != HW_CODE_NONE) {
+		hw_buf_clear(&job->scratch);
+		hw_buf_str(&job->scratch, job->topic.topic.p ? job->topic.topic : job->topic.raw);
+		hw_buf_printf(&job->scratch, ": %s", message && *message ? message : hw_code_info(code)->message);
+		hw_control_error(session_out(s), s->plain, HW_STR_NULL, code, hw_buf_view(&job->scratch),
+			HW_CONTROL_NO_RETRY);
+		session_send(s);
+	}
+}
+
+static void subscribe_one(struct job *job, enum hw_verdict verdict)
+{
+	struct hw_session *s = job->session;
+	int r;
+
+	if (verdict != HW_ALLOW) {
+		subscribe_result(job, ask_code(&job->ask), job->ask.message);
+		return;
+	}
+	r = hw_hub_subscribe(s->hub, &s->sub, job->topic.topic);
+	if (r == -EDQUOT) {
+		subscribe_result(job, HW_CODE_TOPIC_LIMIT, "the tenant has as many subscriptions as its limit allows");
+	} else if (r < 0) {
+		subscribe_result(job, HW_CODE_UNAVAILABLE, "out of memory");
+	} else {
+		if (job->topic.has_cursor) {
+			s->knows_cursors = true;
+			session_gap(s, &job->topic.topic, 1, "events before this subscription are not replayed");
+		}
+		subscribe_result(job, HW_CODE_NONE, NULL);
+	}
+}
+
+static bool subscribe_rest(struct job *job);
+
+static void on_subscribe_decided(struct hw_ask *ask)
+{
+	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
+
+	subscribe_one(job, ask->verdict);
+	if (subscribe_rest(job))
+		job_resume(job);
+}
+
+static bool subscribe_next(struct job *job)
+{
+	struct hw_session *s = job->session;
+	enum hw_verdict verdict;
+
+	if (job->topic.code != HW_CODE_NONE) {
+		subscribe_result(job, job->topic.code, job->topic.message);
+		return true;
+	}
+	if (!hw_hub_subscribed(s->hub, &s->sub, job->topic.topic) &&
+		s->sub.n_subs >= s->worker->generation->settings.topics_per_session) {
+		subscribe_result(job, HW_CODE_TOPIC_LIMIT, NULL);
+		return true;
+	}
+	verdict = ask(job, hw_topic_is_wildcard(job->topic.topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+		job->topic.topic, on_subscribe_decided);
+	if (verdict == HW_PENDING)
+		return false;
+	subscribe_one(job, verdict);
+	return true;
+}
+
+static void send_reply(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	if (!job->command.id.p)
+		return;
+	hw_control_topics_end(&job->reply);
+	hw_buf_str(session_out(s), hw_buf_view(&job->reply));
+	session_send(s);
+}
+
+static bool subscribe_rest(struct job *job)
+{
+	while (!job->session->closed && hw_command_topic(&job->topics, &job->topic))
+		if (!subscribe_next(job))
+			return false;
+	if (!job->session->closed)
+		send_reply(job);
+	return true;
+}
+
+static bool command_subscribe(struct job *job)
+{
+	hw_buf_clear(&job->reply);
+	if (job->command.id.p)
+		hw_control_topics_begin(&job->reply, job->session->plain, job->command.id);
+	hw_command_topics(&job->topics, &job->command);
+	return subscribe_rest(job);
+}
+
+static bool command_unsubscribe(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	hw_buf_clear(&job->reply);
+	if (job->command.id.p)
+		hw_control_topics_begin(&job->reply, s->plain, job->command.id);
+	hw_command_topics(&job->topics, &job->command);
+	while (hw_command_topic(&job->topics, &job->topic)) {
+		if (job->topic.code == HW_CODE_NONE)
+			(void)hw_hub_unsubscribe(s->hub, &s->sub, job->topic.topic);
+		job->topic.has_cursor = false;
+		subscribe_result(job, job->topic.code, job->topic.message);
+	}
+	send_reply(job);
+	return true;
+}
+
+/* ---- publish ---------------------------------------------------------------------------------------------------------------- */
+
+static void publish_done(struct job *job)
+{
+	struct hw_session *s = job->session;
+	struct hw_publish *p = &job->publish;
+	struct hw_str event_id = p->event_id[0] ? hw_str_of(p->event_id) : HW_STR_NULL;
+
+	if (p->code != HW_CODE_NONE) {
+		session_error(s, job->command.id, p->code, p->message, p->retry_after_ms);
+	} else if (job->command.id.p) {
+		hw_control_ack(session_out(s), s->plain, job->command.id, event_id, p->duplicate);
+		session_send(s);
+	}
+	hw_publish_fini(p);
+}
+
+static void on_published(struct hw_publish *publish)
+{
+	struct job *job = HW_CONTAINER_OF(publish, struct job, publish);
+
+	publish_done(job);
+	job_resume(job);
+}
+
+static bool command_publish(struct job *job)
+{
+	struct hw_session *s = job->session;
+	struct hw_str key = HW_STR_NULL;
+
+	if (job->command.key.kind == HW_JSON_STRING && hw_json_text(job->command.key, &job->scratch, &key)) {
+		session_error(s, job->command.id, HW_CODE_UNAVAILABLE, "out of memory", HW_CONTROL_NO_RETRY);
+		return true;
+	}
+	job->publish = (struct hw_publish){
+		.hub = s->hub,
+		.identity = s->identity,
+		.command = &job->command,
+		.text = {job->text, job->len},
+		.key = key,
+		.session = session_id(s),
+		.address = hw_str_of(s->address),
+		.decided = on_published,
+	};
+	if (!hw_publish_start(&job->publish))
+		return false;
+	publish_done(job);
+	return true;
+}
+
+/* ---- the rest ----------------------------------------------------------------------------------------------------------------- */
+
+static bool refuse(struct job *job, const char *message)
+{
+	session_error(job->session, job->command.id, HW_CODE_BAD_REQUEST, message, HW_CONTROL_NO_RETRY);
+	return true;
+}
+
+bool command_run(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	switch (job->command.type) {
+	case HW_COMMAND_AUTH:
+		return command_auth(job);
+	case HW_COMMAND_SUBSCRIBE:
+		return command_subscribe(job);
+	case HW_COMMAND_UNSUBSCRIBE:
+		return command_unsubscribe(job);
+	case HW_COMMAND_PUBLISH:
+		return command_publish(job);
+	case HW_COMMAND_PING:
+		hw_control_pong(session_out(s), s->plain, job->command.id);
+		session_send(s);
+		return true;
+	case HW_COMMAND_PRESENCE:
+		return refuse(job, "presence is not in this version");
+	case HW_COMMAND_HISTORY:
+		return refuse(job, "history is not in this version");
+	case HW_COMMAND_UNKNOWN:
+		break;
+	}
+	return refuse(job, "unknown type; known are auth, subscribe, unsubscribe, publish and ping");
+}
+
+void command_cancel(struct job *job)
+{
+	hw_login_cancel(&job->login);
+	hw_hooks_cancel(&job->ask);
+	if (job->publish.hub)
+		hw_publish_cancel(&job->publish);
+	hw_identity_unref(&job->login.identity);
+}

@@ -1,0 +1,128 @@
+#include <stdlib.h>
+
+#include "session/session_internal.h"
+
+/* What a session that catches up gets in one turn: the others are served in between. */
+enum { CATCH_UP_BYTES = 256u << 10 };
+
+/* The outbox is full: what has not begun to leave is dropped, the place in the journal is kept. */
+static void fall_behind(struct hw_session *s, const struct hw_run *run)
+{
+	uint64_t dropped = s->outlet->drop(s->arg);
+
+	s->cursor_seq = (dropped ? dropped : run->first_seq) - 1;
+	s->lagging = true;
+	s->lag_waited = false;
+	s->lag_since_ms = hw_worker_now_ms(s->worker);
+	hw_metric_add(s->worker->counters->slow, 1);
+	hw_list_push(&s->worker->catching_up, &s->catch_up);
+	session_arm(s);
+}
+
+static void deliver(struct hw_subscriber *sub, const struct hw_run *run)
+{
+	struct hw_session *s = HW_CONTAINER_OF(sub, struct hw_session, sub);
+	size_t queued;
+
+	if (s->lagging)
+		return; /* it will read on from its own cursor */
+	queued = s->outlet->queued(s->arg);
+	if (queued && queued + run->len > s->worker->generation->settings.outbox_bytes)
+		fall_behind(s, run);
+	else if (s->outlet->run(s->arg, run, false))
+		fall_behind(s, run); /* no memory now: read it again later */
+}
+
+const struct hw_subscriber_ops session_subscriber_ops = {.deliver = deliver};
+
+void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, const char *reason)
+{
+	hw_metric_add(s->worker->counters->gaps, 1);
+	if (s->plain && !s->knows_cursors) {
+		session_close_code(s, HW_CODE_SLOW_CONSUMER, "events were lost; reconnect and read again");
+		return;
+	}
+	hw_control_gap(session_out(s), s->plain, topics, n, hw_str_of(reason));
+	session_send(s);
+}
+
+static void gap_of_all(struct hw_session *s)
+{
+	struct hw_str *topics = calloc(s->sub.n_subs ? s->sub.n_subs : 1, sizeof(*topics));
+
+	if (!topics) {
+		session_close_code(s, HW_CODE_SLOW_CONSUMER, "events were lost; reconnect and read again");
+		return;
+	}
+	for (uint32_t i = 0; i < s->sub.n_subs; i++)
+		topics[i] = hw_hub_topic_name(s->sub.subs[i].topic);
+	session_gap(s, topics, s->sub.n_subs, "retention passed while the client was slow");
+	free(topics);
+}
+
+/* Reads on from the session's cursor. true: it is level with the hub again. */
+static bool read_on(struct hw_session *s)
+{
+	uint64_t head = hw_hub_seq(s->hub);
+	size_t bytes = 0;
+	struct hw_scan scan;
+	struct hw_run run;
+	bool level = false;
+
+	if (hw_scan_begin(&scan, s->hub->tenant->journal, s->cursor_seq) == HW_JOURNAL_GONE)
+		gap_of_all(s);
+	while (!s->closed && bytes < CATCH_UP_BYTES) {
+		if (!hw_scan_next(&scan, head, &run)) {
+			level = true;
+			break;
+		}
+		if (hw_hub_matches(s->hub, &s->sub, &run)) {
+			if (s->outlet->run(s->arg, &run, true))
+				break; /* no memory: the cursor stays before it */
+			bytes += run.len;
+		}
+		s->cursor_seq = run.last_seq;
+	}
+	hw_scan_end(&scan);
+	if (level)
+		s->sub.delivered_seq = head;
+	return level;
+}
+
+/* One session's turn. true: it wants another. */
+static bool catch_up(struct hw_session *s)
+{
+	if (s->outlet->queued(s->arg)) {
+		/* Unsent after a flush: the socket is full, and its draining brings us back. */
+		if (s->lag_waited)
+			return false;
+		s->lag_waited = true;
+		return true;
+	}
+	s->lag_waited = false;
+	if (!read_on(s))
+		return !s->closed;
+	s->lagging = false;
+	return false;
+}
+
+bool sessions_catch_up(struct hw_worker *w)
+{
+	struct hw_list list, *node;
+
+	hw_list_init(&list);
+	hw_list_splice(&list, &w->catching_up);
+	while ((node = hw_list_pop(&list))) {
+		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, catch_up);
+
+		if (!s->closed && catch_up(s))
+			hw_list_push(&w->catching_up, &s->catch_up);
+	}
+	return !hw_list_empty(&w->catching_up);
+}
+
+void hw_session_drained(struct hw_session *s)
+{
+	if (s->lagging && !s->closed && hw_list_empty(&s->catch_up))
+		hw_list_push(&s->worker->catching_up, &s->catch_up);
+}

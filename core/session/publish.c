@@ -1,0 +1,328 @@
+#include "session/publish.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/who.h"
+
+static void answer(struct hw_publish *p, enum hw_code code, const char *message)
+{
+	p->code = code;
+	snprintf(p->message, sizeof(p->message), "%s", message);
+}
+
+static void answer_ask(struct hw_publish *p)
+{
+	enum hw_code code = p->ask.code ? hw_code_find(hw_str_of(p->ask.code)) : HW_CODE_NONE;
+
+	if (code == HW_CODE_NONE)
+		code = p->ask.verdict == HW_DENY ? HW_CODE_FORBIDDEN_TOPIC : HW_CODE_UNAVAILABLE;
+	answer(p, code, p->ask.message);
+}
+
+/* The end of every way through: true = decided. */
+static bool finish(struct hw_publish *p)
+{
+	const struct hw_counters *counters = p->hub->worker->counters;
+
+	if (p->reservation) {
+		hw_idempotency_release(&p->hub->tenant->idempotency, p->reservation);
+		p->reservation = NULL;
+	}
+	if (p->code != HW_CODE_NONE)
+		hw_metric_add(counters->refused, 1);
+	hw_buf_fini(&p->encoded);
+	return true;
+}
+
+/* ---- idempotency ----------------------------------------------------------------------------------------------------- */
+
+/* What makes two publishes the same: the event as the client gave it, not the message around it. */
+static uint64_t event_hash(const struct hw_publish *p)
+{
+	const struct hw_event *ev = &p->command->event;
+	const struct hw_hash_key *key = &p->hub->worker->tenants->hash_key;
+	struct hw_str parts[] = {ev->topic, ev->event.raw, ev->data.raw, ev->trace_id.raw, ev->version.raw};
+	uint64_t hashes[HW_COUNT(parts)];
+
+	for (size_t i = 0; i < HW_COUNT(parts); i++)
+		hashes[i] = hw_hash(key, parts[i].p, parts[i].len);
+	return hw_hash(key, hashes, sizeof(hashes));
+}
+
+static void set_event_id(struct hw_publish *p, uint64_t seq)
+{
+	hw_cursor_format((struct hw_cursor){.epoch = hw_journal_epoch(p->hub->tenant->journal), .seq = seq},
+		p->event_id);
+}
+
+/* true: go on; false: answered. */
+static bool begin_idempotent(struct hw_publish *p)
+{
+	uint64_t seq = 0;
+
+	switch (hw_idempotency_begin(&p->hub->tenant->idempotency, p->identity->user_id, p->key, event_hash(p),
+		hw_worker_wall_ms(p->hub->worker), &p->reservation, &seq)) {
+	case HW_IDEMPOTENCY_NEW:
+		return true;
+	case HW_IDEMPOTENCY_DUPLICATE:
+		p->duplicate = true;
+		if (seq)
+			set_event_id(p, seq);
+		return false;
+	case HW_IDEMPOTENCY_CONFLICT:
+		answer(p, HW_CODE_BAD_REQUEST, "this idempotency key was used for another event");
+		p->http_status = 422;
+		return false;
+	case HW_IDEMPOTENCY_PENDING:
+		answer(p, HW_CODE_UNAVAILABLE, "the first publish with this idempotency key is still being decided");
+		return false;
+	case HW_IDEMPOTENCY_NO_MEMORY:
+		break;
+	}
+	answer(p, HW_CODE_UNAVAILABLE, "out of memory");
+	return false;
+}
+
+/* ---- the event's text -------------------------------------------------------------------------------------------------- */
+
+/* Unique, not secret: the process's random hash key over a counter, so that no event costs a system call. */
+static void make_trace_id(struct hw_worker *w, char out[33])
+{
+	uint64_t input[2] = {w->n_traces++, w->index}, words[2];
+
+	words[0] = hw_hash(&w->tenants->hash_key, input, sizeof(input));
+	input[1] |= UINT64_C(1) << 63;
+	words[1] = hw_hash(&w->tenants->hash_key, input, sizeof(input));
+	snprintf(out, 33, "%016llx%016llx", (unsigned long long)words[0], (unsigned long long)words[1]);
+}
+
+/* Writes the canonical text, without its end. */
+static void encode(struct hw_publish *p, const struct hw_event *ev, bool keep_user_id)
+{
+	char trace_id[33];
+	struct hw_event_fill fill = {
+		.user_id = p->identity->user_id,
+		.tenant_id = p->hub->tenant->id,
+		.trace_id = p->trace_id,
+		.wall_ms = hw_worker_wall_ms(p->hub->worker),
+		.keep_user_id = keep_user_id,
+	};
+
+	if (!fill.trace_id.p && hw_json_falsy(ev->trace_id)) {
+		make_trace_id(p->hub->worker, trace_id);
+		fill.trace_id = (struct hw_str){trace_id, 32};
+	}
+	hw_buf_clear(&p->encoded);
+	hw_event_encode(&p->encoded, ev, &fill);
+}
+
+/* ---- transform and append ------------------------------------------------------------------------------------------------ */
+
+static bool append(struct hw_publish *p)
+{
+	struct hw_append event = {
+		.topic = p->command->event.topic,
+		.text = hw_buf_view(&p->encoded),
+		.wall_ms = hw_worker_wall_ms(p->hub->worker),
+	};
+	uint64_t seq;
+	bool history;
+
+	if (p->encoded.failed || hw_hub_append(p->hub, &event, &seq, &history)) {
+		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
+		return finish(p);
+	}
+	if (history)
+		set_event_id(p, seq);
+	if (p->reservation) {
+		hw_idempotency_settle(&p->hub->tenant->idempotency, p->reservation, history ? seq : 0);
+		p->reservation = NULL;
+	}
+	hw_metric_add(p->hub->worker->counters->published, 1);
+	return finish(p);
+}
+
+/* A hook's event is held to the same rules as a client's; where it goes is not a hook's to change. */
+static bool take_transformed(struct hw_publish *p)
+{
+	struct hw_event ev;
+	struct hw_err err;
+	struct hw_str text = {p->ask.new_event, p->ask.new_event_len};
+	int r = hw_event_parse(text, 0, &ev, NULL, &err);
+
+	if (r) {
+		answer(p, HW_CODE_UNAVAILABLE, "a transform hook made an invalid event");
+		hw_log(p->hub->worker->log, HW_LOG_ERROR, "session", "a transform hook made an invalid event",
+			HW_F_STR("tenant", p->hub->tenant->id), HW_F_Z("hook", p->ask.decided_by),
+			HW_F_Z("error", err.text));
+		return false;
+	}
+	if (!hw_str_eq(ev.topic, p->command->event.topic)) {
+		answer(p, HW_CODE_UNAVAILABLE, "a transform hook changed the event's topic");
+		hw_log(p->hub->worker->log, HW_LOG_ERROR, "session", "a transform hook changed the event's topic",
+			HW_F_STR("tenant", p->hub->tenant->id), HW_F_Z("hook", p->ask.decided_by));
+		return false;
+	}
+	encode(p, &ev, true);
+	return true;
+}
+
+static bool after_transform(struct hw_publish *p)
+{
+	bool go_on = p->ask.verdict == HW_ALLOW;
+
+	if (p->ask.verdict == HW_DENY) {
+		/* dropped by a hook: nothing to store, nothing to complain of */
+		hw_metric_add(p->hub->worker->counters->dropped, 1);
+		if (p->reservation) {
+			hw_idempotency_settle(&p->hub->tenant->idempotency, p->reservation, 0);
+			p->reservation = NULL;
+		}
+	} else if (!go_on) {
+		answer_ask(p);
+	} else if (p->ask.new_event) {
+		go_on = take_transformed(p);
+	} else {
+		p->encoded.len--; /* the brace that completed it for the hooks */
+	}
+	free(p->ask.new_event);
+	p->ask.new_event = NULL;
+	return go_on ? append(p) : finish(p);
+}
+
+static void on_transformed(struct hw_ask *ask)
+{
+	struct hw_publish *p = HW_CONTAINER_OF(ask, struct hw_publish, ask);
+
+	(void)after_transform(p);
+	p->decided(p);
+}
+
+/* The questions of one publish are asked of the benches of one generation: those it began with, unless they are gone. */
+static bool ready_to_ask(struct hw_publish *p)
+{
+	p->ask = (struct hw_ask){
+		.global = p->hub->worker->global,
+		.tenant = p->hub->bench,
+		.who = &p->who,
+	};
+	if (p->ask.tenant)
+		return true;
+	answer(p, HW_CODE_UNAVAILABLE, "the tenant is not served now");
+	return false;
+}
+
+static bool transform(struct hw_publish *p)
+{
+	if (!ready_to_ask(p))
+		return finish(p);
+	if (!hw_hook_bench_has(p->ask.global, HW_STAGE_TRANSFORM) &&
+		!hw_hook_bench_has(p->ask.tenant, HW_STAGE_TRANSFORM)) {
+		p->encoded.len--;
+		return append(p);
+	}
+	p->ask.stage = HW_STAGE_TRANSFORM;
+	p->ask.event = hw_buf_view(&p->encoded);
+	p->ask.decided = on_transformed;
+	if (hw_hooks_ask(&p->ask) == HW_PENDING)
+		return false;
+	return after_transform(p);
+}
+
+/* ---- authorize -------------------------------------------------------------------------------------------------------------- */
+
+static bool after_authorize(struct hw_publish *p)
+{
+	if (p->ask.verdict != HW_ALLOW) {
+		answer_ask(p);
+		return finish(p);
+	}
+	if (p->ask.act_as && p->http && !p->act_as) {
+		p->act_as = true;
+		encode(p, &p->command->event, true);
+		hw_buf_putc(&p->encoded, '}');
+		if (p->encoded.failed) {
+			answer(p, HW_CODE_UNAVAILABLE, "out of memory");
+			return finish(p);
+		}
+	}
+	return transform(p);
+}
+
+static void on_authorized(struct hw_ask *ask)
+{
+	struct hw_publish *p = HW_CONTAINER_OF(ask, struct hw_publish, ask);
+
+	if (after_authorize(p))
+		p->decided(p);
+}
+
+static bool authorize(struct hw_publish *p)
+{
+	const struct hw_event *ev = &p->command->event;
+
+	if (!ready_to_ask(p))
+		return finish(p);
+	p->question = (struct hw_question){
+		.size = sizeof(p->question),
+		.operation = HW_OP_PUBLISH,
+		.topic = hw_slice_of(ev->topic),
+		.resource = hw_slice_of(ev->resource),
+		.id = hw_slice_of(ev->topic_id),
+		.event = hw_slice_of(hw_buf_view(&p->encoded)),
+	};
+	p->ask.stage = HW_STAGE_AUTHORIZE;
+	p->ask.question = &p->question;
+	p->ask.decided = on_authorized;
+	if (hw_hooks_ask(&p->ask) == HW_PENDING)
+		return false;
+	return after_authorize(p);
+}
+
+bool hw_publish_start(struct hw_publish *p)
+{
+	int64_t wait_ms = hw_rate_take(&p->hub->tenant->publishes, 1, hw_worker_now_ms(p->hub->worker) * 1000);
+
+	p->code = HW_CODE_NONE;
+	p->http_status = 0;
+	p->retry_after_ms = HW_CONTROL_NO_RETRY;
+	p->event_id[0] = '\0';
+	p->duplicate = false;
+	p->reservation = NULL;
+	hw_buf_init(&p->encoded);
+	hw_who_fill(&p->who, p->identity, p->session, p->address);
+	p->who.tenant_id = hw_slice_of(p->hub->tenant->id); /* a back end's other tenant sees one of its own */
+	p->act_as = p->http && p->identity->act_as;
+	if (wait_ms) {
+		answer(p, HW_CODE_RATE_LIMITED, "the tenant publishes more than its limit allows");
+		p->retry_after_ms = wait_ms;
+		return finish(p);
+	}
+	if (p->key.p && !begin_idempotent(p))
+		return finish(p);
+	encode(p, &p->command->event, p->act_as);
+	hw_buf_putc(&p->encoded, '}');
+	if (p->encoded.failed) {
+		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
+		return finish(p);
+	}
+	return authorize(p);
+}
+
+void hw_publish_cancel(struct hw_publish *p)
+{
+	hw_hooks_cancel(&p->ask);
+	hw_publish_fini(p);
+}
+
+void hw_publish_fini(struct hw_publish *p)
+{
+	if (p->reservation) {
+		hw_idempotency_release(&p->hub->tenant->idempotency, p->reservation);
+		p->reservation = NULL;
+	}
+	hw_buf_fini(&p->encoded);
+}

@@ -1,0 +1,344 @@
+#include "session/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/hex.h"
+#include "crypto/random.h"
+#include "session/session_internal.h"
+
+/* ---- speaking ------------------------------------------------------------------------------------------------------ */
+
+void session_send(struct hw_session *s)
+{
+	struct hw_buf *out = &s->worker->sessions->out;
+
+	if (s->closed)
+		return;
+	if (out->failed || s->outlet->message(s->arg, hw_buf_view(out)))
+		hw_session_close(s, hw_code_info(HW_CODE_INTERNAL)->close_code, HW_STR("out of memory"));
+}
+
+void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, const char *message, int64_t retry_after_ms)
+{
+	hw_control_error(session_out(s), s->plain, id, code, hw_str_of(message), retry_after_ms);
+	session_send(s);
+}
+
+void session_close_code(struct hw_session *s, enum hw_code code, const char *message)
+{
+	const struct hw_code_info *info = hw_code_info(code);
+	char reason[128]; /* a close frame carries 123 bytes: the code first, then what fits of the message */
+
+	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name, message && message[0] ? message : info->message);
+	hw_session_close(s, info->close_code, hw_str_of(reason));
+}
+
+struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX + 1])
+{
+	struct hw_cursor cursor = {
+		.epoch = hw_journal_epoch(s->hub->tenant->journal),
+		.seq = s->lagging ? s->cursor_seq : hw_hub_seq(s->hub),
+	};
+
+	return (struct hw_str){text, hw_cursor_format(cursor, text)};
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------------------ */
+
+static int64_t expiry_ms(const struct hw_session *s) /* wall; INT64_MAX = never */
+{
+	return s->identity && s->identity->expires_at ? s->identity->expires_at * 1000 : INT64_MAX;
+}
+
+/* When the next of the session's limits may be reached, monotonic. */
+static int64_t next_due_ms(const struct hw_session *s)
+{
+	const struct hw_settings *settings = &s->worker->generation->settings;
+	int64_t due, other;
+
+	if (!s->live)
+		return s->opened_ms + settings->auth_timeout_ms;
+	due = s->alive_ms + (s->pinged ? settings->ping_timeout_ms : settings->ping_interval_ms);
+	if (s->lagging) {
+		other = s->lag_since_ms + settings->slow_deadline_ms;
+		due = other < due ? other : due;
+	}
+	if (s->identity->expires_at) {
+		other = hw_worker_now_ms(s->worker) + expiry_ms(s) - hw_worker_wall_ms(s->worker);
+		due = other < due ? other : due;
+	}
+	return due;
+}
+
+void session_arm(struct hw_session *s)
+{
+	if (!s->closed)
+		hw_timer_arm(s->worker->timers, &s->timer, next_due_ms(s));
+}
+
+static void check_life(struct hw_session *s, int64_t now_ms)
+{
+	const struct hw_settings *settings = &s->worker->generation->settings;
+	int64_t silent_ms = now_ms - s->alive_ms;
+
+	if (silent_ms >= settings->ping_timeout_ms) {
+		hw_session_close(s, 4408, HW_STR("heartbeat timeout"));
+	} else if (silent_ms >= settings->ping_interval_ms && !s->pinged) {
+		s->pinged = true;
+		s->outlet->ping(s->arg);
+	}
+}
+
+static void on_timer(struct hw_timer *timer)
+{
+	struct hw_session *s = HW_CONTAINER_OF(timer, struct hw_session, timer);
+	const struct hw_settings *settings = &s->worker->generation->settings;
+	int64_t now_ms = hw_worker_now_ms(s->worker);
+
+	if (s->closed)
+		return;
+	if (!s->live) {
+		if (now_ms - s->opened_ms >= settings->auth_timeout_ms)
+			hw_session_close(s, 4408, HW_STR("authentication timeout"));
+	} else if (hw_worker_wall_ms(s->worker) >= expiry_ms(s)) {
+		session_close_code(s, HW_CODE_TOKEN_EXPIRED, NULL);
+	} else if (s->lagging && now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
+		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
+	} else {
+		check_life(s, now_ms);
+	}
+	session_arm(s);
+}
+
+void hw_session_alive(struct hw_session *s)
+{
+	s->alive_ms = hw_worker_now_ms(s->worker);
+	if (s->pinged) {
+		s->pinged = false;
+		session_arm(s);
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------- */
+
+static bool copy_origin(struct hw_session *s, const struct hw_session_open *open)
+{
+	char *p = malloc(open->address.len + open->origin.len + open->path.len + 3);
+
+	if (!p)
+		return false;
+	s->address = p;
+	p += snprintf(p, open->address.len + 1, "%.*s", HW_STR_ARG(open->address)) + 1;
+	s->origin = p;
+	p += snprintf(p, open->origin.len + 1, "%.*s", HW_STR_ARG(open->origin)) + 1;
+	s->path = p;
+	snprintf(p, open->path.len + 1, "%.*s", HW_STR_ARG(open->path));
+	return true;
+}
+
+/* The query's topics become the first message of the session: {"type":"subscribe","topics":[…]}. */
+static bool keep_query_topics(struct hw_session *s, const struct hw_session_open *open)
+{
+	struct hw_str rest = open->topics, topic;
+	struct hw_buf text;
+
+	hw_buf_init(&text);
+	hw_buf_puts(&text, "{\"type\":\"subscribe\",\"topics\":[");
+	for (bool first = true; rest.p;) {
+		topic = hw_str_cut(&rest, ',');
+		if (topic.len == 0)
+			continue;
+		hw_buf_puts(&text, first ? "" : ",");
+		first = false;
+		if (open->cursor.p) {
+			hw_buf_puts(&text, "{\"topic\":");
+			hw_buf_json(&text, topic);
+			hw_buf_puts(&text, ",\"cursor\":");
+			hw_buf_json(&text, open->cursor);
+			hw_buf_puts(&text, "}");
+		} else {
+			hw_buf_json(&text, topic);
+		}
+	}
+	hw_buf_puts(&text, "]}");
+	s->query = hw_buf_steal(&text);
+	return s->query != NULL;
+}
+
+static struct hw_session *session_new(struct hw_worker *w, const struct hw_session_open *open)
+{
+	struct hw_session *s = calloc(1, sizeof(*s));
+	uint8_t id[SESSION_ID_LEN / 2];
+
+	if (!s)
+		return NULL;
+	if (!copy_origin(s, open)) {
+		free(s);
+		return NULL;
+	}
+	hw_random(id, sizeof(id));
+	hw_hex(id, sizeof(id), s->id);
+	s->worker = w;
+	s->outlet = open->outlet;
+	s->arg = open->arg;
+	s->plain = open->plain;
+	s->transport = open->transport;
+	s->sub.ops = &session_subscriber_ops;
+	s->opened_ms = s->alive_ms = hw_worker_now_ms(w);
+	s->knows_cursors = open->cursor.p != NULL;
+	hw_list_init(&s->inbox);
+	hw_list_init(&s->catch_up);
+	hw_timer_init(&s->timer, on_timer);
+	hw_list_push(&w->sessions->all, &s->all);
+	w->sessions->n++;
+	return s;
+}
+
+struct hw_session *hw_session_create(struct hw_worker *w, const struct hw_session_open *open)
+{
+	struct hw_session *s = session_new(w, open);
+	struct hw_cursor cursor;
+
+	if (!s)
+		return NULL;
+	session_arm(s);
+	if (open->cursor.p && hw_cursor_parse(open->cursor, &cursor))
+		session_close_code(s, HW_CODE_BAD_REQUEST, "the cursor is malformed");
+	else if (w->draining)
+		session_close_code(s, HW_CODE_DRAINING, NULL);
+	else if (!open->token.p && !w->generation->settings.auth_first_message)
+		session_close_code(s, HW_CODE_UNAUTHORIZED, "a token is needed to connect");
+	else if (open->topics.p && !keep_query_topics(s, open))
+		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+	else if (open->token.p)
+		job_start_login(s, open->token);
+	return s;
+}
+
+void hw_session_destroy(struct hw_session **session)
+{
+	struct hw_session *s = *session;
+
+	if (!s)
+		return;
+	*session = NULL;
+	if (!s->closed) {
+		s->closed = true; /* the peer went: there is nobody to tell */
+		hw_session_close(s, 0, HW_STR_NULL);
+	}
+	hw_timer_cancel(&s->timer);
+	hw_list_remove(&s->catch_up);
+	hw_list_remove(&s->all);
+	s->worker->sessions->n--;
+	job_free(&s->job);
+	inbox_clear(s);
+	hw_identity_unref(&s->identity);
+	free(s->query);
+	free((char *)(uintptr_t)s->address);
+	free(s);
+}
+
+/* The policy hears that the session ends; what it answers changes nothing. */
+static void tell_disconnect(struct hw_session *s, uint16_t close_code)
+{
+	struct hw_lifecycle what = {.size = sizeof(what), .kind = HW_ON_DISCONNECT, .close_code = close_code};
+	struct hw_who who;
+	struct hw_ask ask = {
+		.stage = HW_STAGE_LIFECYCLE,
+		.global = s->worker->global,
+		.tenant = s->hub->bench,
+		.who = &who,
+		.lifecycle = &what,
+	};
+
+	if (!ask.tenant)
+		return;
+	hw_who_fill(&who, s->identity, (struct hw_str){s->id, SESSION_ID_LEN}, hw_str_of(s->address));
+	if (hw_hooks_ask(&ask) == HW_PENDING)
+		hw_hooks_cancel(&ask);
+}
+
+/* Lets go of everything but the memory. Twice is harmless. */
+static void leave(struct hw_session *s, uint16_t close_code)
+{
+	hw_timer_cancel(&s->timer);
+	hw_list_remove(&s->catch_up);
+	if (s->job)
+		command_cancel(s->job);
+	if (!s->hub)
+		return;
+	hw_hub_unsubscribe_all(s->hub, &s->sub);
+	if (s->connected) {
+		s->connected = false;
+		hw_quota_release(&s->hub->tenant->connections, 1);
+		hw_metric_add(s->worker->counters->sessions, -1);
+		tell_disconnect(s, close_code);
+	}
+}
+
+void hw_session_close(struct hw_session *s, uint16_t close_code, struct hw_str reason)
+{
+	bool was_closed = s->closed;
+
+	s->closed = true;
+	leave(s, close_code);
+	if (was_closed)
+		return;
+	hw_log(s->worker->log, HW_LOG_DEBUG, "session", "session closed", HW_F_Z("session", s->id),
+		HW_F_STR("tenant", s->hub ? s->hub->tenant->id : HW_STR("")), HW_F_INT("code", close_code),
+		HW_F_STR("reason", reason));
+	s->outlet->close(s->arg, close_code, reason);
+}
+
+bool hw_session_closed(const struct hw_session *s)
+{
+	return s->closed;
+}
+
+size_t hw_session_message_bytes(const struct hw_session *s)
+{
+	size_t most = s->worker->generation->settings.message_bytes;
+
+	return s->live || most < SESSION_AUTH_BYTES ? most : SESSION_AUTH_BYTES;
+}
+
+void hw_session_too_large(struct hw_session *s)
+{
+	session_close_code(s, HW_CODE_TOO_LARGE, NULL);
+}
+
+/* ---- all of a worker's --------------------------------------------------------------------------------------------------- */
+
+void hw_sessions_each(struct hw_worker *w, void (*each)(void *arg, struct hw_session *session), void *arg)
+{
+	hw_list_each_safe(node, &w->sessions->all)
+		each(arg, HW_CONTAINER_OF(node, struct hw_session, all));
+}
+
+size_t hw_sessions_count(const struct hw_worker *w)
+{
+	return w->sessions->n;
+}
+
+int hw_sessions_init(struct hw_worker *w)
+{
+	w->sessions = calloc(1, sizeof(*w->sessions));
+	if (!w->sessions)
+		return -ENOMEM;
+	hw_list_init(&w->sessions->all);
+	hw_buf_init(&w->sessions->out);
+	w->catch_up = sessions_catch_up;
+	return 0;
+}
+
+void hw_sessions_fini(struct hw_worker *w)
+{
+	if (!w->sessions)
+		return;
+	hw_buf_fini(&w->sessions->out);
+	free(w->sessions);
+	w->sessions = NULL;
+}
