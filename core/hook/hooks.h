@@ -129,7 +129,11 @@ struct hw_ask {
 /** Asks. Returns the verdict (also in ask->verdict), or HW_PENDING: then decided() is called later on this worker, or
  *  the asker gives up with hw_hooks_cancel. TRANSFORM: DENY = dropped by a hook. LIFECYCLE: always ALLOW; errors are logged.
  *  AUTHORIZE: guards of `global` first (DENY or ERROR ends it), then `tenant`: first ALLOW or DENY wins, all DEFER = DENY
- *  (code forbidden_topic); OP_SESSION nobody registers = ALLOW. AUTHENTICATE as DESIGN "Decisions". Never asserts on what a hook did. */
+ *  (code forbidden_topic); OP_SESSION that nobody of the tenant's registers = ALLOW. act_as counts from whoever allowed.
+ *  AUTHENTICATE: the first global ALLOW fixes user and tenant; none: DENY unauthorized. Later entries, then the tenant's, may DENY, or
+ *  with ALLOW add claims and act_as and shorten expires_at; a global one may grant tenants. Naming another user or tenant, or a tenant's
+ *  entry that grants tenants, is ERROR. ERROR is always `unavailable` and ends the walk. Never asserts on what a hook did.
+ *  While PENDING the ask is bound to both benches: the end of either decides it. TRANSFORM leaves ask->event at the last text. */
 HW_MUST_CHECK enum hw_verdict hw_hooks_ask(struct hw_ask *ask);
 /** A pending ask is forgotten; decided is not called. Harmless on one that is decided. */
 void hw_hooks_cancel(struct hw_ask *ask);

@@ -486,6 +486,10 @@ static void reasons_speak_to_a_person(void **state HW_UNUSED)
 	assert_int_equal(probe_read(&b), HW_HTTP1_ERROR);
 	assert_non_null(strstr(b.r.reason, "before the colon"));
 	hw_http1_fini(&b.r);
+	probe_init(&b, "GET / HTTP/1.1\r\nX\t: y\r\n");
+	assert_int_equal(probe_read(&b), HW_HTTP1_ERROR);
+	assert_non_null(strstr(b.r.reason, "before the colon"));
+	hw_http1_fini(&b.r);
 	probe_init(&b, "GET /a#b HTTP/1.1\r\n");
 	assert_int_equal(probe_read(&b), HW_HTTP1_ERROR);
 	assert_non_null(strstr(b.r.reason, "fragment"));

@@ -115,6 +115,8 @@ static void what_would_break_the_framing_is_never_sent(void **state HW_UNUSED)
 
 		assert_refused(&r);
 	}
+	assert_written(&(struct hw_http1_response){.status = 599, .minor = 1, .keep_alive = true},
+		"HTTP/1.1 599 Unknown\r\nContent-Length: 0\r\n\r\n");
 	assert_refused(&(struct hw_http1_response){.status = 101});
 	assert_refused(&(struct hw_http1_response){.status = 600});
 	assert_refused(&(struct hw_http1_response){.status = 0});

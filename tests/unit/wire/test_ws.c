@@ -137,6 +137,18 @@ static void empty_fragments_are_fine_anywhere(void **state HW_UNUSED)
 	assert_reads(&in, "TEXT x\nBINARY \n");
 }
 
+static void control_frames_may_carry_125_bytes(void **state HW_UNUSED)
+{
+	char payload[HW_WS_CONTROL_BYTES + 1] = "", expected[HW_WS_CONTROL_BYTES + 20];
+	struct hw_buf in;
+
+	memset(payload, 'p', HW_WS_CONTROL_BYTES);
+	snprintf(expected, sizeof(expected), "PING %s\n", payload);
+	hw_buf_init(&in);
+	add_text(&in, 0x89, payload);
+	assert_reads(&in, expected);
+}
+
 static void a_character_may_be_split_over_fragments(void **state HW_UNUSED)
 {
 	struct hw_buf in;
@@ -451,6 +463,12 @@ static void the_message_limit_is_exact_and_taken_from_headers(void **state HW_UN
 		HW_WS_CODE_TOO_BIG);
 	assert_int_equal(
 		error_code(HW_STR("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"), UINT64_MAX), 0);
+	hw_buf_init(&in);
+	for (int i = 0; i < 3; i++) /* all fragments together */
+		add_text(&in, i ? 0x00 : 0x02, "0123");
+	assert_int_equal(error_code(hw_buf_view(&in), 11), HW_WS_CODE_TOO_BIG);
+	assert_int_equal(error_code(hw_buf_view(&in), 12), 0);
+	hw_buf_fini(&in);
 	assert_int_equal(error_code(HW_STR("\x81\x80\1\2\3\4"), 0), 0);
 	assert_int_equal(error_code(HW_STR("\x81\x81\1\2\3\4"), 0), HW_WS_CODE_TOO_BIG);
 }
@@ -606,6 +624,7 @@ int main(void)
 		cmocka_unit_test(messages_are_read_however_they_are_cut),
 		cmocka_unit_test(fragments_are_one_message_and_control_frames_come_between),
 		cmocka_unit_test(empty_fragments_are_fine_anywhere),
+		cmocka_unit_test(control_frames_may_carry_125_bytes),
 		cmocka_unit_test(a_character_may_be_split_over_fragments),
 		cmocka_unit_test(all_length_forms_round_trip),
 		cmocka_unit_test(headers_are_written_in_their_shortest_form),

@@ -149,6 +149,7 @@ static void the_key_is_sixteen_bytes_in_base64(void **state HW_UNUSED)
 		{"//////////////////////w==", false}, /* 25 characters */
 		{"/////////////////////w==", true},
 		{"+++++++++++++++++++++Q==", true},
+		{"azAZ09+/azAZ09+/azAZ0A==", true},
 		{"AAAAAAAAAAAAAAAAAAAAAB==", false}, /* bits behind the sixteenth byte */
 		{"AAAAAAAAAAAAAAAAAAAAA===", false},
 		{"AAAAAAAAAAAAAAAAAAAAAAA=", false}, /* 17 bytes */
@@ -337,6 +338,10 @@ static void a_client_accepts_our_own_answer(void **state HW_UNUSED)
 			&answer, NULL),
 		0);
 	assert_null(answer.protocol.p);
+	assert_int_equal(check_answer(S101 "Upgrade: websocket\r\nUpgrade: x\r\n"
+					   "Connection: upgrade, x\r\n" WITH_ACCEPT "\r\n",
+				 &answer, NULL),
+		0);
 }
 
 static void a_refused_upgrade_tells_its_status(void **state HW_UNUSED)
@@ -348,6 +353,8 @@ static void a_refused_upgrade_tells_its_status(void **state HW_UNUSED)
 				 &answer, &err),
 		HW_WS_HANDSHAKE_STATUS);
 	assert_int_equal(answer.status, 401);
+	assert_int_equal(check_answer("HTTP/1.1 100 Continue\r\n\r\n", &answer, NULL),
+		HW_WS_HANDSHAKE_STATUS);
 	assert_non_null(strstr(err.text, "401 Unauthorized"));
 	assert_int_equal(
 		check_answer("HTTP/1.1 200 OK\r\n" UPGRADE WITH_ACCEPT "\r\n", &answer, &err),
@@ -383,6 +390,8 @@ static void a_client_refuses_what_proves_nothing(void **state HW_UNUSED)
 					 "Sec-WebSocket-Protocol: hookwire.v1\r\n\r\n",
 		S101 UPGRADE WITH_ACCEPT "Bad Name: x\r\n\r\n",
 		S101 UPGRADE WITH_ACCEPT "X: a\nb\r\n\r\n",
+		S101 UPGRADE WITH_ACCEPT "X: a\rb\r\n\r\n",
+		S101 UPGRADE WITH_ACCEPT "X: a\x01\n\r\n",
 		S101 UPGRADE WITH_ACCEPT "\n",
 	};
 

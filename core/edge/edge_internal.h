@@ -1,0 +1,211 @@
+/* Inside core/edge: connections, and the HTTP exchanges that they carry.
+ * edge.c: all connections; http.c: one HTTP connection; request.c: a head becomes an exchange; routes.c: who answers it;
+ * answer.c: how; token.c: whose it is; upgrade.c: HTTP becomes WebSocket; ws_conn.c: frames; ws.c, echo.c: what they carry. */
+#pragma once
+
+#include "base/timers.h"
+#include "edge/edge.h"
+#include "net/loop.h"
+#include "net/stream.h"
+#include "session/login.h"
+#include "session/session.h"
+#include "wire/code.h"
+#include "wire/http1.h"
+#include "wire/ws.h"
+
+#define EDGE_LINGER_MS 2000
+#define EDGE_NO_RETRY (-1)
+#define EDGE_ADDRESS_MAX 64
+#define EDGE_ACCEPT_CHARS 28 /* of Sec-WebSocket-Accept */
+
+/* ---- connections ----------------------------------------------------------------------------------------------------- */
+
+struct edge_conn;
+
+struct edge_conn_ops {
+	void (*destroy)(struct edge_conn *conn); /* at once, with its stream */
+	void (*drain)(struct edge_conn *conn);
+};
+
+/* The beginning of every connection. The stream's callbacks come from the loop alone, never from within a function of
+ * net/stream.h, so a connection may be freed wherever nobody further up the stack uses it. */
+struct edge_conn {
+	struct hw_list link;
+	struct hw_edge *edge;
+	struct hw_stream *stream;
+	const struct edge_conn_ops *ops;
+};
+
+/** Takes a place in the edge's list; the place and the stream go with edge_conn_fini. */
+void edge_conn_init(struct edge_conn *conn, struct hw_edge *edge, const struct edge_conn_ops *ops);
+void edge_conn_fini(struct edge_conn *conn);
+
+/* ---- HTTP --------------------------------------------------------------------------------------------------------------- */
+
+struct http_conn;
+struct exchange;
+struct publish_job;
+struct ws_conn;
+
+/* What of a request outlives its head: a place in exchange.text. */
+struct kept {
+	uint32_t at, len;
+	bool there;
+};
+
+enum route_login {
+	ROUTE_OPEN,    /* anybody */
+	ROUTE_TOKEN,   /* a token from anywhere */
+	ROUTE_NO_COOKIE, /* a token, but not a cookie's: it changes things */
+	ROUTE_WS,      /* the WebSocket endpoint decides */
+	ROUTE_ECHO,
+	ROUTE_ADMIN,   /* the admin token */
+};
+
+struct route {
+	const char *path;
+	bool post; /* else GET and HEAD */
+	enum route_login login;
+	/** Answers, or sets exchange.waiting and answers later (then http_resume). */
+	void (*handle)(struct exchange *ex);
+};
+
+/* One request and its answer.
+ *   head ──(login)──> body ──> handled ──> answered      refused: the body is read and dropped, then the refusal is sent */
+struct exchange {
+	struct http_conn *conn;
+	const struct route *route; /* NULL: refused */
+	const char *allow;         /* of a 405 or OPTIONS */
+	uint8_t minor;
+	bool keep_alive, head_only, preflight, wants_continue, has_body;
+	bool waiting;  /* for a hook: nothing more is read */
+	bool answered;
+	bool depends_on_token; /* no cache may keep the answer */
+	/* the refusal, if there is one */
+	unsigned status; /* 0: the code's */
+	enum hw_code code;
+	const char *why; /* NULL: the code's message */
+	int64_t retry_after_ms;
+	/* kept of the head */
+	struct hw_buf text;
+	struct kept origin, token, topics, cursor, key, trace_id;
+	struct hw_buf body;
+	/* of an upgrade */
+	bool upgrade, v1, bad_handshake;
+	char accept[EDGE_ACCEPT_CHARS + 1];
+	struct ws_conn *ws; /* made: the connection is its now */
+	/* of who is logged in */
+	struct hw_login login;
+	struct publish_job *publish;
+};
+
+static inline struct hw_str exchange_str(const struct exchange *ex, struct kept k)
+{
+	return k.there ? (struct hw_str){ex->text.len ? ex->text.data + k.at : "", k.len} : HW_STR_NULL;
+}
+struct kept exchange_keep(struct exchange *ex, struct hw_str s);
+void exchange_refuse(struct exchange *ex, unsigned status, enum hw_code code, const char *why);
+static inline bool exchange_refused(const struct exchange *ex)
+{
+	return ex->code != HW_CODE_NONE;
+}
+void exchange_free(struct exchange **ex);
+
+/* http.c */
+struct hw_edge *http_edge(const struct exchange *ex);
+const struct hw_settings *http_settings(const struct exchange *ex);
+const char *http_address(const struct exchange *ex);
+enum hw_edge_kind http_kind(const struct exchange *ex);
+struct hw_stream *http_stream(const struct exchange *ex);
+/** The stream is another's from now on; HTTP's part of the connection ends when the caller has returned. */
+struct hw_stream *http_give_stream(struct exchange *ex);
+void http_open(struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind);
+/** What the exchange waited for has come: it is answered, or goes on. The connection may be gone afterwards. */
+void http_resume(struct exchange *ex);
+
+/* request.c */
+/** Reads all that is needed of the head; whatever is wrong becomes the exchange's refusal. */
+void exchange_open(struct exchange *ex, const struct hw_http1_request *request);
+/** Asks who it is, if the route wants to know; waits if a hook does. */
+void exchange_login(struct exchange *ex);
+bool request_is_json(const struct hw_http1_request *request);
+
+/* routes.c */
+/** NULL: refused, the exchange says why. */
+const struct route *route_find(struct exchange *ex, const struct hw_http1_request *request);
+
+/* admin.c */
+const struct route *admin_routes(size_t *n);
+void admin_check(struct exchange *ex, const struct hw_http1_request *request);
+
+/* publish_api.c */
+void publish_handle(struct exchange *ex);
+void publish_job_free(struct publish_job **job);
+void publish_read_head(struct exchange *ex, const struct hw_http1_request *request);
+
+/* token.c */
+/** Fills token, topics and cursor from the query; refuses. */
+void token_read_query(struct exchange *ex, const struct hw_http1_request *request);
+/** Then looks further for a token. */
+void token_find(struct exchange *ex, const struct hw_http1_request *request, bool cookie);
+/** The bearer token of the request; p NULL: none. false: there are several, or it is another scheme. */
+bool token_bearer(const struct hw_http1_request *request, struct hw_str *token);
+bool token_origin_listed(const struct hw_settings *settings, struct hw_str origin);
+
+/* answer.c */
+struct answer {
+	unsigned status;
+	const char *type; /* NULL: no body */
+	struct hw_str body;
+	int64_t retry_after_ms; /* EDGE_NO_RETRY */
+};
+void answer_send(struct exchange *ex, const struct answer *answer);
+void answer_json(struct exchange *ex, unsigned status, struct hw_str body);
+/** The refusal that the exchange has. */
+void answer_refusal(struct exchange *ex);
+/** The edge's scratch for a body, empty. */
+struct hw_buf *answer_body(struct exchange *ex);
+
+/* ---- WebSocket ------------------------------------------------------------------------------------------------------------ */
+
+struct ws_ops {
+	/** The largest message that is taken now. */
+	uint64_t (*max_bytes)(struct ws_conn *conn);
+	/** What may wait for a slow peer; above, nothing more is read of it. */
+	size_t (*max_queued)(struct ws_conn *conn);
+	void (*alive)(struct ws_conn *conn);
+	void (*message)(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str text);
+	void (*too_large)(struct ws_conn *conn);
+	void (*drained)(struct ws_conn *conn);
+	void (*gone)(struct ws_conn *conn); /* the end: free what is the endpoint's */
+	void (*drain)(struct ws_conn *conn);
+};
+
+struct held_input;
+
+struct ws_conn {
+	struct edge_conn base;
+	struct hw_ws_reader reader;
+	const struct ws_ops *ops;
+	struct hw_session *session; /* of /ws */
+	struct hw_buf message;      /* a message that comes in pieces */
+	struct held_input *held;    /* bytes that came while paused */
+	bool feeding, paused, choked, closing;
+};
+
+/** Takes the exchange's stream and answers the upgrade. NULL: out of memory, nothing changed. */
+struct ws_conn *ws_conn_create(struct exchange *ex, const struct ws_ops *ops);
+/** Reads @p, which it changes. */
+void ws_conn_feed(struct ws_conn *conn, uint8_t *p, size_t len);
+HW_MUST_CHECK int ws_conn_send(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str payload);
+/** Sends a close frame once; what is queued goes before it. */
+void ws_conn_close(struct ws_conn *conn, uint16_t code, struct hw_str reason);
+void ws_conn_pause(struct ws_conn *conn, bool on);
+
+/* upgrade.c */
+/** Checks the handshake and what goes with it; refuses. */
+void upgrade_read_head(struct exchange *ex, const struct hw_http1_request *request);
+
+/* ws.c, echo.c */
+void ws_handle(struct exchange *ex);
+void echo_handle(struct exchange *ex);

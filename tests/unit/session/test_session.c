@@ -1,0 +1,247 @@
+#include "session_world.h"
+
+#define OPEN_POLICY \
+	"return policy { api = 1, authorize = { subscribe = function(s, t) if t.resource == 'a' then return allow() end end," \
+	" publish = function() return allow() end, wildcard = function(s, t) if s.user_id == 'boss' then return allow() end end } }"
+
+static char text[65536];
+
+static void a_session_subscribes_publishes_and_gets_its_event_once(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &c, "boss@acme", NULL, false);
+	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"type\":\"welcome\""));
+	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"a:1\",\"a:*\",\"b:1\"],\"id\":7}");
+	heard(&c, text, sizeof(text));
+	assert_non_null(strstr(text, "{\"type\":\"reply\",\"id\":7,\"ok\":true,\"topics\":{\"a:1\":{\"ok\":true"));
+	assert_non_null(strstr(text, "\"b:1\":{\"ok\":false,\"code\":\"forbidden_topic\""));
+	say(&c, "{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\",\"payload\": 1.50,"
+		"\"user_id\":\"forged\",\"tenant_id\":\"other\"},\"id\":\"p\"}");
+	world_turn(&w);
+	heard(&c, text, sizeof(text));
+	assert_non_null(strstr(text, "{\"type\":\"ack\",\"id\":\"p\",\"event_id\":\""));
+	assert_non_null(strstr(text, "{\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\",\"payload\":1.50"));
+	assert_non_null(strstr(text, "\"user_id\":\"boss\""));
+	assert_non_null(strstr(text, "\"tenant_id\":\"acme\""));
+	assert_null(strstr(text, "forged"));
+	assert_null(strstr(strstr(text, "\"event\":\"ADDED\"") + 1, "\"event\":\"ADDED\""));
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void refused_tokens_and_late_first_messages_close(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &c, "nonsense", NULL, false);
+	assert_int_equal(c.closed_with, 4401);
+	client_fini(&c);
+	client_open(&w, &c, NULL, NULL, false);
+	say(&c, "{\"type\":\"ping\"}");
+	assert_int_equal(c.closed_with, 4401);
+	client_fini(&c);
+	client_open(&w, &c, NULL, NULL, true);
+	w.mono_ms += 5000;
+	world_turn(&w);
+	assert_int_equal(c.closed_with, 4408);
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void the_first_message_may_authenticate_and_then_the_query_counts(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &c, NULL, "a:1,b:2", true);
+	say(&c, "{\"type\":\"auth\",\"token\":\"u@acme\",\"id\":1}");
+	heard(&c, text, sizeof(text));
+	assert_non_null(strstr(text, "\"type\":\"reply\""));
+	assert_non_null(strstr(text, "\"topic\":\"\""));
+	assert_null(strstr(text, "welcome"));
+	assert_non_null(strstr(text, "\"type\":\"error\""));
+	assert_non_null(strstr(text, "b:2"));
+	say(&c, "{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"X\",\"data\":{\"entity_id\":1}}");
+	world_turn(&w);
+	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"topic\":\"a:1\""));
+	say(&c, "{\"type\":\"auth\",\"token\":\"v@acme\"}");
+	assert_int_equal(c.closed_with, 4403);
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void a_silent_client_is_pinged_and_then_closed(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &c, "u@acme", NULL, true);
+	w.mono_ms += 25000;
+	world_turn(&w);
+	assert_int_equal(c.n_pings, 1);
+	w.mono_ms += 34000;
+	hw_session_alive(c.session);
+	w.mono_ms += 26000;
+	world_turn(&w);
+	assert_int_equal(c.n_pings, 2);
+	assert_int_equal(c.closed_with, 0);
+	w.mono_ms += 34000;
+	world_turn(&w);
+	assert_int_equal(c.closed_with, 4408);
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void publish_n(struct world *w, struct client *c, unsigned from, unsigned n)
+{
+	char message[256];
+
+	for (unsigned i = from; i < from + n; i++) {
+		snprintf(message, sizeof(message),
+			"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"X\",\"data\":{\"entity_id\":\"n%u.\"}}", i);
+		say(c, message);
+	}
+	world_turn(w);
+}
+
+static void a_slow_client_is_caught_up_in_order_and_without_loss(void **state)
+{
+	struct world w;
+	struct client slow, other;
+	const char *p;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &slow, "u@acme", "a:1", true);
+	client_open(&w, &other, "v@acme", NULL, true);
+	slow.keeps = true;
+	for (unsigned i = 0; i < 100; i++)
+		publish_n(&w, &other, i, 1);
+	assert_true(slow.queued < 8192);
+	slow.keeps = false;
+	slow.queued = 0;
+	hw_session_drained(slow.session);
+	publish_n(&w, &other, 100, 50);
+	p = heard(&slow, text, sizeof(text));
+	for (unsigned i = 0; i < 150; i++) {
+		char wanted[32];
+
+		snprintf(wanted, sizeof(wanted), "\"n%u.\"", i);
+		p = strstr(p, wanted);
+		if (!p)
+			fail_msg("event %u is missing or out of order", i);
+	}
+	assert_int_equal(slow.closed_with, 0);
+	client_fini(&slow);
+	client_fini(&other);
+	world_fini(&w);
+}
+
+static void a_client_that_stays_slow_is_closed(void **state)
+{
+	struct world w;
+	struct client slow, other;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &slow, "u@acme", "a:1", true);
+	client_open(&w, &other, "v@acme", NULL, true);
+	slow.keeps = true;
+	for (unsigned i = 0; i < 100; i++)
+		publish_n(&w, &other, i, 1);
+	for (int i = 0; i < 7; i++) {
+		w.mono_ms += 10000;
+		hw_session_alive(slow.session);
+		hw_session_alive(other.session);
+		world_turn(&w);
+	}
+	assert_int_equal(slow.closed_with, 4508);
+	assert_int_equal(other.closed_with, 0);
+	client_fini(&slow);
+	client_fini(&other);
+	world_fini(&w);
+}
+
+static void a_new_generation_decides_from_the_next_message_on(void **state)
+{
+	struct world w;
+	struct client c;
+	struct hw_generation *g;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &c, "u@acme", NULL, true);
+	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"b:1\"],\"id\":1}");
+	assert_non_null(strstr(heard(&c, text, sizeof(text)), "forbidden_topic"));
+	g = world_generation(&w, 2, "return policy { api = 1, authorize = { subscribe = function() return allow() end } }");
+	assert_int_equal(hw_worker_swap(&w.worker, g), 0);
+	hw_generation_unref(&g);
+	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"b:1\"],\"id\":2}");
+	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"b:1\":{\"ok\":true"));
+	say(&c, "{\"type\":\"publish\",\"topic\":\"b:1\",\"event\":\"X\",\"data\":{\"entity_id\":1},\"id\":3}");
+	assert_non_null(strstr(heard(&c, text, sizeof(text)), "forbidden_topic"));
+	assert_int_equal(c.closed_with, 0);
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void tenants_see_nothing_of_each_other(void **state)
+{
+	struct world w;
+	struct client a, b;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &a, "u@acme", "a:1", true);
+	client_open(&w, &b, "u@other", "a:1", true);
+	publish_n(&w, &a, 0, 3);
+	assert_non_null(strstr(heard(&a, text, sizeof(text)), "n2."));
+	assert_string_equal(heard(&b, text, sizeof(text)), "");
+	client_fini(&a);
+	client_fini(&b);
+	world_fini(&w);
+}
+
+static void topics_over_the_limit_are_refused(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &c, "u@acme", NULL, true);
+	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"a:1\",\"a:2\",\"a:3\",\"a:4\",\"a:1\"],\"id\":1}");
+	heard(&c, text, sizeof(text));
+	assert_non_null(strstr(text, "\"a:4\":{\"ok\":false,\"code\":\"topic_limit\""));
+	assert_non_null(strstr(text, "\"a:3\":{\"ok\":true"));
+	client_fini(&c);
+	world_fini(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_session_subscribes_publishes_and_gets_its_event_once),
+		cmocka_unit_test(refused_tokens_and_late_first_messages_close),
+		cmocka_unit_test(the_first_message_may_authenticate_and_then_the_query_counts),
+		cmocka_unit_test(a_silent_client_is_pinged_and_then_closed),
+		cmocka_unit_test(a_slow_client_is_caught_up_in_order_and_without_loss),
+		cmocka_unit_test(a_client_that_stays_slow_is_closed),
+		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
+		cmocka_unit_test(tenants_see_nothing_of_each_other),
+		cmocka_unit_test(topics_over_the_limit_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
