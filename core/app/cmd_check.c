@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/conf.h"
+#include "hook/plugin_check.h"
 
 static const char usage[] =
 	"usage: hookwire check -c FILE\n"
@@ -14,6 +15,7 @@ static const char usage[] =
 	"    file:line:column: what is wrong: why; what to do\n"
 	"\n"
 	"  -c, --config FILE   the configuration to check\n"
+	"  --plugin FILE       instead: open a plugin (.so) and say what it is, or why it is none\n"
 	"  -h, --help          this text\n"
 	"\n"
 	"Exit status: 0 if the configuration can be used (warnings may be printed),\n"
@@ -62,6 +64,7 @@ int hw_cmd_check(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
+		{"plugin", required_argument, NULL, 'p'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -74,6 +77,8 @@ int hw_cmd_check(int argc, char **argv)
 			fputs(usage, stdout);
 			return 0;
 		}
+		if (c == 'p')
+			return hw_plugin_check(optarg);
 		if (c != 'c') {
 			fputs("try: hookwire check --help\n", stderr);
 			return 2;

@@ -175,7 +175,10 @@ struct ws_ops {
 	size_t (*max_queued)(struct ws_conn *conn);
 	void (*alive)(struct ws_conn *conn);
 	void (*message)(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str text);
+	/** The peer's message is over the limit: close as the endpoint spells it, or leave it to ended. */
 	void (*too_large)(struct ws_conn *conn);
+	/** The peer closed, or broke the protocol: the close frame is sent already. */
+	void (*ended)(struct ws_conn *conn, uint16_t code, struct hw_str reason);
 	void (*drained)(struct ws_conn *conn);
 	void (*gone)(struct ws_conn *conn); /* the end: free what is the endpoint's */
 	void (*drain)(struct ws_conn *conn);

@@ -304,10 +304,11 @@ static void feed(struct http_conn *conn, char *p, size_t len)
 static void go_on(struct http_conn *conn)
 {
 	struct hw_buf input = conn->input;
+	char nothing[1] = "";
 
 	hw_buf_init(&conn->input);
 	hw_stream_read(conn->base.stream, true);
-	feed(conn, input.data, input.len);
+	feed(conn, input.len ? input.data : nothing, input.len);
 	hw_buf_fini(&input);
 }
 

@@ -1,0 +1,253 @@
+#include "app/broker.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+enum { HARD_STOP_MS = 5000 };
+
+/* ---- start ------------------------------------------------------------------------------------------------------------ */
+
+static unsigned count_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static void announce(const char *what, const struct hw_conf_listen *listen, const struct sockaddr_storage *addr)
+{
+	uint16_t port = addr->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)addr)->sin6_port
+						    : ((const struct sockaddr_in *)addr)->sin_port;
+
+	if (listen->kind == HW_CONF_LISTEN_UNIX)
+		printf("hookwire: %s %s\n", what, listen->text);
+	else
+		printf(strchr(listen->host, ':') ? "hookwire: %s [%s]:%u\n" : "hookwire: %s %s:%u\n", what, listen->host,
+			ntohs(port));
+}
+
+static void give_fd(struct hw_worker_thread *t, int fd, enum hw_edge_kind kind, bool shared)
+{
+	t->fds[t->n_fds] = fd;
+	t->kinds[t->n_fds] = kind;
+	t->shared[t->n_fds++] = shared;
+}
+
+static int listen_on(struct hw_broker *b, const struct hw_conf_listen *listen, enum hw_edge_kind kind)
+{
+	bool one = kind == HW_EDGE_ADMIN || listen->kind == HW_CONF_LISTEN_UNIX;
+	struct sockaddr_storage addr = listen->addr;
+	socklen_t addr_len = listen->addr_len;
+	int fds[HW_JOURNAL_MAX_WORKERS];
+	struct hw_err err;
+	int r = hw_listen(&addr, &addr_len, fds, one ? 1 : b->n_workers, &err);
+
+	if (r) {
+		fprintf(stderr, "%s:%u:%u: %s\n", listen->pos.file ? listen->pos.file : b->conf_path, listen->pos.line,
+			listen->pos.column, err.text);
+		return r;
+	}
+	for (unsigned i = 0; i < (one ? 1 : b->n_workers); i++)
+		give_fd(&b->workers[i], fds[i], kind, one && kind == HW_EDGE_PUBLIC);
+	announce(kind == HW_EDGE_ADMIN ? "admin on" : "listening on", listen, &addr);
+	return 0;
+}
+
+static int listen_all(struct hw_broker *b)
+{
+	const struct hw_conf_global *c = b->conf->global;
+	int r = 0;
+
+	if (c->n_listen + c->admin.enabled > HW_WORKER_LISTENERS) {
+		fprintf(stderr, "hookwire: more than %d addresses to listen on\n", HW_WORKER_LISTENERS);
+		return -E2BIG;
+	}
+	for (size_t i = 0; !r && i < c->n_listen; i++)
+		r = listen_on(b, &c->listen[i], HW_EDGE_PUBLIC);
+	if (!r && c->admin.enabled)
+		r = listen_on(b, &c->admin.listen, HW_EDGE_ADMIN);
+	return r;
+}
+
+static int start_workers(struct hw_broker *b)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < b->n_workers; i++)
+		r = hw_worker_thread_init(&b->workers[i], b, i);
+	for (unsigned i = 0; !r && i < b->n_workers; i++) {
+		atomic_fetch_add(&b->n_running, 1);
+		r = hw_worker_thread_start(&b->workers[i]);
+		if (r)
+			atomic_fetch_sub(&b->n_running, 1);
+	}
+	if (r)
+		fprintf(stderr, "hookwire: a worker does not start: %s\n", strerror(-r));
+	return r;
+}
+
+static void make_metrics(struct hw_broker *b)
+{
+	static const char name[] = "hookwire_reloads_total", help[] = "Reloads by their result";
+
+	hw_counters_init(&b->counters, b->metrics);
+	b->reloads_ok = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"ok\"");
+	b->reloads_partial = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"partial\"");
+	b->reloads_failed = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"failed\"");
+	b->generation_gauge = hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_generation",
+		"Number of the generation that decides", "");
+	hw_metric_set(b->generation_gauge, 1);
+}
+
+static int start(struct hw_broker *b)
+{
+	ssize_t n = readlink("/proc/self/exe", b->self_exe, sizeof(b->self_exe) - 1);
+	int r;
+
+	if (n < 0)
+		return -errno;
+	b->log = hw_log_create(STDERR_FILENO, HW_LOG_INFO, HW_LOG_TEXT);
+	b->metrics = hw_metrics_create();
+	if (!b->log || !b->metrics)
+		return -ENOMEM;
+	make_metrics(b);
+	r = hw_watchdog_create(&b->watchdog);
+	if (!r)
+		r = hw_tenants_init(&b->tenants);
+	if (r)
+		return r;
+	b->tenants_made = true;
+	r = hw_broker_load(b);
+	if (r)
+		return r;
+	b->n_workers = b->conf->global->workers ? b->conf->global->workers : count_cpus();
+	if (b->n_workers > HW_JOURNAL_MAX_WORKERS)
+		b->n_workers = HW_JOURNAL_MAX_WORKERS;
+	b->workers = calloc(b->n_workers, sizeof(*b->workers));
+	if (!b->workers)
+		return -ENOMEM;
+	r = listen_all(b);
+	return r ? r : start_workers(b);
+}
+
+/* ---- control --------------------------------------------------------------------------------------------------------------- */
+
+void hw_broker_ask_reload(void *broker)
+{
+	atomic_store(&((struct hw_broker *)broker)->reload_asked, true);
+	kill(getpid(), SIGUSR2);
+}
+
+static void stop_all(struct hw_broker *b)
+{
+	for (unsigned i = 0; i < b->n_workers; i++)
+		hw_worker_thread_stop(&b->workers[i]);
+}
+
+static void drain_all(struct hw_broker *b)
+{
+	hw_log(b->log, HW_LOG_INFO, "app", "draining: sessions are closed over drain_ms, new clients refused");
+	for (unsigned i = 0; i < b->n_workers; i++)
+		hw_worker_thread_drain(&b->workers[i]);
+}
+
+/* Signals and housekeeping until every worker has ended. */
+static void control(struct hw_broker *b, const sigset_t *signals)
+{
+	struct timespec second = {.tv_sec = 1};
+	int64_t deadline_ms = INT64_MAX;
+
+	while (atomic_load(&b->n_running)) {
+		int signal_number = sigtimedwait(signals, NULL, &second);
+		bool draining = deadline_ms != INT64_MAX;
+
+		if ((signal_number == SIGHUP || atomic_exchange(&b->reload_asked, false)) && !draining) {
+			hw_broker_reload(b);
+		} else if (signal_number == SIGTERM || signal_number == SIGINT) {
+			if (draining) {
+				stop_all(b);
+			} else {
+				deadline_ms = hw_clock_mono_ms(&hw_clock_system) + b->conf->global->drain_ms + HARD_STOP_MS;
+				drain_all(b);
+			}
+		}
+		if (hw_clock_mono_ms(&hw_clock_system) >= deadline_ms)
+			stop_all(b);
+		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
+		hw_hook_env_reap(b->env);
+	}
+}
+
+static void end(struct hw_broker *b)
+{
+	/* one that has not started cannot be told, one that runs has been */
+	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
+		hw_worker_thread_join(&b->workers[i]);
+	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
+		hw_worker_thread_fini(&b->workers[i]);
+	free(b->workers);
+	hw_generation_unref(&b->generation);
+	if (b->tenants_made)
+		hw_tenants_fini(&b->tenants);
+	if (b->env) {
+		hw_hook_env_reap(b->env);
+		hw_hook_env_destroy(&b->env);
+	}
+	free(b->script_lib);
+	hw_watchdog_destroy(&b->watchdog);
+	hw_conf_destroy(&b->conf);
+	if (b->made_cache)
+		hw_plugin_cache_remove(b->plugin_cache);
+	hw_metrics_destroy(&b->metrics);
+	hw_log_destroy(&b->log);
+}
+
+int hw_broker_run(const char *conf_path)
+{
+	struct hw_broker b = {.conf_path = conf_path};
+	sigset_t signals;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	raise_descriptor_limit();
+	r = start(&b);
+	if (r) {
+		for (unsigned i = 0; b.workers && i < b.n_workers; i++)
+			if (b.workers[i].started)
+				hw_worker_thread_stop(&b.workers[i]);
+	} else {
+		puts("hookwire: ready");
+		fflush(stdout);
+		control(&b, &signals);
+	}
+	end(&b);
+	return r ? 1 : 0;
+}

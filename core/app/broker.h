@@ -1,0 +1,49 @@
+/* The broker as a process: what all workers share, and the control thread that starts, reloads and stops them.
+ * Everything but @reload_asked, @n_running and what is thread-safe by itself belongs to the control thread. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "app/conf.h"
+#include "app/worker_thread.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "hook/watchdog.h"
+#include "hub/worker.h"
+
+struct hw_broker {
+	const char *conf_path;
+	struct hw_log *log;
+	struct hw_metrics *metrics;
+	struct hw_counters counters;
+	struct hw_metric *reloads_ok, *reloads_partial, *reloads_failed, *generation_gauge;
+	struct hw_watchdog *watchdog;
+	struct hw_hook_env *env;
+	struct hw_tenants tenants;
+	bool tenants_made;
+	struct hw_conf *conf;
+	struct hw_generation *generation;
+	struct hw_worker_thread *workers;
+	unsigned n_workers;
+	atomic_uint n_running;
+	atomic_bool reload_asked;
+	char plugin_cache[256]; /* ours to remove when made_cache */
+	bool made_cache;
+	char self_exe[4096];
+	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came from */
+};
+
+/** Starts everything, runs until it is told to stop, and ends everything. Returns the process's exit code. */
+int hw_broker_run(const char *conf_path);
+/** Any thread: reload as SIGHUP does. @broker is a struct hw_broker. */
+void hw_broker_ask_reload(void *broker);
+
+/* app/reload.c */
+void hw_broker_reload(struct hw_broker *broker);
+/** Loads configuration and hooks for the start: any problem is printed to stderr and refused. 0 or negative errno. */
+HW_MUST_CHECK int hw_broker_load(struct hw_broker *broker);
+
+/* app/plugin_cache.c */
+/** Where private copies of plugins go: @conf's directory or a fresh one that is mounted exec. 0 or negative errno. */
+HW_MUST_CHECK int hw_plugin_cache_open(const char *given, char *out, size_t size, bool *made);
+void hw_plugin_cache_remove(const char *path);

@@ -1,0 +1,276 @@
+#include "app/worker_thread.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/broker.h"
+#include "session/session.h"
+
+enum { DRAIN_TICK_MS = 20 };
+
+/* What a client hears when the process has no descriptor left for it. */
+static const char refusal[] =
+	"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
+	"Content-Length: 90\r\n\r\n"
+	"{\"code\":\"unavailable\",\"message\":\"too many connections\",\"retryable\":true,\"retry_after_ms\":1000}";
+
+/* ---- the loop's questions --------------------------------------------------------------------------------------- */
+
+static bool on_turn(void *arg)
+{
+	struct hw_worker_thread *t = arg;
+
+	return hw_worker_turn(&t->worker);
+}
+
+static void on_flushed(void *arg)
+{
+	struct hw_worker_thread *t = arg;
+
+	hw_worker_flushed(&t->worker);
+}
+
+static bool has_work(void *arg)
+{
+	struct hw_worker_thread *t = arg;
+
+	return hw_worker_has_work(&t->worker);
+}
+
+static const struct hw_loop_ops loop_ops = {.turn = on_turn, .flushed = on_flushed, .has_work = has_work};
+
+/* ---- accepting ---------------------------------------------------------------------------------------------------- */
+
+struct handed {
+	struct hw_task task;
+	struct hw_worker_thread *to;
+	int fd;
+};
+
+static void take_handed(struct hw_task *task)
+{
+	struct handed *h = HW_CONTAINER_OF(task, struct handed, task);
+
+	hw_edge_accept(&h->to->edge, h->fd, "unix", HW_EDGE_PUBLIC);
+	free(h);
+}
+
+static void hand_out(struct hw_worker_thread *t, int fd)
+{
+	struct hw_worker_thread *to = &t->broker->workers[t->next_worker++ % t->broker->n_workers];
+	struct handed *h = to == t ? NULL : malloc(sizeof(*h));
+
+	if (!h) {
+		hw_edge_accept(&t->edge, fd, "unix", HW_EDGE_PUBLIC);
+		return;
+	}
+	*h = (struct handed){.task.run = take_handed, .to = to, .fd = fd};
+	hw_loop_post(to->loop, &h->task);
+}
+
+static void on_accepted(void *owner, int fd, const char *address)
+{
+	struct listening *l = owner;
+
+	if (l->shared)
+		hand_out(l->worker, fd);
+	else
+		hw_edge_accept(&l->worker->edge, fd, address, l->kind);
+}
+
+static const struct hw_listener_ops listener_ops = {.accepted = on_accepted};
+
+static int listen_all(struct hw_worker_thread *t)
+{
+	for (size_t i = 0; i < t->n_fds; i++) {
+		t->listeners[i] = (struct listening){.worker = t, .kind = t->kinds[i], .shared = t->shared[i]};
+		t->listeners[i].listener = hw_listener_create(t->loop, t->fds[i], &listener_ops, &t->listeners[i],
+			t->broker->log, refusal);
+		t->fds[i] = -1;
+		if (!t->listeners[i].listener)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- draining ------------------------------------------------------------------------------------------------------- */
+
+struct pace {
+	struct hw_worker_thread *t;
+	size_t n; /* to close now */
+};
+
+static void close_some(void *arg, struct hw_session *session)
+{
+	struct pace *pace = arg;
+
+	if (pace->n == 0 || hw_session_closed(session))
+		return;
+	pace->n--;
+	pace->t->drain_closed++;
+	hw_session_close(session, 1001, HW_STR("draining"));
+}
+
+static void on_drain_tick(struct hw_timer *timer)
+{
+	struct hw_worker_thread *t = HW_CONTAINER_OF(timer, struct hw_worker_thread, drain_timer);
+	int64_t passed_ms = hw_loop_now_ms(t->loop) - t->drain_from_ms;
+	struct pace pace = {.t = t, .n = SIZE_MAX};
+
+	/* evenly: after half of the time half of the sessions are closed */
+	if (passed_ms < t->drain_ms) {
+		size_t due = (size_t)((double)t->drain_sessions * (double)passed_ms / (double)t->drain_ms) + 1;
+
+		pace.n = due > t->drain_closed ? due - t->drain_closed : 0;
+	}
+	hw_sessions_each(&t->worker, close_some, &pace);
+	if (hw_edge_count(&t->edge) == 0)
+		hw_loop_stop(t->loop);
+	else
+		hw_timer_arm(hw_loop_timers(t->loop), timer, hw_loop_now_ms(t->loop) + DRAIN_TICK_MS);
+}
+
+static void begin_drain(struct hw_worker_thread *t, void *arg)
+{
+	(void)arg;
+	t->worker.draining = true;
+	t->drain_ms = t->worker.generation->settings.drain_ms;
+	t->drain_from_ms = hw_loop_now_ms(t->loop);
+	t->drain_sessions = hw_sessions_count(&t->worker);
+	hw_edge_drain(&t->edge);
+	hw_timer_arm(hw_loop_timers(t->loop), &t->drain_timer, t->drain_from_ms);
+}
+
+static void stop_now(struct hw_task *task)
+{
+	hw_loop_stop(HW_CONTAINER_OF(task, struct hw_worker_thread, stop_task)->loop);
+}
+
+/* ---- calls from the control thread ----------------------------------------------------------------------------------- */
+
+struct call {
+	struct hw_task task;
+	struct hw_worker_thread *t;
+	void (*run)(struct hw_worker_thread *t, void *arg);
+	void *arg;
+	sem_t done;
+};
+
+static void run_call(struct hw_task *task)
+{
+	struct call *call = HW_CONTAINER_OF(task, struct call, task);
+
+	call->run(call->t, call->arg);
+	sem_post(&call->done);
+}
+
+void hw_worker_thread_call(struct hw_worker_thread *t, void (*run)(struct hw_worker_thread *t, void *arg), void *arg)
+{
+	struct call call = {.task.run = run_call, .t = t, .run = run, .arg = arg};
+
+	sem_init(&call.done, 0, 0);
+	hw_loop_post(t->loop, &call.task);
+	while (sem_wait(&call.done) && errno == EINTR)
+		;
+	sem_destroy(&call.done);
+}
+
+void hw_worker_thread_drain(struct hw_worker_thread *t)
+{
+	hw_worker_thread_call(t, begin_drain, NULL);
+}
+
+/* Not waited for: a loop that has stopped by itself runs no tasks. */
+void hw_worker_thread_stop(struct hw_worker_thread *t)
+{
+	if (!atomic_exchange(&t->stop_posted, true))
+		hw_loop_post(t->loop, &t->stop_task);
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------------- */
+
+static void *run_worker(void *arg)
+{
+	struct hw_worker_thread *t = arg;
+	char name[16];
+
+	snprintf(name, sizeof(name), "hw-worker-%u", t->worker.index);
+	pthread_setname_np(pthread_self(), name);
+	if (hw_watchdog_enter_thread(t->broker->watchdog))
+		hw_log(t->broker->log, HW_LOG_ERROR, "app", "no watchdog for this worker: its Lua hooks answer unavailable");
+	hw_loop_run(t->loop);
+	hw_edge_close_all(&t->edge);
+	hw_watchdog_leave_thread(t->broker->watchdog);
+	atomic_fetch_sub(&t->broker->n_running, 1);
+	kill(getpid(), SIGUSR2); /* the control thread looks again */
+	return NULL;
+}
+
+int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, unsigned index)
+{
+	int r;
+
+	t->broker = broker;
+	hw_timer_init(&t->drain_timer, on_drain_tick);
+	t->stop_task.run = stop_now;
+	t->loop = hw_loop_create(&hw_clock_system, &loop_ops, t);
+	if (!t->loop)
+		return -ENOMEM;
+	t->worker = (struct hw_worker){
+		.index = index,
+		.loop = t->loop,
+		.wake = hw_loop_wake,
+		.clock = &hw_clock_system,
+		.timers = hw_loop_timers(t->loop),
+		.log = broker->log,
+		.metrics = broker->metrics,
+		.counters = &broker->counters,
+		.env = broker->env,
+		.tenants = &broker->tenants,
+	};
+	r = hw_worker_init(&t->worker, broker->generation);
+	if (!r)
+		r = hw_sessions_init(&t->worker);
+	t->edge.worker = &t->worker;
+	t->edge.version = HW_VERSION;
+	t->edge.reload = hw_broker_ask_reload;
+	t->edge.reload_arg = broker;
+	if (!r)
+		r = hw_edge_init(&t->edge);
+	return r ? r : listen_all(t);
+}
+
+int hw_worker_thread_start(struct hw_worker_thread *t)
+{
+	int r = pthread_create(&t->thread, NULL, run_worker, t);
+
+	t->started = r == 0;
+	return -r;
+}
+
+void hw_worker_thread_join(struct hw_worker_thread *t)
+{
+	if (t->started)
+		pthread_join(t->thread, NULL);
+	t->started = false;
+}
+
+void hw_worker_thread_fini(struct hw_worker_thread *t)
+{
+	for (size_t i = 0; i < t->n_fds; i++) {
+		hw_listener_destroy(&t->listeners[i].listener);
+		if (t->fds[i] >= 0)
+			close(t->fds[i]);
+	}
+	if (!t->loop)
+		return;
+	hw_edge_fini(&t->edge);
+	hw_worker_fini(&t->worker);
+	hw_sessions_fini(&t->worker);
+	hw_loop_destroy(&t->loop);
+}

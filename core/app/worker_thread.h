@@ -1,0 +1,53 @@
+/* One worker: its thread, its loop, and what it listens on. Made and joined by the control thread; between start and join
+ * everything in it but @tasks belongs to its own thread. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "edge/edge.h"
+#include "hook/watchdog.h"
+#include "hub/worker.h"
+#include "net/listener.h"
+#include "net/loop.h"
+
+struct hw_broker;
+
+#define HW_WORKER_LISTENERS 16
+
+struct hw_worker_thread {
+	struct hw_broker *broker;
+	struct hw_worker worker;
+	struct hw_loop *loop;
+	struct hw_edge edge;
+	pthread_t thread;
+	bool started;
+	int fds[HW_WORKER_LISTENERS]; /* to listen on; -1 once taken */
+	enum hw_edge_kind kinds[HW_WORKER_LISTENERS];
+	bool shared[HW_WORKER_LISTENERS]; /* a unix socket: accepted here, handed out to all */
+	size_t n_fds;
+	struct listening {
+		struct hw_worker_thread *worker;
+		struct hw_listener *listener;
+		enum hw_edge_kind kind;
+		bool shared;
+	} listeners[HW_WORKER_LISTENERS];
+	unsigned next_worker; /* that gets the next descriptor of a shared listener */
+	struct hw_task stop_task;
+	atomic_bool stop_posted;
+	struct hw_timer drain_timer;
+	int64_t drain_from_ms, drain_ms;
+	size_t drain_sessions; /* there were at the start of it */
+	size_t drain_closed;
+};
+
+/** 0 or negative errno. The descriptors in fds are taken. */
+HW_MUST_CHECK int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, unsigned index);
+HW_MUST_CHECK int hw_worker_thread_start(struct hw_worker_thread *t);
+/** Control thread: runs @run on the worker and waits for it. */
+void hw_worker_thread_call(struct hw_worker_thread *t, void (*run)(struct hw_worker_thread *t, void *arg), void *arg);
+/** Control thread: begins to drain; the loop stops by itself when no connection is left. */
+void hw_worker_thread_drain(struct hw_worker_thread *t);
+void hw_worker_thread_stop(struct hw_worker_thread *t); /* at once */
+void hw_worker_thread_join(struct hw_worker_thread *t);
+void hw_worker_thread_fini(struct hw_worker_thread *t);

@@ -1,0 +1,96 @@
+#include "crypto/equal.h"
+#include "edge/edge_internal.h"
+
+/* Host names that mean this machine. Any other says that a name of somebody else's was made to lead here. */
+static bool host_is_ours(struct hw_str host)
+{
+	static const struct hw_str ours[] = {{"localhost", 9}, {"127.0.0.1", 9}, {"[::1]", 5}};
+
+	for (size_t i = 0; i < HW_COUNT(ours); i++) {
+		struct hw_str rest;
+
+		if (host.len < ours[i].len || !hw_str_eq_nocase((struct hw_str){host.p, ours[i].len}, ours[i]))
+			continue;
+		rest = (struct hw_str){host.p + ours[i].len, host.len - ours[i].len};
+		if (rest.len == 0 || rest.p[0] == ':')
+			return true;
+	}
+	return false;
+}
+
+static bool token_is_right(struct exchange *ex, const struct hw_http1_request *request)
+{
+	const char *wanted = http_settings(ex)->admin_token;
+	struct hw_str given;
+
+	return wanted && wanted[0] && token_bearer(request, &given) && given.p &&
+	       hw_equal_str(given, hw_str_of(wanted));
+}
+
+static bool wants_token(struct hw_str path)
+{
+	return hw_str_eq(path, HW_STR("/api")) || hw_str_starts(path, HW_STR("/api/")) ||
+	       hw_str_eq(path, HW_STR("/console")) || hw_str_starts(path, HW_STR("/console/"));
+}
+
+void admin_check(struct exchange *ex, const struct hw_http1_request *request)
+{
+	if (request->host.p && !host_is_ours(request->host)) {
+		exchange_refuse(ex, 403, HW_CODE_BAD_REQUEST, "the admin listener answers to this machine's names only");
+		return;
+	}
+	if (!wants_token(request->path))
+		return;
+	ex->depends_on_token = true;
+	if (!token_is_right(ex, request))
+		exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "the admin token is needed");
+}
+
+static void metrics(struct exchange *ex)
+{
+	struct hw_buf *body = answer_body(ex);
+
+	hw_metrics_print(http_edge(ex)->worker->metrics, body);
+	answer_send(ex, &(struct answer){.status = 200,
+				.type = "text/plain; version=0.0.4",
+				.body = hw_buf_view(body),
+				.retry_after_ms = EDGE_NO_RETRY});
+}
+
+static void reload(struct exchange *ex)
+{
+	struct hw_edge *edge = http_edge(ex);
+
+	if (!edge->reload) {
+		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "this broker cannot be reloaded");
+		answer_refusal(ex);
+		return;
+	}
+	edge->reload(edge->reload_arg);
+	answer_json(ex, 202, HW_STR("{\"ok\":true}"));
+}
+
+static void status(struct exchange *ex)
+{
+	struct hw_worker *w = http_edge(ex)->worker;
+	struct hw_buf *body = answer_body(ex);
+
+	hw_buf_puts(body, "{\"version\":");
+	hw_buf_json(body, hw_str_of(http_edge(ex)->version));
+	hw_buf_printf(body, ",\"generation\":%u,\"draining\":%s,\"sessions\":%lld}", w->generation->number,
+		w->draining ? "true" : "false",
+		(long long)atomic_load_explicit(&w->counters->sessions->value, memory_order_relaxed));
+	answer_json(ex, 200, hw_buf_view(body));
+}
+
+static const struct route routes[] = {
+	{"/metrics", .handle = metrics},
+	{"/api/status", .login = ROUTE_ADMIN, .handle = status},
+	{"/api/reload", .post = true, .login = ROUTE_ADMIN, .handle = reload},
+};
+
+const struct route *admin_routes(size_t *n)
+{
+	*n = HW_COUNT(routes);
+	return routes;
+}

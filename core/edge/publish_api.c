@@ -1,0 +1,295 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "edge/edge_internal.h"
+#include "session/publish.h"
+#include "wire/command.h"
+
+#define MAX_ITEMS 1000
+
+/* A POST /publish: its items are published one after the other.
+ *   next item ──> deciding (a hook) ──> its result ──> next item … answered */
+struct publish_job {
+	struct exchange *ex;
+	struct hw_commands commands;
+	struct hw_command command;
+	struct hw_publish publish;
+	struct hw_buf results; /* of an array, without its end */
+	struct hw_buf key;     /* of the item, plain */
+	size_t n_done, n_failed;
+	bool deciding;
+};
+
+void publish_job_free(struct publish_job **publish_job)
+{
+	struct publish_job *job = *publish_job;
+
+	if (!job)
+		return;
+	*publish_job = NULL;
+	if (job->deciding)
+		hw_publish_cancel(&job->publish);
+	hw_buf_fini(&job->results);
+	hw_buf_fini(&job->key);
+	free(job);
+}
+
+/* ---- the head ------------------------------------------------------------------------------------------------------------------ */
+
+static bool is_hex(struct hw_str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
+			return false;
+	}
+	return true;
+}
+
+static bool is_zeros(struct hw_str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] != '0')
+			return false;
+	}
+	return true;
+}
+
+/* traceparent (W3C Trace Context): version-trace-parent-flags. A malformed one is ignored, as that text wants it. */
+static struct hw_str trace_id_of(struct hw_str rest)
+{
+	struct hw_str version = hw_str_cut(&rest, '-'), trace, parent, flags;
+
+	trace = hw_str_cut(&rest, '-');
+	parent = hw_str_cut(&rest, '-');
+	flags = hw_str_cut(&rest, '-');
+	if (version.len != 2 || trace.len != 32 || parent.len != 16 || flags.len != 2 || !is_hex(version) ||
+		!is_hex(trace) || !is_hex(parent) || !is_hex(flags) || is_zeros(trace) || is_zeros(parent) ||
+		hw_str_eq(version, HW_STR("ff")) || (hw_str_eq(version, HW_STR("00")) && rest.p))
+		return HW_STR_NULL;
+	return trace;
+}
+
+void publish_read_head(struct exchange *ex, const struct hw_http1_request *request)
+{
+	struct hw_str value;
+	size_t n;
+
+	if (ex->route->handle != publish_handle)
+		return;
+	value = trace_id_of(hw_http1_header(request, "traceparent", &n));
+	if (n == 1 && value.p)
+		ex->trace_id = exchange_keep(ex, value);
+	value = hw_http1_header(request, "Idempotency-Key", &n);
+	if (n > 1 || (n == 1 && (value.len == 0 || value.len > HW_COMMAND_KEY_MAX)))
+		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "Idempotency-Key must be one key of 1 to 256 bytes");
+	else if (n == 1)
+		ex->key = exchange_keep(ex, value);
+}
+
+/* ---- results --------------------------------------------------------------------------------------------------------------------- */
+
+static void write_ok(struct hw_buf *out, const struct hw_publish *publish)
+{
+	hw_buf_puts(out, "{\"ok\":true");
+	if (publish->event_id[0])
+		hw_buf_printf(out, ",\"id\":\"%s\"", publish->event_id);
+	hw_buf_puts(out, publish->duplicate ? ",\"duplicate\":true}" : "}");
+}
+
+static void add_result(struct publish_job *job)
+{
+	struct hw_publish *publish = &job->publish;
+	struct hw_buf *out = &job->results;
+
+	job->n_done++;
+	if (publish->code != HW_CODE_NONE)
+		job->n_failed++;
+	if (!job->commands.array)
+		return; /* the struct itself is the result */
+	hw_buf_puts(out, job->n_done == 1 ? "{\"results\":[" : ",");
+	if (publish->code == HW_CODE_NONE) {
+		write_ok(out, publish);
+	} else {
+		hw_buf_puts(out, "{\"ok\":false,");
+		hw_code_members(out, publish->code, hw_str_of(publish->message), publish->retry_after_ms);
+		hw_buf_putc(out, '}');
+	}
+}
+
+static void add_failure(struct publish_job *job, enum hw_code code, const char *message)
+{
+	job->publish = (struct hw_publish){.code = code, .retry_after_ms = HW_CONTROL_NO_RETRY};
+	snprintf(job->publish.message, sizeof(job->publish.message), "%.255s", message);
+	add_result(job);
+}
+
+static void answer_one(struct publish_job *job)
+{
+	struct exchange *ex = job->ex;
+	struct hw_publish *publish = &job->publish;
+	struct hw_buf *body;
+
+	if (publish->code != HW_CODE_NONE) {
+		exchange_refuse(ex, publish->http_status, publish->code, publish->message);
+		ex->retry_after_ms = publish->retry_after_ms;
+		answer_refusal(ex);
+		return;
+	}
+	body = answer_body(ex);
+	write_ok(body, publish);
+	answer_json(ex, 200, hw_buf_view(body));
+}
+
+static void answer_all(struct publish_job *job)
+{
+	hw_buf_puts(&job->results, "]}");
+	if (job->results.failed) {
+		/* published all the same: without the answer nobody can tell, so the connection ends */
+		exchange_refuse(job->ex, 0, HW_CODE_INTERNAL, "out of memory");
+		job->ex->keep_alive = false;
+		answer_refusal(job->ex);
+		return;
+	}
+	answer_json(job->ex, job->n_failed ? 207 : 200, hw_buf_view(&job->results));
+}
+
+/* ---- items ------------------------------------------------------------------------------------------------------------------------- */
+
+/* The item's own key; else the header's, told apart by the item's place in an array. 0 or -ENOMEM, -EINVAL: too long. */
+static int find_key(struct publish_job *job, struct hw_str *out)
+{
+	struct hw_str header = exchange_str(job->ex, job->ex->key);
+	bool own = job->command.key.kind == HW_JSON_STRING;
+
+	*out = HW_STR_NULL;
+	if (own && (job->commands.array || !header.p))
+		return hw_json_text(job->command.key, &job->key, out) ? -ENOMEM : 0;
+	if (!header.p)
+		return 0;
+	if (!job->commands.array) {
+		*out = header;
+		return 0;
+	}
+	hw_buf_clear(&job->key);
+	hw_buf_str(&job->key, header);
+	hw_buf_putc(&job->key, '/');
+	hw_buf_u64(&job->key, job->n_done);
+	*out = hw_buf_view(&job->key);
+	return job->key.failed ? -ENOMEM : 0;
+}
+
+/* The tenant that the event names, if the hooks let this identity publish there; else its own. false: there is no hub for it. */
+static bool find_hub(struct publish_job *job, struct hw_hub **out)
+{
+	struct hw_login *login = &job->ex->login;
+	struct hw_json named = job->command.event.tenant_id;
+	char text[HW_TENANT_ID_MAX];
+	struct hw_str tenant = {text, 0};
+
+	*out = login->hub;
+	if (named.kind != HW_JSON_STRING || hw_json_copy(named, text, sizeof(text), &tenant.len) ||
+		hw_str_eq(tenant, login->identity->tenant_id) || !hw_identity_may_publish_to(login->identity, tenant))
+		return true;
+	return hw_hub_get(login->worker, tenant, out) == 0;
+}
+
+static void on_decided(struct hw_publish *publish);
+
+/* true: it has its result. */
+static bool publish_item(struct publish_job *job)
+{
+	struct exchange *ex = job->ex;
+	struct hw_hub *hub;
+	struct hw_str key;
+
+	if (find_key(job, &key)) {
+		add_failure(job, HW_CODE_UNAVAILABLE, "out of memory");
+		return true;
+	}
+	if (!find_hub(job, &hub)) {
+		add_failure(job, HW_CODE_UNAVAILABLE, "the tenant is not served now");
+		return true;
+	}
+	job->publish = (struct hw_publish){
+		.hub = hub,
+		.identity = ex->login.identity,
+		.command = &job->command,
+		.text = hw_buf_view(&ex->body),
+		.key = key,
+		.trace_id = exchange_str(ex, ex->trace_id),
+		.session = HW_STR(""),
+		.address = hw_str_of(http_address(ex)),
+		.http = true,
+		.decided = on_decided,
+		.arg = job,
+	};
+	job->deciding = true;
+	if (!hw_publish_start(&job->publish))
+		return false;
+	job->deciding = false;
+	add_result(job);
+	hw_publish_fini(&job->publish);
+	return true;
+}
+
+/* Items until one is pending (false), or all have their results and the answer is sent. */
+static bool run(struct publish_job *job)
+{
+	struct hw_err err;
+	int r;
+
+	while ((r = hw_command_next(&job->commands, &job->command, &err)) != HW_COMMAND_END) {
+		if (!r) {
+			if (!publish_item(job))
+				return false;
+			continue;
+		}
+		add_failure(job, r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST,
+			r == -ENOMEM ? "out of memory" : err.text);
+		if (r < 0)
+			break;
+	}
+	if (job->commands.array)
+		answer_all(job);
+	else
+		answer_one(job);
+	return true;
+}
+
+static void on_decided(struct hw_publish *publish)
+{
+	struct publish_job *job = publish->arg;
+
+	job->deciding = false;
+	add_result(job);
+	hw_publish_fini(publish);
+	if (run(job))
+		http_resume(job->ex);
+}
+
+void publish_handle(struct exchange *ex)
+{
+	struct publish_job *job = calloc(1, sizeof(*job));
+	struct hw_err err;
+	int r;
+
+	ex->publish = job;
+	if (!job) {
+		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
+		answer_refusal(ex);
+		return;
+	}
+	job->ex = ex;
+	hw_buf_init(&job->results);
+	hw_buf_init(&job->key);
+	r = hw_commands_open(&job->commands, hw_buf_view(&ex->body), HW_COMMAND_BODY, MAX_ITEMS, &err);
+	if (r) {
+		exchange_refuse(ex, 0,
+			r == -E2BIG ? HW_CODE_TOO_LARGE : r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST,
+			err.text);
+		answer_refusal(ex);
+		return;
+	}
+	ex->waiting = !run(job);
+}

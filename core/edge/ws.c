@@ -1,0 +1,183 @@
+#include <stdio.h>
+
+#include "edge/edge_internal.h"
+
+#define PONGS_QUEUED (1u << 20) /* beyond what the session may queue */
+
+static const struct hw_settings *settings_of(const struct ws_conn *conn)
+{
+	return &conn->base.edge->worker->generation->settings;
+}
+
+/* ---- the session's outlet ------------------------------------------------------------------------------------------------------ */
+
+static int outlet_message(void *arg, struct hw_str text)
+{
+	return ws_conn_send(arg, HW_WS_OP_TEXT, text);
+}
+
+static int outlet_run(void *arg, const struct hw_run *run, bool hold)
+{
+	struct ws_conn *conn = arg;
+
+	if (conn->closing)
+		return 0;
+	return hw_stream_queue(conn->base.stream, run->pin, run->frames, run->len, run->first_seq, hold);
+}
+
+static size_t outlet_queued(void *arg)
+{
+	struct ws_conn *conn = arg;
+
+	return hw_stream_queued(conn->base.stream);
+}
+
+static uint64_t outlet_drop(void *arg)
+{
+	struct ws_conn *conn = arg;
+
+	return hw_stream_drop(conn->base.stream);
+}
+
+static void outlet_ping(void *arg)
+{
+	(void)!ws_conn_send(arg, HW_WS_OP_PING, HW_STR_NULL); /* without it the session's own deadline decides */
+}
+
+static void outlet_pause(void *arg, bool on)
+{
+	ws_conn_pause(arg, on);
+}
+
+static void outlet_close(void *arg, uint16_t close_code, struct hw_str reason)
+{
+	struct ws_conn *conn = arg;
+
+	if (close_code != 0) /* 0: the connection is gone already */
+		ws_conn_close(conn, close_code, reason);
+}
+
+static const struct hw_outlet outlet = {
+	.message = outlet_message,
+	.run = outlet_run,
+	.queued = outlet_queued,
+	.drop = outlet_drop,
+	.ping = outlet_ping,
+	.pause = outlet_pause,
+	.close = outlet_close,
+};
+
+/* ---- what comes in --------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t max_bytes(struct ws_conn *conn)
+{
+	return conn->session ? hw_session_message_bytes(conn->session) : 0;
+}
+
+static size_t max_queued(struct ws_conn *conn)
+{
+	return settings_of(conn)->outbox_bytes + PONGS_QUEUED;
+}
+
+static void alive(struct ws_conn *conn)
+{
+	if (conn->session)
+		hw_session_alive(conn->session);
+}
+
+static void message(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str text)
+{
+	if (!conn->session)
+		return;
+	if (opcode == HW_WS_OP_TEXT)
+		hw_session_received(conn->session, text);
+	else
+		hw_session_close(conn->session, HW_WS_CODE_UNSUPPORTED, HW_STR("messages are text"));
+}
+
+static void too_large(struct ws_conn *conn)
+{
+	if (conn->session)
+		hw_session_too_large(conn->session);
+}
+
+static void ended(struct ws_conn *conn, uint16_t code, struct hw_str reason)
+{
+	if (conn->session)
+		hw_session_close(conn->session, code, reason);
+}
+
+static void drained(struct ws_conn *conn)
+{
+	if (conn->session)
+		hw_session_drained(conn->session);
+}
+
+static void gone(struct ws_conn *conn)
+{
+	hw_session_destroy(&conn->session);
+}
+
+/* Whoever drains the sessions spreads their closes; none is this connection's to make. */
+static void drain(struct ws_conn *conn)
+{
+	(void)conn;
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------------------------------------------- */
+
+/* A browser cannot read the status of a refused upgrade: a client that knows our close codes is accepted and closed. */
+static void close_refused(struct ws_conn *conn, const struct exchange *ex)
+{
+	const struct hw_code_info *info = hw_code_info(ex->code);
+	char reason[128];
+
+	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name, ex->why && ex->why[0] ? ex->why : info->message);
+	ws_conn_close(conn, info->close_code, hw_str_of(reason));
+}
+
+static void open_session(struct ws_conn *conn, const struct exchange *ex)
+{
+	struct hw_session_open open = {
+		.outlet = &outlet,
+		.arg = conn,
+		.plain = !ex->v1,
+		.transport = "ws",
+		.address = hw_str_of(http_address(ex)),
+		.origin = exchange_str(ex, ex->origin),
+		.path = hw_str_of(ex->route->path),
+		.token = exchange_str(ex, ex->token),
+		.topics = exchange_str(ex, ex->topics),
+		.cursor = exchange_str(ex, ex->cursor),
+	};
+
+	conn->session = hw_session_create(conn->base.edge->worker, &open);
+	if (!conn->session)
+		ws_conn_close(conn, HW_WS_CODE_INTERNAL, HW_STR("out of memory"));
+}
+
+void ws_handle(struct exchange *ex)
+{
+	static const struct ws_ops ops = {
+		.max_bytes = max_bytes,
+		.max_queued = max_queued,
+		.alive = alive,
+		.message = message,
+		.too_large = too_large,
+		.ended = ended,
+		.drained = drained,
+		.gone = gone,
+		.drain = drain,
+	};
+	struct ws_conn *conn = ws_conn_create(ex, &ops);
+
+	if (!conn) {
+		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
+		ex->keep_alive = false;
+		answer_refusal(ex);
+	} else if (exchange_refused(ex)) {
+		close_refused(conn, ex);
+	} else {
+		open_session(conn, ex);
+	}
+}
