@@ -90,8 +90,12 @@ int hw_listen(struct sockaddr_storage *addr, socklen_t *addr_len, int *fds, size
 	if (addr->ss_family == AF_UNIX) {
 		fds[made++] = fd;
 	} else {
+		/* Both sockets may reuse the address: only listening tells that another process listens there. */
+		error = listen(fd, 1) ? -errno : 0;
 		getsockname(fd, (struct sockaddr *)addr, addr_len);
-		close(fd); /* it said that nobody else has the address, and which port */
+		close(fd);
+		if (error)
+			goto fail;
 		for (; made < n; made++) {
 			fds[made] = bind_one(addr, *addr_len, true);
 			if (fds[made] < 0) {

@@ -1,4 +1,5 @@
 """The real binary, with a configuration of the test's own, on ports of its own."""
+import contextlib
 import copy
 import json
 import os
@@ -107,7 +108,7 @@ class Broker:
         self.config = copy.deepcopy(config) if whole else merge(base_config(), config or {})
         self.process = None
         self.listening, self.admin_address = [], None
-        self._stdout, self._ready = [], threading.Event()
+        self._stdout, self._ready, self._said_ready = [], threading.Event(), False
         self._log_path = self.dir / "broker.log"
         self._checked = False
         try:
@@ -131,7 +132,10 @@ class Broker:
         self._reader = threading.Thread(target=self._read_stdout, daemon=True)
         self._reader.start()
         self._ready.wait(scaled(timeout))
-        if not self._ready.is_set() or self.process.poll() is not None:
+        if self._ready.is_set() and not self._said_ready:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(scaled(5))  # it closed its output: it is ending
+        if not self._said_ready or self.process.poll() is not None:
             state = f"ended with {self.process.returncode}" if self.process.poll() is not None else "is not ready"
             raise BrokerDied(f"the broker {state}; stdout {self._stdout!r}, stderr:\n{self.log()[-4000:]}")
 
@@ -144,6 +148,7 @@ class Broker:
             elif text.startswith("hookwire: admin on "):
                 self.admin_address = text[len("hookwire: admin on "):]
             elif text == "hookwire: ready":
+                self._said_ready = True
                 self._ready.set()
         self._ready.set()
 
