@@ -6,6 +6,7 @@
 
 #include "app/cmd_check.h"
 #include "app/cmd_serve.h"
+#include "app/cmd_sub.h"
 #include "app/cmd_token.h"
 #include "app/cmd_validate.h"
 #include "base/str.h"
@@ -27,6 +28,7 @@ static const struct command {
 	{"serve", hw_cmd_serve, "run the broker"},
 	{"check", hw_cmd_check, "say every problem of a configuration"},
 	{"token", hw_cmd_token, "mint a token for development or a back end"},
+	{"sub", hw_cmd_sub, "subscribe and print events as lines of JSON"},
 	{"validate", hw_cmd_validate, "check events against the envelope's rules"},
 	{"version", cmd_version, "print the version"},
 };

@@ -116,6 +116,8 @@ static void make_metrics(struct hw_broker *b)
 	b->reloads_ok = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"ok\"");
 	b->reloads_partial = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"partial\"");
 	b->reloads_failed = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"failed\"");
+	b->failed_units = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, "hookwire_reload_failed_units_total",
+		"Units of a reload that were broken and kept deciding as before", "");
 	b->generation_gauge = hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_generation",
 		"Number of the generation that decides", "");
 	hw_metric_set(b->generation_gauge, 1);

@@ -16,7 +16,7 @@ struct hw_broker {
 	struct hw_log *log;
 	struct hw_metrics *metrics;
 	struct hw_counters counters;
-	struct hw_metric *reloads_ok, *reloads_partial, *reloads_failed, *generation_gauge;
+	struct hw_metric *reloads_ok, *reloads_partial, *reloads_failed, *failed_units, *generation_gauge;
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
 	struct hw_tenants tenants;

@@ -38,6 +38,7 @@ struct maker {
 	struct hw_hook_env *env;
 	struct hw_conf *conf;
 	struct hw_conf_report *report;
+	struct hw_generation *before;
 	struct hw_hook_chain **old; /* chains of the generation before: their entries may be taken over */
 	size_t n_old;
 	bool broken;
@@ -165,6 +166,27 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 	return 0;
 }
 
+/* What a broken unit had goes on deciding as it is loaded: its files may be what is broken. NULL: load it. */
+static struct hw_hook_chain *kept_chain(const struct maker *m, size_t unit, const char *tenant_id)
+{
+	if (!m->before || !m->conf->units[unit].inherited)
+		return NULL;
+	if (!tenant_id)
+		return hw_hook_chain_ref(m->before->global);
+	for (size_t i = 0; i < m->before->n_rules; i++)
+		if (!strcmp(m->before->rules[i].id, tenant_id))
+			return hw_hook_chain_ref(m->before->rules[i].chain);
+	return NULL;
+}
+
+static struct hw_hook_chain *tenant_chain(struct maker *m, const struct hw_conf_tenant *tenant)
+{
+	size_t unit = unit_index(m->conf, tenant->unit);
+	struct hw_hook_chain *kept = kept_chain(m, unit, tenant->id);
+
+	return kept ? kept : make_chain(m, tenant->hooks, tenant->n_hooks, false, unit);
+}
+
 static int make_rules(struct maker *m, struct made *made)
 {
 	const struct hw_conf *conf = m->conf;
@@ -176,7 +198,7 @@ static int make_rules(struct maker *m, struct made *made)
 		const struct hw_conf_tenant *tenant = conf->tenants[i];
 		struct hw_tenant_rules *rules = &made->g.rules[made->g.n_rules];
 
-		rules->chain = make_chain(m, tenant->hooks, tenant->n_hooks, false, unit_index(conf, tenant->unit));
+		rules->chain = tenant_chain(m, tenant);
 		if (!rules->chain && m->broken)
 			continue;
 		rules->id = strdup(tenant->id);
@@ -209,7 +231,7 @@ static int old_chains(struct maker *m, struct hw_generation *old)
 int hw_generation_make(struct hw_hook_env *env, struct hw_conf *conf, struct hw_generation *old,
 	struct hw_conf_report *report, struct hw_generation **out)
 {
-	struct maker m = {.env = env, .conf = conf, .report = report};
+	struct maker m = {.env = env, .conf = conf, .report = report, .before = old};
 	struct made *made = calloc(1, sizeof(*made));
 	int r = made ? old_chains(&m, old) : -ENOMEM;
 
@@ -221,7 +243,9 @@ int hw_generation_make(struct hw_hook_env *env, struct hw_conf *conf, struct hw_
 	r = make_settings(made, conf->global);
 	if (r)
 		goto fail;
-	made->g.global = make_chain(&m, conf->global->hooks, conf->global->n_hooks, true, 0);
+	made->g.global = kept_chain(&m, 0, NULL);
+	if (!made->g.global)
+		made->g.global = make_chain(&m, conf->global->hooks, conf->global->n_hooks, true, 0);
 	r = make_rules(&m, made);
 	if (r)
 		goto fail;

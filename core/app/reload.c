@@ -112,6 +112,8 @@ static void publish(struct hw_broker *b, struct hw_conf *conf, struct hw_generat
 	b->generation = g;
 	hw_conf_destroy(&b->conf);
 	b->conf = conf;
+	for (size_t i = 0; i < conf->n_units; i++)
+		hw_metric_add(b->failed_units, conf->units[i].inherited);
 	hw_metric_set(b->generation_gauge, g->number);
 	hw_metric_add(partial ? b->reloads_partial : b->reloads_ok, 1);
 	hw_log(b->log, partial ? HW_LOG_WARN : HW_LOG_INFO, "reload",

@@ -11,7 +11,11 @@
 #include "app/broker.h"
 #include "session/session.h"
 
-enum { DRAIN_TICK_MS = 20 };
+enum {
+	DRAIN_TICK_MS = 20,
+	GOAWAY_RETRY_MS = 1000,
+	DRAIN_GRACE_MS = 1000, /* for connections that carry no session, once the last session is gone */
+};
 
 /* What a client hears when the process has no descriptor left for it. */
 static const char refusal[] =
@@ -119,7 +123,7 @@ static void close_some(void *arg, struct hw_session *session)
 static void on_drain_tick(struct hw_timer *timer)
 {
 	struct hw_worker_thread *t = HW_CONTAINER_OF(timer, struct hw_worker_thread, drain_timer);
-	int64_t passed_ms = hw_loop_now_ms(t->loop) - t->drain_from_ms;
+	int64_t now_ms = hw_loop_now_ms(t->loop), passed_ms = now_ms - t->drain_from_ms;
 	struct pace pace = {.t = t, .n = SIZE_MAX};
 
 	/* evenly: after half of the time half of the sessions are closed */
@@ -129,10 +133,19 @@ static void on_drain_tick(struct hw_timer *timer)
 		pace.n = due > t->drain_closed ? due - t->drain_closed : 0;
 	}
 	hw_sessions_each(&t->worker, close_some, &pace);
-	if (hw_edge_count(&t->edge) == 0)
+	if (hw_sessions_count(&t->worker))
+		t->drain_empty_ms = now_ms;
+	if (hw_edge_count(&t->edge) == 0 || now_ms - t->drain_empty_ms >= DRAIN_GRACE_MS)
 		hw_loop_stop(t->loop);
 	else
-		hw_timer_arm(hw_loop_timers(t->loop), timer, hw_loop_now_ms(t->loop) + DRAIN_TICK_MS);
+		hw_timer_arm(hw_loop_timers(t->loop), timer, now_ms + DRAIN_TICK_MS);
+}
+
+static void say_goaway(void *arg, struct hw_session *session)
+{
+	struct hw_worker_thread *t = arg;
+
+	hw_session_goaway(session, GOAWAY_RETRY_MS, t->drain_ms, HW_STR("draining"));
 }
 
 static void begin_drain(struct hw_worker_thread *t, void *arg)
@@ -140,9 +153,10 @@ static void begin_drain(struct hw_worker_thread *t, void *arg)
 	(void)arg;
 	t->worker.draining = true;
 	t->drain_ms = t->worker.generation->settings.drain_ms;
-	t->drain_from_ms = hw_loop_now_ms(t->loop);
+	t->drain_from_ms = t->drain_empty_ms = hw_loop_now_ms(t->loop);
 	t->drain_sessions = hw_sessions_count(&t->worker);
 	hw_edge_drain(&t->edge);
+	hw_sessions_each(&t->worker, say_goaway, t);
 	hw_timer_arm(hw_loop_timers(t->loop), &t->drain_timer, t->drain_from_ms);
 }
 

@@ -37,6 +37,7 @@ struct hw_worker_thread {
 	atomic_bool stop_posted;
 	struct hw_timer drain_timer;
 	int64_t drain_from_ms, drain_ms;
+	int64_t drain_empty_ms; /* the last time there was a session */
 	size_t drain_sessions; /* there were at the start of it */
 	size_t drain_closed;
 };

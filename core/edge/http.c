@@ -109,7 +109,8 @@ static void conn_drain(struct edge_conn *base)
 {
 	struct http_conn *conn = HW_CONTAINER_OF(base, struct http_conn, base);
 
-	if (!conn->exchange && !conn->finished && conn->input.len == 0 &&
+	/* one that has not asked anything yet is about to: it gets its answer, and "Connection: close" with it */
+	if (conn->used && !conn->exchange && !conn->finished && conn->input.len == 0 &&
 		hw_http1_phase(&conn->reader) == HW_HTTP1_IDLE)
 		finish(conn);
 }
@@ -344,6 +345,16 @@ static void unchoke(struct http_conn *conn)
 	go_on(conn);
 }
 
+static void on_turn(struct http_conn *conn)
+{
+	if (hw_stream_queued(conn->base.stream) <= MAX_QUEUED)
+		unchoke(conn);
+	else if (hw_stream_blocked(conn->base.stream))
+		set_deadline(conn, DEADLINE_WRITE); /* drained comes before, or the peer does not read */
+	else
+		set_deadline(conn, DEADLINE_TURN); /* timers come before the turn's output: nothing was tried yet */
+}
+
 /* Output is being written: what follows belongs into the next turn. */
 static void on_drained(void *owner)
 {
@@ -369,10 +380,7 @@ static void on_timer(struct hw_timer *timer)
 	conn->deadline = DEADLINE_NONE;
 	switch (was) {
 	case DEADLINE_TURN:
-		if (hw_stream_queued(conn->base.stream) > MAX_QUEUED)
-			set_deadline(conn, DEADLINE_WRITE);
-		else
-			unchoke(conn);
+		on_turn(conn);
 		break;
 	case DEADLINE_WRITE:
 		conn_destroy(&conn->base);

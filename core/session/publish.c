@@ -301,6 +301,11 @@ bool hw_publish_start(struct hw_publish *p)
 		p->retry_after_ms = wait_ms;
 		return finish(p);
 	}
+	if (p->command->event.data.raw.len > p->hub->worker->generation->settings.message_bytes) {
+		/* one bound for an event, whichever way it comes: a subscriber must be able to take it */
+		answer(p, HW_CODE_TOO_LARGE, "");
+		return finish(p);
+	}
 	if (p->key.p && !begin_idempotent(p))
 		return finish(p);
 	encode(p, &p->command->event, p->act_as);

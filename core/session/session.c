@@ -293,6 +293,14 @@ void hw_session_close(struct hw_session *s, uint16_t close_code, struct hw_str r
 	s->outlet->close(s->arg, close_code, reason);
 }
 
+void hw_session_goaway(struct hw_session *s, int64_t retry_after_ms, int64_t jitter_ms, struct hw_str reason)
+{
+	if (s->plain || !s->live)
+		return;
+	hw_control_goaway(session_out(s), s->plain, retry_after_ms, jitter_ms, reason);
+	session_send(s);
+}
+
 bool hw_session_closed(const struct hw_session *s)
 {
 	return s->closed;

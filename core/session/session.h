@@ -52,6 +52,8 @@ void hw_session_alive(struct hw_session *session);
 void hw_session_drained(struct hw_session *session);
 /** Ends it from the broker's side: draining, revoked. */
 void hw_session_close(struct hw_session *session, uint16_t close_code, struct hw_str reason);
+/** Tells a client that knows control messages to come again elsewhere or later; it closes, or is closed. */
+void hw_session_goaway(struct hw_session *session, int64_t retry_after_ms, int64_t jitter_ms, struct hw_str reason);
 bool hw_session_closed(const struct hw_session *session);
 /** Largest message that it takes now: 8 KiB until it is authenticated. */
 size_t hw_session_message_bytes(const struct hw_session *session);

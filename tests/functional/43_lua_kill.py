@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+# A policy of one tenant that never ends, or eats memory, is ended: its callers hear `unavailable`, and the other tenant notices nothing.
+import pathlib
+import sys
+import threading
+import time
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from hwtest import *
+
+# what a topic's resource asks for; all else is allowed
+EVIL = r"""
+local traps = {
+  loop = function() while true do end end,
+  rep = function() return string.rep("", 1 << 60) end,
+  find = function() return string.find(string.rep("a", 200000), string.rep("a*", 20) .. "b") end,
+  move = function() return table.move({1, 2, 3}, 1, math.maxinteger - 1, 2) end,
+  memory = function() local t = {} for i = 1, math.huge do t[i] = "x" .. i end end,
+  string = function() local s = "x" while true do s = s .. s end end,
+  recursion = function() local function f(n) return 1 + f(n + 1) end return f(1) end,
+  pcall = function() while true do pcall(function() while true do end end) end end,
+  sort = function() local t = {} for i = 1, 200 do t[i] = i end
+    while true do table.sort(t, function(a, b) return a > b end) end end,
+  error = function() error("a mistake") end,
+  index = function() return nil + 1 end,
+}
+return policy {
+  api = 1,
+  authorize = {
+    subscribe = function(s, topic) if traps[topic.resource] then traps[topic.resource]() end return allow() end,
+    publish = function(s, topic) if topic.resource == "loop" then traps.loop() end return allow() end,
+  },
+  transform = function(event)
+    if event.topic == "transform:loop" then while true do end end
+    if event.topic == "transform:error" then error("no") end
+    return event
+  end,
+}
+"""
+TRAPS = ["loop", "rep", "find", "move", "memory", "string", "recursion", "pcall", "sort", "error", "index"]
+CONFIG = {"tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}]}, "evil": {"hooks": [{"name": "evil", "lua": "evil.lua"}]}}}
+
+
+def trapped(client, trap):
+    """Asks for what the trap decides; the time it took."""
+    started = time.monotonic()
+    reply = client.request({"type": "subscribe", "topics": [f"{trap}:1"]})
+    took = time.monotonic() - started
+    contains(reply["topics"][f"{trap}:1"], {"ok": False, "code": "unavailable"}, trap)
+    return took
+
+
+def test_each_trap_ends_soon_as_unavailable_and_the_policy_works_again():
+    with Broker(CONFIG, files={"evil.lua": EVIL}) as broker, WsClient(broker.address, token=mint("u1", "evil")) as client:
+        for trap in TRAPS:
+            times = [trapped(client, trap) for _ in range(3)]
+            check(min(times) < scaled(0.05), f"{trap} took {[round(t * 1000) for t in times]} ms")
+            client.subscribe(f"fine-{trap}:1")
+            equal(broker.publish(f"fine-{trap}:1", tenant="evil").status, 200, f"a publish after {trap}")
+            client.recv_event(f"fine-{trap}:1")
+        # the reason is in the log, the client heard nothing of the script
+        broker.wait_log(r"a mistake")
+
+
+def test_a_trap_in_publish_and_in_transform_is_unavailable_and_nothing_is_stored():
+    with Broker(CONFIG, files={"evil.lua": EVIL}) as broker, WsClient(broker.address, token=mint("u1", "evil")) as client:
+        client.subscribe("transform:loop", "transform:error", "fine:1")
+        for topic in ("loop:1", "transform:loop", "transform:error"):
+            answer = broker.publish(topic, tenant="evil")
+            equal(answer.status, 503, f"{topic}: {answer!r}")
+            contains(answer.json(), {"code": "unavailable", "retryable": True}, topic)
+            check("mistake" not in answer.json()["message"] and ".lua" not in answer.json()["message"], "the script's text")
+            check(answer.header("Retry-After") is not None, "Retry-After")
+        equal(broker.publish("fine:1", tenant="evil").status, 200, "the next one")
+        equal(client.recv_event()["topic"], "fine:1", "the first event that came")
+
+
+def test_the_other_tenant_on_the_same_worker_notices_nothing():
+    with Broker({**CONFIG, "workers": 1}, files={"evil.lua": EVIL}) as broker:
+        stop = threading.Event()
+        failures, rounds = [], [0]
+
+        def torment(n):
+            try:
+                with WsClient(broker.address, token=mint(f"e{n}", "evil")) as client:
+                    while not stop.is_set():
+                        trapped(client, TRAPS[rounds[0] % 5])
+                        rounds[0] += 1
+            except BaseException as error:  # told by the test
+                failures.append(error)
+        threads = [threading.Thread(target=torment, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        delays = []
+        with WsClient(broker.address, token=mint("u1")) as client:
+            client.subscribe("t:1")
+            until = time.monotonic() + 2.5
+            while time.monotonic() < until:
+                started = time.monotonic()
+                client.ping()
+                delays.append(time.monotonic() - started)
+                time.sleep(0.005)
+            equal(broker.publish("t:1").status, 200, "the other tenant's publish")
+            client.recv_event("t:1")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        check(not failures, f"the tormentors: {failures}")
+        check(rounds[0] > 10, f"only {rounds[0]} traps were tried")
+        delays.sort()
+        p99 = delays[int(len(delays) * 0.99)]
+        check(p99 < scaled(0.1), f"p99 of {len(delays)} pongs: {p99 * 1000:.0f} ms")
+
+
+def test_kills_do_not_leak():
+    with Broker(CONFIG, files={"evil.lua": EVIL}) as broker, WsClient(broker.address, token=mint("u1", "evil")) as client:
+        for _ in range(20):
+            trapped(client, "rep")
+        before, fds = broker.rss_bytes(), broker.fds()
+        for _ in range(150):
+            trapped(client, "rep")
+        check(broker.rss_bytes() - before < 8 << 20, f"150 kills cost {(broker.rss_bytes() - before) >> 10} KiB")
+        check(broker.fds() <= fds, "descriptors")
+
+
+def test_a_killed_policy_is_counted_by_hook_and_tenant():
+    with Broker(CONFIG, files={"evil.lua": EVIL}) as broker, WsClient(broker.address, token=mint("u1", "evil")) as client:
+        before = broker.metric("hookwire_hook_calls_total", hook="evil", tenant="evil")
+        trapped(client, "loop")
+        check(broker.metric("hookwire_hook_calls_total", hook="evil", tenant="evil") > before, "the call is counted")
+
+
+main()

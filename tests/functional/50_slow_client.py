@@ -1,0 +1,163 @@
+#!/usr/bin/python3
+# A client that stops reading costs bounded memory, disturbs nobody, and is caught up when it reads again; past the deadline: 4508.
+import json
+import pathlib
+import sys
+import threading
+import time
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from hwtest import *
+
+COUNT = 1500
+SIZE = 8000     # 12 MB in all: more than the sockets' buffers hold
+TOPIC = "feed:1"
+BASE = {"limits": {"message_bytes": 65536}, "tenants": {"*": {
+    "hooks": [{"name": "open", "lua": "open.lua"}], "limits": {"publish_per_s": 1000000}}}}
+
+
+def flood(broker, count=COUNT, start=0):
+    """Publishes events numbered from start, many in a body."""
+    with HttpConnection(broker.address) as connection:
+        bearer = [("Authorization", "Bearer " + mint("backend"))]
+        for first in range(start, start + count, 50):
+            items = [{"topic": TOPIC, "event": "UPDATED", "data": {"entity_id": "e", "payload": {"n": n, "fill": "x" * SIZE}}}
+                     for n in range(first, min(first + 50, start + count))]
+            equal(connection.request("POST", "/publish", bearer, items).status, 200, "publish")
+
+
+def numbers(client, count, timeout=20.0):
+    """The numbers of the next `count` events."""
+    return [client.recv_event(timeout=timeout)["data"]["payload"]["n"] for _ in range(count)]
+
+
+def test_a_client_that_reads_again_has_every_event_in_order_and_others_were_not_disturbed():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 60000}})) as broker:
+        slow = WsClient(broker.address, token=mint("slow"), receive_buffer=4096)
+        quick = WsClient(broker.address, token=mint("quick"))
+        slow.subscribe(TOPIC)
+        quick.subscribe(TOPIC)
+        got, delays = [], []
+        reader = threading.Thread(target=lambda: got.extend(numbers(quick, COUNT)))
+        reader.start()
+        with WsClient(broker.address, token=mint("pinger")) as pinger:
+            writer = threading.Thread(target=flood, args=(broker,))
+            writer.start()
+            while writer.is_alive():
+                started = time.monotonic()
+                pinger.ping()
+                delays.append(time.monotonic() - started)
+                time.sleep(0.005)
+            writer.join()
+        reader.join()
+        equal(got, list(range(COUNT)), "what the other one got, meanwhile")
+        check(sorted(delays)[int(len(delays) * 0.99)] < scaled(0.2), f"p99 of pongs meanwhile: {sorted(delays)[-3:]}")
+        equal(numbers(slow, COUNT), list(range(COUNT)), "what the slow one gets when it reads")
+        equal(slow.drain(0.1), [], "anything twice")
+        flood(broker, 10, COUNT)
+        equal(numbers(slow, 10), list(range(COUNT, COUNT + 10)), "and live again")
+        slow.close()
+        quick.close()
+
+
+def test_memory_is_bounded_by_the_outbox_not_by_what_is_published():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 60000},
+                             "journal": {"retention": {"bytes": 4194304, "count": 100}}})) as broker:
+        slow = [WsClient(broker.address, token=mint(f"s{i}"), receive_buffer=4096) for i in range(20)]
+        for client in slow:
+            client.subscribe(TOPIC)
+        flood(broker, 500)
+        before = broker.rss_bytes()
+        flood(broker, 3000, 500)
+        grown = broker.rss_bytes() - before
+        check(grown < 16 << 20, f"24 MB published to 20 slow clients: memory grew by {grown >> 20} MiB")
+        for client in slow:
+            client.abort()
+
+
+def test_what_was_lost_for_good_is_told():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 60000},
+                             "journal": {"retention": {"count": 50}}})) as broker:
+        v1 = WsClient(broker.address, token=mint("v1"), protocols=["hookwire.v1"], receive_buffer=4096)
+        plain = WsClient(broker.address, token=mint("plain"), receive_buffer=4096)
+        for client in (v1, plain):
+            client.subscribe(TOPIC)
+        flood(broker)
+        flood(broker, 1, COUNT)
+        seen, gaps, last = [], [], None
+        while last != COUNT:
+            message = v1.recv_json()
+            if message.get("type") == "gap":
+                contains(message["topics"], TOPIC, "what has the gap")
+                gaps.append(len(seen))
+            elif "type" not in message:
+                last = message["data"]["payload"]["n"]
+                seen.append(last)
+        check(gaps, "events were lost and no gap was told")
+        holes = [i for i in range(1, len(seen)) if seen[i] != seen[i - 1] + 1]
+        check(holes, "nothing was lost: the test is too small")
+        check(all(seen[i] > seen[i - 1] for i in range(1, len(seen))), "order")
+        check(all(i in gaps for i in holes), f"a hole without a gap before it: holes at {holes}, gaps at {gaps}")
+        v1.close()
+        plain.expect_close(4508)  # it gave no cursor: never silence
+        plain.stream.close()
+
+
+def test_past_the_deadline_it_is_closed_with_4508():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 400}})) as broker:
+        slow = WsClient(broker.address, token=mint("slow"), receive_buffer=4096)
+        quick = WsClient(broker.address, token=mint("quick"))
+        slow.subscribe(TOPIC)
+        quick.subscribe(TOPIC)
+        fds = broker.fds()
+        reader = threading.Thread(target=numbers, args=(quick, COUNT))
+        reader.start()
+        flood(broker)
+        reader.join()
+        wait_until(lambda: broker.fds() < fds, 10, "the slow client's descriptor given back")
+        got, code = [], None
+        try:
+            while True:
+                got.append(slow.recv_json(2)["data"]["payload"]["n"])
+        except Closed as closed:
+            code = closed.code
+        equal(got, list(range(len(got))), "what came before the end")
+        check(len(got) < COUNT, "it had everything: the test is too small")
+        # the close frame can only be read when the sockets had room for it; else the connection just ends
+        check(code in (4508, None), f"closed with {code}")
+        quick.ping()
+        quick.close()
+
+
+def test_a_slow_reader_that_is_never_quite_done_is_closed_too():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 700}})) as broker:
+        slow = WsClient(broker.address, token=mint("slow"), receive_buffer=4096)
+        slow.subscribe(TOPIC)
+        flood(broker)
+        stop = threading.Event()
+
+        def sip():
+            try:
+                while not stop.wait(0.01):
+                    slow.stream.read_exactly(1000, 3)
+            except (OSError, EOFError):
+                pass
+        reader = threading.Thread(target=sip)
+        reader.start()
+        broker.wait_log(r"code=4508", 5)
+        stop.set()
+        reader.join()
+        slow.stream.close()
+
+
+def test_a_client_that_reads_in_time_is_not_closed():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 1500}})) as broker:
+        slow = WsClient(broker.address, token=mint("slow"), receive_buffer=4096)
+        slow.subscribe(TOPIC)
+        for start in (0, COUNT, 2 * COUNT):
+            flood(broker, COUNT, start)
+            time.sleep(0.6)  # behind, for less than the deadline
+            equal(numbers(slow, COUNT), list(range(start, start + COUNT)), "all, in time")
+        slow.close()
+
+
+main()

@@ -1,0 +1,347 @@
+#include "edge_world.h"
+
+#include "wire/ws.h"
+
+#define OPEN \
+	"return policy { api = 1, authorize = { subscribe = function() return allow() end," \
+	" publish = function() return allow() end } }"
+#define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+#define UPGRADE(path, headers) \
+	"GET " path " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" KEY headers "\r\n"
+#define V1 "Sec-WebSocket-Protocol: hookwire.v1\r\n"
+
+static const char *const one_origin[] = {"https://app.example.com"};
+
+static void list_an_origin(struct hw_settings *settings)
+{
+	settings->any_origin = false;
+	settings->origins = one_origin;
+	settings->n_origins = 1;
+}
+
+static void make_echo(struct hw_settings *settings)
+{
+	settings->echo_path = "/echo";
+	settings->message_bytes = 4 << 20;
+}
+
+static void no_first_message(struct hw_settings *settings)
+{
+	settings->auth_first_message = false;
+}
+
+/* A client's frame, masked. */
+static size_t frame(uint8_t *out, bool fin, enum hw_ws_opcode opcode, const void *p, size_t len)
+{
+	static const uint8_t mask[4] = {1, 2, 3, 4};
+	size_t n = hw_ws_header(out, fin, opcode, len, mask);
+
+	memcpy(out + n, p, len);
+	hw_ws_mask(out + n, len, mask, 0);
+	return n + len;
+}
+
+static void say_frame(int fd, bool fin, enum hw_ws_opcode opcode, const char *text)
+{
+	uint8_t out[70000];
+
+	say_bytes(fd, out, frame(out, fin, opcode, text, strlen(text)));
+}
+
+/* The next frame from the broker: its payload is in ew->answer, zero-terminated. Returns its opcode. */
+static int hear_frame(struct edge_world *ew, int fd, size_t *len_out)
+{
+	uint64_t len;
+	int opcode;
+
+	assert_int_equal(hear(ew, fd, 2), 2);
+	opcode = ew->answer[0] & 15;
+	assert_true(ew->answer[0] & 0x80);
+	len = (uint8_t)ew->answer[1];
+	assert_true(len < 128);
+	if (len >= 126) {
+		size_t n = len == 126 ? 2 : 8;
+
+		assert_int_equal(hear(ew, fd, n), n);
+		len = 0;
+		for (size_t i = 0; i < n; i++)
+			len = len << 8 | (uint8_t)ew->answer[i];
+	}
+	ew->answer[0] = '\0';
+	if (len > 0)
+		assert_int_equal(hear(ew, fd, len), len);
+	if (len_out)
+		*len_out = len;
+	return opcode;
+}
+
+static int hear_close(struct edge_world *ew, int fd)
+{
+	size_t len;
+
+	assert_int_equal(hear_frame(ew, fd, &len), HW_WS_OP_CLOSE);
+	assert_true(len >= 2);
+	return (uint8_t)ew->answer[0] << 8 | (uint8_t)ew->answer[1];
+}
+
+static int upgrade(struct edge_world *ew, const char *request)
+{
+	int fd = dial(ew, HW_EDGE_PUBLIC);
+
+	say_text(fd, request);
+	assert_int_equal(hear_http(ew, fd, true), 101);
+	return fd;
+}
+
+static void an_upgrade_is_accepted_and_carries_a_session(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, NULL);
+	int fd = upgrade(ew, UPGRADE("/ws?token=ann@acme&topics=a:1", V1));
+
+	(void)state;
+	heard_part(ew, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+	heard_part(ew, "\r\nSec-WebSocket-Protocol: hookwire.v1\r\n");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+	heard_part(ew, "{\"type\":\"welcome\"");
+	say_frame(fd, true, HW_WS_OP_TEXT,
+		"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_id\":1,\"payload\":2}}");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+	heard_part(ew, "{\"topic\":\"a:1\",\"event\":\"ADDED\"");
+	say_frame(fd, true, HW_WS_OP_PING, "still there?");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_PONG);
+	assert_string_equal(ew->answer, "still there?");
+	say_frame(fd, true, HW_WS_OP_CLOSE, "\x0f\xa0");
+	assert_int_equal(hear_close(ew, fd), 4000);
+	assert_int_equal(hear(ew, fd, 0), 0);
+	close(fd);
+	edge_world_destroy(ew);
+}
+
+static void bytes_behind_the_upgrade_are_read_whatever_the_split(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, NULL);
+	static const char head[] = UPGRADE("/ws?token=ann@acme", "");
+	static const char ping[] = "{\"type\":\"ping\"}";
+	uint8_t all[1024];
+	size_t n = sizeof(head) - 1;
+
+	(void)state;
+	memcpy(all, head, n);
+	n += frame(all + n, false, HW_WS_OP_TEXT, ping, 5);
+	n += frame(all + n, true, HW_WS_OP_CONTINUATION, ping + 5, sizeof(ping) - 6);
+	for (size_t split = sizeof(head) - 30; split < n; split++) {
+		int fd = dial(ew, HW_EDGE_PUBLIC);
+
+		say_bytes(fd, all, split);
+		on_loop(ew, nothing_to_do, NULL);
+		say_bytes(fd, all + split, n - split);
+		assert_int_equal(hear_http(ew, fd, true), 101);
+		not_heard(ew, "Sec-WebSocket-Protocol");
+		assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+		assert_string_equal(ew->answer, "{\"type\":\"pong\",\"topic\":\"\"}");
+		close(fd);
+	}
+	edge_world_destroy(ew);
+}
+
+static void a_plain_client_reads_its_refusal_as_a_status(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, NULL);
+
+	(void)state;
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=nobody", "")), 401);
+	heard_part(ew, "{\"code\":\"unauthorized\"");
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=ann@acme&cursor=x", "")), 400);
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=ann@acme&token=b", "")), 400);
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, "GET /ws HTTP/1.1\r\nHost: h\r\n\r\n"), 400);
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC,
+				 "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+				 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n"),
+		426);
+	heard_part(ew, "\r\nSec-WebSocket-Version: 13\r\n");
+	edge_world_destroy(ew);
+}
+
+static void refused(struct edge_world *ew, const char *request, int code)
+{
+	int fd = upgrade(ew, request);
+
+	assert_int_equal(hear_close(ew, fd), code);
+	assert_int_equal(hear(ew, fd, 0), 0);
+	close(fd);
+}
+
+static void a_client_of_v1_reads_its_refusal_as_a_close_code(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, no_first_message);
+
+	(void)state;
+	refused(ew, UPGRADE("/ws?token=nobody", V1), 4401);
+	refused(ew, UPGRADE("/ws", V1), 4401);
+	refused(ew, UPGRADE("/ws?token=ann@acme&cursor=x", V1), 4400);
+	refused(ew, UPGRADE("/ws?token=%zz", V1), 4400);
+	refused(ew, UPGRADE("/ws", "Sec-WebSocket-Protocol: hookwire.v1, token.a, token.b\r\n"), 4400);
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws", "")), 401);
+	edge_world_destroy(ew);
+}
+
+static void a_token_may_be_a_sub_protocol_and_is_not_echoed(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, NULL);
+	/* the world's tokens hold an @, which no sub-protocol may: what counts is that it was asked about */
+	int fd = upgrade(ew, UPGRADE("/ws", "Sec-WebSocket-Protocol: token.nobody, hookwire.v1\r\n"));
+
+	(void)state;
+	not_heard(ew, "nobody");
+	assert_int_equal(hear_close(ew, fd), 4401);
+	close(fd);
+	edge_world_destroy(ew);
+}
+
+static void a_page_of_another_origin_opens_no_socket(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, list_an_origin);
+
+	(void)state;
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC,
+				 UPGRADE("/ws?token=ann@acme", "Origin: https://evil.example.com\r\n")),
+		403);
+	refused(ew, UPGRADE("/ws?token=ann@acme", V1 "Origin: https://evil.example.com\r\n"), 4403);
+	close(upgrade(ew, UPGRADE("/ws?token=ann@acme", "Origin: https://app.example.com\r\n")));
+	close(upgrade(ew, UPGRADE("/ws?token=ann@acme", "")));
+	edge_world_destroy(ew);
+}
+
+static void too_large_messages_and_binary_ones_close(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, NULL);
+	static char large[70000];
+	int fd = upgrade(ew, UPGRADE("/ws", ""));
+
+	(void)state;
+	memset(large, ' ', sizeof(large));
+	large[8193] = '\0';
+	say_frame(fd, true, HW_WS_OP_TEXT, large); /* not authenticated yet: 8 KiB */
+	assert_int_equal(hear_close(ew, fd), 4413);
+	close(fd);
+	fd = upgrade(ew, UPGRADE("/ws?token=ann@acme", ""));
+	large[8193] = ' ';
+	large[65537] = '\0';
+	say_frame(fd, true, HW_WS_OP_TEXT, large);
+	assert_int_equal(hear_close(ew, fd), 4413);
+	close(fd);
+	fd = upgrade(ew, UPGRADE("/ws?token=ann@acme", ""));
+	say_frame(fd, true, HW_WS_OP_BINARY, "{}");
+	assert_int_equal(hear_close(ew, fd), 1003);
+	close(fd);
+	fd = upgrade(ew, UPGRADE("/ws?token=ann@acme", ""));
+	say_frame(fd, true, HW_WS_OP_TEXT, "\xff");
+	assert_int_equal(hear_close(ew, fd), 1007);
+	close(fd);
+	edge_world_destroy(ew);
+}
+
+static void the_echo_endpoint_gives_back_what_it_gets(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, make_echo);
+	int fd = upgrade(ew, UPGRADE("/echo", ""));
+	size_t len;
+
+	(void)state;
+	say_frame(fd, true, HW_WS_OP_BINARY, "bytes");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_BINARY);
+	assert_string_equal(ew->answer, "bytes");
+	say_frame(fd, false, HW_WS_OP_TEXT, "one ");
+	say_frame(fd, true, HW_WS_OP_PING, "");
+	say_frame(fd, true, HW_WS_OP_CONTINUATION, "two");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_PONG);
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+	assert_string_equal(ew->answer, "one two");
+	say_frame(fd, true, HW_WS_OP_CLOSE, "");
+	assert_int_equal(hear_frame(ew, fd, &len), HW_WS_OP_CLOSE);
+	assert_int_equal(len, 0);
+	close(fd);
+	edge_world_destroy(ew);
+}
+
+/* A peer that sends and does not read is not read either, and gets everything once it reads. */
+static void echoes_to_a_peer_that_does_not_read_are_bounded(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, make_echo);
+	int fd = upgrade(ew, UPGRADE("/echo", ""));
+	static uint8_t out[66000];
+	static char text[65000];
+	size_t n, sent = 0, heard = 0, len;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	n = frame(out, true, HW_WS_OP_TEXT, text, sizeof(text));
+	for (size_t at = 0;;) {
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+		ssize_t did;
+
+		if (poll(&p, 1, 300) != 1 || sent + at > (64u << 20)) {
+			assert_true(sent < (16u << 20));
+			/* the rest of a frame that has begun goes out while we read */
+			if (at > 0) {
+				hear_frame(ew, fd, &len);
+				heard += len;
+				say_bytes(fd, out + at, n - at);
+				sent += sizeof(text);
+			}
+			break;
+		}
+		did = send(fd, out + at, n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (did < 0)
+			continue;
+		at += (size_t)did;
+		if (at == n) {
+			at = 0;
+			sent += sizeof(text);
+		}
+	}
+	while (heard < sent) {
+		assert_int_equal(hear_frame(ew, fd, &len), HW_WS_OP_TEXT);
+		heard += len;
+	}
+	close(fd);
+	edge_world_destroy(ew);
+}
+
+static void order_drain(struct edge_world *ew, void *arg)
+{
+	(void)arg;
+	ew->world.worker.draining = true;
+	hw_edge_drain(&ew->edge);
+}
+
+static void draining_refuses_new_sockets_as_each_client_can_read_it(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, NULL);
+
+	(void)state;
+	on_loop(ew, order_drain, NULL);
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=ann@acme", "")), 503);
+	heard_part(ew, "\r\nRetry-After: ");
+	heard_part(ew, "\"code\":\"draining\"");
+	refused(ew, UPGRADE("/ws?token=ann@acme", V1), 4503);
+	edge_world_destroy(ew);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_upgrade_is_accepted_and_carries_a_session),
+		cmocka_unit_test(bytes_behind_the_upgrade_are_read_whatever_the_split),
+		cmocka_unit_test(a_plain_client_reads_its_refusal_as_a_status),
+		cmocka_unit_test(a_client_of_v1_reads_its_refusal_as_a_close_code),
+		cmocka_unit_test(a_token_may_be_a_sub_protocol_and_is_not_echoed),
+		cmocka_unit_test(a_page_of_another_origin_opens_no_socket),
+		cmocka_unit_test(too_large_messages_and_binary_ones_close),
+		cmocka_unit_test(the_echo_endpoint_gives_back_what_it_gets),
+		cmocka_unit_test(echoes_to_a_peer_that_does_not_read_are_bounded),
+		cmocka_unit_test(draining_refuses_new_sockets_as_each_client_can_read_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
