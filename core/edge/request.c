@@ -51,8 +51,6 @@ static void open_route(struct exchange *ex, const struct hw_http1_request *reque
 	case ROUTE_TOKEN:
 	case ROUTE_NO_COOKIE:
 		ex->depends_on_token = true;
-		if (http_edge(ex)->worker->draining)
-			exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
 		token_read_query(ex, request);
 		token_find(ex, request, ex->route->login == ROUTE_TOKEN);
 		if (!ex->token.there)

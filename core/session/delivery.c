@@ -63,15 +63,16 @@ static void gap_of_all(struct hw_session *s)
 /* Reads on from the session's cursor. true: it is level with the hub again. */
 static bool read_on(struct hw_session *s)
 {
+	size_t outbox_bytes = s->worker->generation->settings.outbox_bytes, bytes = 0;
+	size_t most = outbox_bytes < CATCH_UP_BYTES ? outbox_bytes : CATCH_UP_BYTES;
 	uint64_t head = hw_hub_seq(s->hub);
-	size_t bytes = 0;
 	struct hw_scan scan;
 	struct hw_run run;
 	bool level = false;
 
 	if (hw_scan_begin(&scan, s->hub->tenant->journal, s->cursor_seq) == HW_JOURNAL_GONE)
 		gap_of_all(s);
-	while (!s->closed && bytes < CATCH_UP_BYTES) {
+	while (!s->closed && bytes < most) {
 		if (!hw_scan_next(&scan, head, &run)) {
 			level = true;
 			break;
@@ -93,9 +94,15 @@ static bool read_on(struct hw_session *s)
 static bool catch_up(struct hw_session *s)
 {
 	if (s->outlet->queued(s->arg)) {
-		/* Unsent after a flush: the socket is full, and its draining brings us back. */
-		if (s->lag_waited)
+		/* Unsent after a flush: the socket is full, and its draining brings us back. Until then it pins nothing: a
+		 * segment that one slow client held would keep all later ones in memory. */
+		if (s->lag_waited) {
+			uint64_t dropped = s->outlet->drop(s->arg);
+
+			if (dropped)
+				s->cursor_seq = dropped - 1;
 			return false;
+		}
 		s->lag_waited = true;
 		return true;
 	}

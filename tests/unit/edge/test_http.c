@@ -295,12 +295,14 @@ static void order_drain(struct edge_world *ew, void *arg)
 	hw_edge_drain(&ew->edge);
 }
 
-static void draining_closes_idle_connections_and_is_not_ready(void **state)
+static void draining_closes_idle_connections_answers_the_others_and_is_not_ready(void **state)
 {
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
-	int idle = dial(ew, HW_EDGE_PUBLIC), begun = dial(ew, HW_EDGE_PUBLIC);
+	int idle = dial(ew, HW_EDGE_PUBLIC), begun = dial(ew, HW_EDGE_PUBLIC), fresh = dial(ew, HW_EDGE_PUBLIC);
 
 	(void)state;
+	say_text(idle, GET("/healthz", ""));
+	assert_int_equal(hear_http(ew, idle, false), 200);
 	say_text(begun, "GET /ready");
 	on_loop(ew, nothing_to_do, NULL);
 	on_loop(ew, order_drain, NULL);
@@ -311,8 +313,15 @@ static void draining_closes_idle_connections_and_is_not_ready(void **state)
 	heard_part(ew, "\r\nRetry-After: 1\r\n");
 	heard_part(ew, "\r\nConnection: close\r\n");
 	heard_part(ew, "\"code\":\"draining\"");
+	say_text(fresh, GET("/healthz", ""));
+	hear(ew, fresh, 0);
+	heard_part(ew, "HTTP/1.1 200 ");
+	heard_part(ew, "\r\nConnection: close\r\n");
 	close(idle);
 	close(begun);
+	close(fresh);
+	assert_int_equal(publish(ew, JSON BEARER, EVENT("a:1")), 503);
+	heard_part(ew, "\"code\":\"draining\"");
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/healthz", "")), 200);
 	edge_world_destroy(ew);
 }
@@ -332,7 +341,7 @@ int main(void)
 		cmocka_unit_test(a_cookie_counts_only_with_a_listed_origin_and_never_for_a_post),
 		cmocka_unit_test(the_admin_api_wants_its_token_and_a_host_of_this_machine),
 		cmocka_unit_test(without_an_admin_token_the_api_is_shut),
-		cmocka_unit_test(draining_closes_idle_connections_and_is_not_ready),
+		cmocka_unit_test(draining_closes_idle_connections_answers_the_others_and_is_not_ready),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
