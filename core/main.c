@@ -5,6 +5,7 @@
 #include <hookwire/plugin.h>
 
 #include "app/cmd_check.h"
+#include "app/cmd_pub.h"
 #include "app/cmd_serve.h"
 #include "app/cmd_sub.h"
 #include "app/cmd_token.h"
@@ -28,6 +29,7 @@ static const struct command {
 	{"serve", hw_cmd_serve, "run the broker"},
 	{"check", hw_cmd_check, "say every problem of a configuration"},
 	{"token", hw_cmd_token, "mint a token for development or a back end"},
+	{"pub", hw_cmd_pub, "publish events and print their ids"},
 	{"sub", hw_cmd_sub, "subscribe and print events as lines of JSON"},
 	{"validate", hw_cmd_validate, "check events against the envelope's rules"},
 	{"version", cmd_version, "print the version"},
@@ -39,7 +41,13 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < HW_COUNT(commands); i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
 	fputs("\nEach explains itself: hookwire COMMAND --help\n"
-	      "To begin: hookwire check -c conf/minimal.json, then hookwire serve -c conf/minimal.json\n",
+	      "To begin:\n"
+	      "  export HOOKWIRE_JWT_SECRET=$(openssl rand -hex 32)\n"
+	      "  hookwire check -c conf/minimal.json\n"
+	      "  hookwire serve -c conf/minimal.json\n"
+	      "and in another terminal, with the same secret:\n"
+	      "  hookwire token --secret-env HOOKWIRE_JWT_SECRET --user alice --tenant acme\n"
+	      "  hookwire sub --help\n",
 		out);
 }
 

@@ -13,7 +13,10 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 
-enum { HARD_STOP_MS = 5000 };
+enum {
+	HARD_STOP_MS = 5000, /* after drain_ms: whoever is left is cut off */
+	STUCK_MS = 3000,     /* after that: a worker is held up by a plugin and will not end */
+};
 
 /* ---- start ------------------------------------------------------------------------------------------------------------ */
 
@@ -69,6 +72,8 @@ static int listen_on(struct hw_broker *b, const struct hw_conf_listen *listen, e
 			listen->pos.column, err.text);
 		return r;
 	}
+	if (listen->kind == HW_CONF_LISTEN_UNIX)
+		b->sockets[b->n_sockets++] = strdup(listen->path);
 	for (unsigned i = 0; i < (one ? 1 : b->n_workers); i++)
 		give_fd(&b->workers[i], fds[i], kind, one && kind == HW_EDGE_PUBLIC);
 	announce(kind == HW_EDGE_ADMIN ? "admin on" : "listening on", listen, &addr);
@@ -156,49 +161,96 @@ static int start(struct hw_broker *b)
 
 /* ---- control --------------------------------------------------------------------------------------------------------------- */
 
-void hw_broker_ask_reload(void *broker)
+void hw_broker_wake(struct hw_broker *b)
 {
-	atomic_store(&((struct hw_broker *)broker)->reload_asked, true);
+	(void)b;
 	kill(getpid(), SIGUSR2);
 }
 
-static void stop_all(struct hw_broker *b)
+void hw_broker_ask_reload(void *broker)
 {
-	for (unsigned i = 0; i < b->n_workers; i++)
-		hw_worker_thread_stop(&b->workers[i]);
+	struct hw_broker *b = broker;
+
+	atomic_store(&b->reload_asked, true);
+	hw_broker_wake(b);
 }
 
-static void drain_all(struct hw_broker *b)
+/* INT64_MAX: not yet. */
+struct ending {
+	int64_t drain_until_ms; /* set: it drains */
+	int64_t give_up_ms;     /* set: workers have been told to stop */
+};
+
+static int64_t now_ms(void)
 {
+	return hw_clock_mono_ms(&hw_clock_system);
+}
+
+static void stop_workers(struct hw_broker *b, struct ending *e)
+{
+	if (e->give_up_ms != INT64_MAX)
+		return;
+	e->give_up_ms = now_ms() + STUCK_MS;
+	hw_worker_thread_stop(&b->workers[0]); /* which stops the others */
+}
+
+static void drain(struct hw_broker *b, struct ending *e)
+{
+	e->drain_until_ms = now_ms() + b->conf->global->drain_ms + HARD_STOP_MS;
 	hw_log(b->log, HW_LOG_INFO, "app", "draining: sessions are closed over drain_ms, new clients refused");
 	for (unsigned i = 0; i < b->n_workers; i++)
 		hw_worker_thread_drain(&b->workers[i]);
 }
 
+static bool all_drained(const struct hw_broker *b)
+{
+	for (unsigned i = 0; i < b->n_workers; i++)
+		if (!atomic_load(&b->workers[i].drained))
+			return false;
+	return true;
+}
+
+static void go_on_ending(struct hw_broker *b, struct ending *e)
+{
+	if (e->drain_until_ms != INT64_MAX && (all_drained(b) || now_ms() >= e->drain_until_ms))
+		stop_workers(b, e);
+	if (now_ms() < e->give_up_ms)
+		return;
+	hw_log(b->log, HW_LOG_ERROR, "app", "a worker does not end: a plugin holds it; the process ends without it");
+	if (b->made_cache)
+		hw_plugin_cache_remove(b->plugin_cache);
+	_exit(1);
+}
+
 /* Signals and housekeeping until every worker has ended. */
 static void control(struct hw_broker *b, const sigset_t *signals)
 {
-	struct timespec second = {.tv_sec = 1};
-	int64_t deadline_ms = INT64_MAX;
+	const struct timespec second = {.tv_sec = 1};
+	struct ending e = {.drain_until_ms = INT64_MAX, .give_up_ms = INT64_MAX};
 
 	while (atomic_load(&b->n_running)) {
 		int signal_number = sigtimedwait(signals, NULL, &second);
-		bool draining = deadline_ms != INT64_MAX;
+		bool draining = e.drain_until_ms != INT64_MAX;
 
-		if ((signal_number == SIGHUP || atomic_exchange(&b->reload_asked, false)) && !draining) {
+		if ((signal_number == SIGHUP || atomic_exchange(&b->reload_asked, false)) && !draining)
 			hw_broker_reload(b);
-		} else if (signal_number == SIGTERM || signal_number == SIGINT) {
-			if (draining) {
-				stop_all(b);
-			} else {
-				deadline_ms = hw_clock_mono_ms(&hw_clock_system) + b->conf->global->drain_ms + HARD_STOP_MS;
-				drain_all(b);
-			}
-		}
-		if (hw_clock_mono_ms(&hw_clock_system) >= deadline_ms)
-			stop_all(b);
+		else if ((signal_number == SIGTERM || signal_number == SIGINT) && !draining)
+			drain(b, &e);
+		else if (signal_number == SIGTERM || signal_number == SIGINT)
+			stop_workers(b, &e);
+		go_on_ending(b, &e);
 		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
 		hw_hook_env_reap(b->env);
+	}
+}
+
+/* Before the sockets are closed: afterwards the file may be another broker's. */
+static void remove_sockets(struct hw_broker *b)
+{
+	for (size_t i = 0; i < b->n_sockets; i++) {
+		if (b->sockets[i])
+			unlink(b->sockets[i]);
+		free(b->sockets[i]);
 	}
 }
 
@@ -207,6 +259,7 @@ static void end(struct hw_broker *b)
 	/* one that has not started cannot be told, one that runs has been */
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_join(&b->workers[i]);
+	remove_sockets(b);
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_fini(&b->workers[i]);
 	free(b->workers);
@@ -218,6 +271,7 @@ static void end(struct hw_broker *b)
 		hw_hook_env_destroy(&b->env);
 	}
 	free(b->script_lib);
+	hw_broker_unfix(b);
 	hw_watchdog_destroy(&b->watchdog);
 	hw_conf_destroy(&b->conf);
 	if (b->made_cache)

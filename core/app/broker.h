@@ -11,6 +11,8 @@
 #include "hook/watchdog.h"
 #include "hub/worker.h"
 
+#define HW_BROKER_FIXED 5
+
 struct hw_broker {
 	const char *conf_path;
 	struct hw_log *log;
@@ -31,17 +33,34 @@ struct hw_broker {
 	bool made_cache;
 	char self_exe[4096];
 	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came from */
+	char *fixed[HW_BROKER_FIXED]; /* what the keys that only a restart changes were at the start: see app/fixed.c */
+	char *sockets[HW_WORKER_LISTENERS]; /* files of unix sockets, ours to remove */
+	size_t n_sockets;
 };
 
 /** Starts everything, runs until it is told to stop, and ends everything. Returns the process's exit code. */
 int hw_broker_run(const char *conf_path);
 /** Any thread: reload as SIGHUP does. @broker is a struct hw_broker. */
 void hw_broker_ask_reload(void *broker);
+/** Any thread: the control thread looks again at what is atomic. */
+void hw_broker_wake(struct hw_broker *broker);
 
 /* app/reload.c */
 void hw_broker_reload(struct hw_broker *broker);
 /** Loads configuration and hooks for the start: any problem is printed to stderr and refused. 0 or negative errno. */
 HW_MUST_CHECK int hw_broker_load(struct hw_broker *broker);
+
+/* app/swap.c */
+/** Gives every worker @g and waits until all have taken it. 0; -ETIMEDOUT: a worker does not answer, and takes it later; other
+ *  negative errno: a worker keeps what it has, the others have @g. */
+HW_MUST_CHECK int hw_broker_swap(struct hw_broker *broker, struct hw_generation *g);
+
+/* app/fixed.c */
+/** Remembers what the start found. 0 or -ENOMEM. */
+HW_MUST_CHECK int hw_broker_fix(struct hw_broker *broker);
+void hw_broker_unfix(struct hw_broker *broker);
+/** Logs a warning for each key whose value in @conf needs a restart. */
+void hw_broker_warn_fixed(const struct hw_broker *broker, const struct hw_conf *conf);
 
 /* app/plugin_cache.c */
 /** Where private copies of plugins go: @conf's directory or a fresh one that is mounted exec. 0 or negative errno. */

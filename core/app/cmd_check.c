@@ -1,17 +1,22 @@
 #include "app/cmd_check.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "app/broker.h"
 #include "app/conf.h"
+#include "app/generation_make.h"
 #include "hook/plugin_check.h"
+#include "hook/watchdog.h"
 
 static const char usage[] =
 	"usage: hookwire check -c FILE\n"
 	"\n"
-	"Reads the configuration FILE and what it includes, as `hookwire serve` would, and\n"
-	"prints every problem, one a line, as\n"
+	"Reads the configuration FILE and what it includes, loads every plugin and policy, as\n"
+	"`hookwire serve` would, and prints every problem, one a line, as\n"
 	"    file:line:column: what is wrong: why; what to do\n"
 	"\n"
 	"  -c, --config FILE   the configuration to check\n"
@@ -38,6 +43,62 @@ static void print_summary(
 			conf->n_tenants == 1 ? "" : "s");
 }
 
+/* What hooks need of a process, for as long as they are looked at. */
+struct bench {
+	struct hw_log *log;
+	struct hw_metrics *metrics;
+	struct hw_watchdog *watchdog;
+	struct hw_hook_env *env;
+	char self_exe[4096];
+	char plugin_cache[256];
+	bool made_cache;
+};
+
+static int bench_open(struct bench *b, const struct hw_conf *conf)
+{
+	ssize_t n = readlink("/proc/self/exe", b->self_exe, sizeof(b->self_exe) - 1);
+	int rc = n < 0 ? -errno : 0;
+
+	b->log = hw_log_create(STDERR_FILENO, HW_LOG_WARN, HW_LOG_TEXT);
+	b->metrics = hw_metrics_create();
+	if (rc == 0)
+		rc = b->log && b->metrics ? 0 : -ENOMEM;
+	if (rc == 0)
+		rc = hw_watchdog_create(&b->watchdog);
+	/* a directory of our own: the configured one may be a running broker's */
+	if (rc == 0)
+		rc = hw_plugin_cache_open(NULL, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
+	if (rc == 0) {
+		b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
+			conf->global->script_path, b->plugin_cache, b->self_exe);
+		rc = b->env ? 0 : -ENOMEM;
+	}
+	return rc;
+}
+
+static void bench_close(struct bench *b)
+{
+	hw_hook_env_destroy(&b->env);
+	if (b->made_cache)
+		hw_plugin_cache_remove(b->plugin_cache);
+	hw_watchdog_destroy(&b->watchdog);
+	hw_metrics_destroy(&b->metrics);
+	hw_log_destroy(&b->log);
+}
+
+static int check_hooks(struct hw_conf *conf, struct hw_conf_report *report)
+{
+	struct hw_generation *generation = NULL;
+	struct bench bench = {0};
+	int rc = bench_open(&bench, conf);
+
+	if (rc == 0)
+		rc = hw_generation_make(bench.env, conf, NULL, report, &generation);
+	hw_generation_unref(&generation);
+	bench_close(&bench);
+	return rc;
+}
+
 static int check(const char *path)
 {
 	struct hw_conf_report report;
@@ -46,6 +107,12 @@ static int check(const char *path)
 
 	hw_conf_report_init(&report);
 	rc = hw_conf_load(path, &conf, &report);
+	/* a global part that is broken does not say where hooks find what they need */
+	if (rc >= 0 && !conf->units[0].broken) {
+		int hooks = check_hooks(conf, &report);
+
+		rc = hooks ? hooks : rc;
+	}
 	for (size_t i = 0; i < report.n_items; i++)
 		puts(report.items[i].text);
 	if (report.n_errors + report.n_warnings > report.n_items)

@@ -2,418 +2,451 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <netdb.h>
-#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
+#include <sys/signalfd.h>
 
-#include "base/base64.h"
-#include "base/buf.h"
-#include "crypto/digest.h"
+#include "app/cli_follow.h"
+#include "app/cli_token.h"
+#include "app/cli_url.h"
+#include "app/cli_ws.h"
+#include "base/clock.h"
 #include "crypto/random.h"
-#include "wire/json.h"
-#include "wire/ws.h"
-#include "wire/ws_handshake.h"
+#include "wire/topic.h"
 
-enum { MESSAGE_BYTES = 16 << 20, HEAD_BYTES = 16384, PING_MS = 25000 };
+#define DEFAULT_URL "ws://127.0.0.1:8080/ws"
+
+enum {
+	PING_MS = 25000,
+	SILENCE_MS = 60000, /* nothing heard for so long, pongs neither: the connection is dead */
+	RETRY_TOPICS_MS = 2000,
+	RESUME = -1, /* of a connection: it ended, try again */
+};
 
 static const char usage[] =
-	"usage: hookwire sub [OPTIONS] TOPIC...\n"
+	"usage: hookwire sub [options] TOPIC...\n"
 	"\n"
-	"Subscribes to topics and prints every event as one line of JSON, until it is interrupted or the\n"
-	"broker closes. Refusals and the reason of a close go to standard error.\n"
+	"Subscribes to topics and prints each event as one line of JSON, as it comes. When the\n"
+	"connection ends it connects again, with growing pauses, and goes on behind the last\n"
+	"event it saw. Ctrl-C ends it.\n"
 	"\n"
-	"  -u, --url URL          default: ws://127.0.0.1:8080/ws\n"
-	"  -t, --token TOKEN      the token; other users of this machine can see it: better\n"
-	"      --token-file FILE  the first line of FILE, or the environment variable HOOKWIRE_TOKEN\n"
-	"  -n, --count N          end after N events\n"
-	"      --control          print control messages to standard error\n"
-	"  -h, --help             this text\n"
+	"  TOPIC                 RESOURCE:ID, as gift-list:123, or RESOURCE:* for every id\n"
 	"\n"
-	"TOPIC is resource:id, or resource:* where the policy allows it.\n"
+	"  -u, --url URL         the broker; default " DEFAULT_URL "\n"
+	"  --token-file FILE     the token is in this file\n"
+	"  -t, --token TOKEN     the token itself; other users of the machine may see it for a "
+	"moment;\n"
+	"                        without either: the environment variable HOOKWIRE_TOKEN\n"
+	"  --cursor CURSOR       begin behind this event (the \"id\" of an event); default: from "
+	"now on\n"
+	"  -n, --count N         end after N events\n"
+	"  --control             show the broker's control messages on standard error\n"
+	"  --no-reconnect        end when the connection does\n"
+	"  -h, --help            this text\n"
 	"\n"
-	"    hookwire sub --token-file token gift-list:family-123\n"
+	"Events go to standard output; refused topics, errors and gaps (events that are lost for\n"
+	"good: read your data again) go to standard error.\n"
 	"\n"
-	"Exit status: 0 after N events, 1 when refused or disconnected, 2 if the command line is wrong.\n";
+	"Examples:\n"
+	"    export HOOKWIRE_TOKEN=$(hookwire token --user alice --tenant acme)\n"
+	"    hookwire sub gift-list:123\n"
+	"    hookwire sub --count 1 'gift-list:*' | jq .data.payload\n"
+	"    hookwire sub --url ws://broker.example/ws --cursor k3f9a-10412 gift-list:123 order:7\n"
+	"\n"
+	"Exit status: 0 interrupted, or N events were printed; 1 refused by the broker, or\n"
+	"(with --no-reconnect) the connection ended; 2 the command line is wrong.\n";
 
-struct options {
-	const char *url;
-	char token[8192];
-	uint64_t count;
-	bool control;
-	char **topics;
-	int n_topics;
+enum option_id { TOKEN_FILE = 256, CURSOR, CONTROL, NO_RECONNECT };
+
+struct sub {
+	struct hw_cli_url url;
+	struct hw_str cursor;
+	char *token_argument;
+	const char *token_file;
+	uint64_t count; /* 0: no end */
+	bool control, reconnect;
+	struct hw_buf token;
+	struct hw_follow follow;
+	struct hw_cli_ws ws;
+	struct hw_buf text; /* of what is sent or printed */
+	uint64_t n_printed;
+	unsigned n_attempts; /* that failed, one behind the other */
+	int64_t ping_at_ms;
+	int64_t ask_at_ms; /* wanted topics are asked for again */
 };
 
-struct client {
-	const struct options *options;
-	int fd;
-	struct hw_ws_reader reader;
-	struct hw_buf message, send;
-	uint64_t n_events;
-	bool done;
-	int exit_code;
-};
-
-/* ---- connecting ------------------------------------------------------------------------------------------------------- */
-
-struct address {
-	char host[256];
-	char port[8];
-	const char *target;
-};
-
-static int parse_url(const char *url, struct address *out)
+static int64_t now_ms(void)
 {
-	struct hw_str rest = hw_str_of(url), authority, host;
-	size_t path;
+	return hw_clock_mono_ms(&hw_clock_system);
+}
 
-	if (hw_str_starts(rest, HW_STR("wss://"))) {
-		fputs("hookwire sub: wss:// is not in this version\n", stderr);
-		return -EINVAL;
-	}
-	if (!hw_str_starts(rest, HW_STR("ws://"))) {
-		fprintf(stderr, "hookwire sub: \"%s\" is no address: it must begin with ws://\n", url);
-		return -EINVAL;
-	}
-	rest.p += 5;
-	path = strcspn(rest.p, "/?");
-	authority = (struct hw_str){rest.p, path};
-	out->target = rest.p[path] == '/' ? rest.p + path : "/ws";
-	if (authority.len && authority.p[0] == '[') { /* an IPv6 literal */
-		authority.p++;
-		authority.len--;
-		host = hw_str_cut(&authority, ']');
-		if (authority.p && authority.len && authority.p[0] == ':')
-			authority = (struct hw_str){authority.p + 1, authority.len - 1};
-	} else {
-		host = hw_str_cut(&authority, ':');
-	}
-	snprintf(out->host, sizeof(out->host), "%.*s", HW_STR_ARG(host));
-	snprintf(out->port, sizeof(out->port), "%.*s", (int)(authority.len ? authority.len : 2),
-		authority.len ? authority.p : "80");
+static uint32_t any_number(void)
+{
+	uint32_t n;
+
+	hw_random(&n, sizeof(n));
+	return n;
+}
+
+/* ---- the command line ---- */
+
+static int read_url(const char *text, struct hw_cli_url *out)
+{
+	struct hw_err err = {""};
+
+	if (hw_cli_url_parse(hw_str_of(text), "ws", "/ws", out, &err) < 0)
+		return hw_cli_say("sub", 2, "--url: %s", err.text);
+	if (out->tls)
+		return hw_cli_say("sub", 2,
+			"--url: wss:// is not in this version; use ws://, over a tunnel if the way "
+			"is not safe");
 	return 0;
 }
 
-static int connect_to(const struct address *address)
+static int read_option(int id, char *value, struct sub *s)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list, *a;
-	int fd = -1, on = 1, r = getaddrinfo(address->host, address->port, &hints, &list);
-
-	if (r) {
-		fprintf(stderr, "hookwire sub: %s: %s\n", address->host, gai_strerror(r));
-		return -1;
-	}
-	for (a = list; a; a = a->ai_next) {
-		fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-		if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0)
-			break;
-		if (fd >= 0)
-			close(fd);
-		fd = -1;
-	}
-	freeaddrinfo(list);
-	if (fd < 0)
-		fprintf(stderr, "hookwire sub: cannot connect to %s port %s: %s\n", address->host, address->port,
-			strerror(errno));
-	else
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	return fd;
-}
-
-static int send_all(int fd, struct hw_str bytes)
-{
-	while (bytes.len) {
-		ssize_t n = send(fd, bytes.p, bytes.len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes.p += n;
-		bytes.len -= (size_t)n;
-	}
-	return 0;
-}
-
-/* Reads byte by byte: nothing behind the head is taken. */
-static int read_head(int fd, struct hw_buf *head)
-{
-	char c;
-
-	while (head->len < HEAD_BYTES && recv(fd, &c, 1, 0) == 1) {
-		hw_buf_putc(head, c);
-		if (head->len >= 4 && !memcmp(head->data + head->len - 4, "\r\n\r\n", 4))
-			return head->failed ? -ENOMEM : 0;
-	}
-	return -ECONNRESET;
-}
-
-static void make_accept(struct hw_str key, struct hw_buf *out)
-{
-	struct hw_buf text;
-	uint8_t digest[HW_SHA1_LEN];
-
-	hw_buf_init(&text);
-	hw_buf_str(&text, key);
-	hw_buf_puts(&text, HW_WS_GUID);
-	hw_sha1(text.data, text.len, digest);
-	hw_base64_encode(out, digest, sizeof(digest));
-	hw_buf_fini(&text);
-}
-
-static int upgrade(struct client *c, const struct address *address)
-{
-	struct hw_buf host, key, accept, authorization, head;
-	struct hw_http1_header header = {.name = HW_STR("Authorization")};
-	struct hw_ws_client request = {.target = hw_str_of(address->target), .protocols = HW_STR("hookwire.v1"),
-		.headers = &header, .n_headers = 1};
-	struct hw_ws_answer answer = {0};
-	struct hw_err err = {"the connection was lost"};
-	uint8_t nonce[16];
-	int r;
-
-	hw_buf_init(&host);
-	hw_buf_init(&key);
-	hw_buf_init(&accept);
-	hw_buf_init(&authorization);
-	hw_buf_init(&head);
-	hw_random(nonce, sizeof(nonce));
-	hw_buf_printf(&host, strchr(address->host, ':') ? "[%s]:%s" : "%s:%s", address->host, address->port);
-	hw_base64_encode(&key, nonce, sizeof(nonce));
-	hw_buf_printf(&authorization, "Bearer %s", c->options->token);
-	header.value = hw_buf_view(&authorization);
-	request.host = hw_buf_view(&host);
-	request.key = hw_buf_view(&key);
-	make_accept(request.key, &accept);
-	r = hw_ws_handshake_request(&c->send, &request, &err);
-	if (!r)
-		r = send_all(c->fd, hw_buf_view(&c->send));
-	if (!r)
-		r = read_head(c->fd, &head);
-	if (!r)
-		r = hw_ws_handshake_check_response(hw_buf_view(&head), &request, hw_buf_view(&accept), &answer, &err);
-	if (r)
-		fprintf(stderr, "hookwire sub: %s\n", err.text);
-	hw_buf_fini(&host);
-	hw_buf_fini(&key);
-	hw_buf_fini(&accept);
-	hw_buf_fini(&authorization);
-	hw_buf_fini(&head);
-	return r;
-}
-
-/* ---- speaking --------------------------------------------------------------------------------------------------------------- */
-
-static int send_frame(struct client *c, enum hw_ws_opcode opcode, struct hw_str payload)
-{
-	uint8_t header[HW_WS_HEADER_BYTES], mask[4];
-
-	hw_random(mask, sizeof(mask));
-	hw_buf_clear(&c->send);
-	hw_buf_add(&c->send, header, hw_ws_header(header, true, opcode, payload.len, mask));
-	hw_buf_str(&c->send, payload);
-	if (c->send.failed)
-		return -ENOMEM;
-	hw_ws_mask((uint8_t *)c->send.data + c->send.len - payload.len, payload.len, mask, 0);
-	return send_all(c->fd, hw_buf_view(&c->send));
-}
-
-static int subscribe(struct client *c)
-{
-	struct hw_buf text;
-	int r;
-
-	hw_buf_init(&text);
-	hw_buf_puts(&text, "{\"type\":\"subscribe\",\"topics\":[");
-	for (int i = 0; i < c->options->n_topics; i++) {
-		hw_buf_puts(&text, i ? "," : "");
-		hw_buf_json(&text, hw_str_of(c->options->topics[i]));
-	}
-	hw_buf_puts(&text, "]}");
-	r = text.failed ? -ENOMEM : send_frame(c, HW_WS_OP_TEXT, hw_buf_view(&text));
-	hw_buf_fini(&text);
-	return r;
-}
-
-/* ---- hearing ------------------------------------------------------------------------------------------------------------------- */
-
-/* Control messages have a type; events have none. */
-static bool is_control(struct hw_str text)
-{
-	return hw_str_starts(text, HW_STR("{\"type\":"));
-}
-
-static void on_message(struct client *c)
-{
-	struct hw_str text = hw_buf_view(&c->message);
-
-	if (is_control(text)) {
-		if (c->options->control || hw_str_starts(text, HW_STR("{\"type\":\"error\"")) ||
-			hw_str_starts(text, HW_STR("{\"type\":\"unsubscribed\"")))
-			fprintf(stderr, "%.*s\n", HW_STR_ARG(text));
-		return;
-	}
-	fwrite(text.p, 1, text.len, stdout);
-	putchar('\n');
-	fflush(stdout);
-	if (++c->n_events == c->options->count) {
-		c->done = true;
-		c->exit_code = 0;
-	}
-}
-
-static int on_frame(struct client *c, int outcome, const struct hw_ws_event *ev)
-{
-	switch (outcome) {
-	case HW_WS_DATA:
-		if (ev->first)
-			hw_buf_clear(&c->message);
-		hw_buf_str(&c->message, ev->data);
-		if (ev->last && !c->message.failed)
-			on_message(c);
-		return c->message.failed ? -ENOMEM : 0;
-	case HW_WS_PING:
-		return send_frame(c, HW_WS_OP_PONG, ev->data);
-	case HW_WS_CLOSE:
-		fprintf(stderr, "hookwire sub: closed by the broker: %u %.*s\n", ev->code, HW_STR_ARG(ev->data));
-		c->done = true;
+	switch (id) {
+	case 'u':
+		return read_url(value, &s->url);
+	case 't':
+		s->token_argument = value;
 		return 0;
-	case HW_WS_ERROR:
-		fprintf(stderr, "hookwire sub: the broker broke the protocol: %s\n", ev->reason);
-		return -EPROTO;
+	case TOKEN_FILE:
+		s->token_file = value;
+		return 0;
+	case CURSOR:
+		s->cursor = hw_str_of(value);
+		if (s->cursor.len == 0 || s->cursor.len > HW_FOLLOW_CURSOR_MAX)
+			return hw_cli_say("sub", 2, "--cursor: it is the \"id\" of an event");
+		return 0;
+	case 'n':
+		if (hw_str_to_u64(hw_str_of(value), &s->count) < 0 || s->count == 0)
+			return hw_cli_say(
+				"sub", 2, "--count %s: must be a whole number from 1 on", value);
+		return 0;
+	case CONTROL:
+		s->control = true;
+		return 0;
+	case NO_RECONNECT:
+		s->reconnect = false;
+		return 0;
 	default:
-		return 0;
-	}
-}
-
-static int receive(struct client *c)
-{
-	static const size_t size = 65536;
-	uint8_t *bytes = malloc(size);
-	ssize_t n = bytes ? recv(c->fd, bytes, size, 0) : -1;
-	size_t at = 0;
-	int r = 0;
-
-	if (n <= 0) {
-		fputs("hookwire sub: the connection was lost\n", stderr);
-		r = -ECONNRESET;
-	}
-	while (!r && !c->done && at < (size_t)n) {
-		struct hw_ws_event ev;
-		size_t used;
-		int outcome = hw_ws_read(&c->reader, bytes + at, (size_t)n - at, &used, &ev);
-
-		at += used;
-		if (outcome < 0)
-			r = outcome;
-		else if (outcome != HW_WS_MORE)
-			r = on_frame(c, outcome, &ev);
-	}
-	free(bytes);
-	return r;
-}
-
-static int run(const struct options *options)
-{
-	struct client c = {.options = options, .exit_code = 1};
-	struct address address;
-	int r;
-
-	if (parse_url(options->url, &address))
+		fputs("try: hookwire sub --help\n", stderr);
 		return 2;
-	c.fd = connect_to(&address);
-	if (c.fd < 0)
-		return 1;
-	hw_buf_init(&c.message);
-	hw_buf_init(&c.send);
-	hw_ws_reader_init(&c.reader, HW_WS_CLIENT, MESSAGE_BYTES);
-	r = upgrade(&c, &address);
-	if (!r)
-		r = subscribe(&c);
-	while (!r && !c.done) {
-		struct pollfd poll_fd = {.fd = c.fd, .events = POLLIN};
-
-		r = poll(&poll_fd, 1, PING_MS) == 0 ? send_frame(&c, HW_WS_OP_TEXT, HW_STR("{\"type\":\"ping\"}"))
-						    : receive(&c);
 	}
-	if (c.done) {
-		uint8_t frame[HW_WS_CLOSE_BYTES], mask[4];
-
-		hw_random(mask, sizeof(mask));
-		(void)send_all(c.fd, (struct hw_str){(char *)frame,
-			hw_ws_close(frame, HW_WS_CODE_NORMAL, HW_STR(""), mask)});
-	}
-	close(c.fd);
-	hw_ws_reader_fini(&c.reader);
-	hw_buf_fini(&c.message);
-	hw_buf_fini(&c.send);
-	return c.exit_code;
 }
 
-/* ---- the command line -------------------------------------------------------------------------------------------------------------- */
-
-static bool read_token(const char *path, struct options *o)
+static int read_topics(int n, char **names, struct sub *s)
 {
-	FILE *f = fopen(path, "r");
+	struct hw_str *topics;
+	int rc = 0;
 
-	if (!f || !fgets(o->token, sizeof(o->token), f)) {
-		fprintf(stderr, "hookwire sub: cannot read a token from %s\n", path);
-		if (f)
-			fclose(f);
-		return false;
+	if (n == 0)
+		return hw_cli_say("sub", 2,
+			"which topics? hookwire sub gift-list:123; see hookwire sub --help");
+	topics = calloc((size_t)n, sizeof(*topics));
+	for (int i = 0; topics && i < n && rc == 0; i++) {
+		topics[i] = hw_str_of(names[i]);
+		if (!hw_topic_pattern_valid(topics[i]))
+			rc = hw_cli_say("sub", 2,
+				"%s: no topic; one is RESOURCE:ID, as gift-list:123, of a-z 0-9 "
+				"and -, or RESOURCE:*",
+				names[i]);
 	}
-	fclose(f);
-	o->token[strcspn(o->token, "\r\n")] = '\0';
-	return true;
+	if (rc == 0 && (!topics || hw_follow_init(&s->follow, topics, (size_t)n, s->cursor) < 0))
+		rc = hw_cli_say("sub", 1, "out of memory");
+	free(topics);
+	return rc;
+}
+
+static int read_token(struct sub *s)
+{
+	struct hw_err err = {""};
+	int rc = hw_cli_token_read(s->token_argument, s->token_file, &s->token, &err);
+
+	hw_cli_token_hide(s->token_argument);
+	if (rc < 0)
+		return hw_cli_say("sub", rc == -EINVAL || (rc == -ENOENT && !s->token_file) ? 2 : 1,
+			"%s", err.text);
+	return 0;
+}
+
+/* -1: help was asked for */
+static int read_options(int argc, char **argv, struct sub *s)
+{
+	static const struct option options[] = {
+		{"url", required_argument, NULL, 'u'},
+		{"token", required_argument, NULL, 't'},
+		{"token-file", required_argument, NULL, TOKEN_FILE},
+		{"cursor", required_argument, NULL, CURSOR},
+		{"count", required_argument, NULL, 'n'},
+		{"control", no_argument, NULL, CONTROL},
+		{"no-reconnect", no_argument, NULL, NO_RECONNECT},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int id, rc;
+
+	optind = 1;
+	while ((id = getopt_long(argc, argv, "u:t:n:h", options, NULL)) != -1) {
+		if (id == 'h')
+			return -1;
+		rc = read_option(id, optarg, s);
+		if (rc != 0)
+			return rc;
+	}
+	rc = read_topics(argc - optind, argv + optind, s);
+	return rc ? rc : read_token(s);
+}
+
+/* ---- one connection ---- */
+
+/* Each line by itself. */
+static void say_lines(struct hw_str lines)
+{
+	while (lines.len > 0) {
+		struct hw_str line = hw_str_cut(&lines, '\n');
+
+		hw_cli_say("sub", 0, "%.*s", HW_STR_ARG(line));
+	}
+}
+
+/* 0 or RESUME; STOPPED is seen by the next wait */
+static int send_text(struct sub *s, struct hw_str text)
+{
+	struct hw_err err = {""};
+	int rc = hw_cli_ws_send(&s->ws, text, &err);
+
+	if (rc != HW_CLI_WS_LOST)
+		return 0;
+	hw_cli_say("sub", 0, "%s", err.text);
+	return RESUME;
+}
+
+static int ask(struct sub *s)
+{
+	s->ask_at_ms = now_ms() + RETRY_TOPICS_MS;
+	hw_buf_clear(&s->text);
+	hw_follow_subscribe(&s->follow, &s->text);
+	if (s->text.failed)
+		return hw_cli_say("sub", 1, "out of memory");
+	return s->text.len > 0 ? send_text(s, hw_buf_view(&s->text)) : 0;
+}
+
+static int print_event(struct sub *s, bool *done)
+{
+	hw_buf_clear(&s->text);
+	hw_follow_line(&s->text, hw_buf_view(&s->ws.message));
+	hw_buf_putc(&s->text, '\n');
+	if (s->text.failed)
+		return hw_cli_say("sub", 1, "out of memory");
+	if (fwrite(s->text.data, 1, s->text.len, stdout) != s->text.len || fflush(stdout) != 0)
+		return hw_cli_say("sub", 1, "standard output: %s", strerror(errno));
+	*done = s->count > 0 && ++s->n_printed >= s->count;
+	return 0;
+}
+
+static int handle_message(struct sub *s, bool *done)
+{
+	struct hw_str text = hw_buf_view(&s->ws.message);
+	int rc;
+
+	hw_buf_clear(&s->text);
+	rc = hw_follow_read(&s->follow, text, &s->text);
+	if (rc < 0)
+		return hw_cli_say("sub", 1, "out of memory");
+	if (rc == HW_FOLLOW_EVENT)
+		return print_event(s, done);
+	if (rc == HW_FOLLOW_ODD)
+		return hw_cli_say("sub", 0, "the broker sent what is no JSON object");
+	say_lines(hw_buf_view(&s->text));
+	if (s->control)
+		hw_cli_say("sub", 0, "control: %.*s", HW_STR_ARG(text));
+	if (hw_follow_count(&s->follow, HW_FOLLOW_LIVE) > 0)
+		s->n_attempts = 0;
+	if (hw_follow_count(&s->follow, HW_FOLLOW_REFUSED) == s->follow.n_topics)
+		return hw_cli_say("sub", 1, "no topic is left");
+	return 0;
+}
+
+static int handle_close(struct sub *s, struct hw_err *err)
+{
+	if (hw_cli_close_is_final(s->ws.close_code))
+		return hw_cli_say("sub", 1, "the broker closed the connection: %s", err->text);
+	hw_cli_say("sub", 0, "the broker closed the connection: %s", err->text);
+	return RESUME;
+}
+
+static int64_t next_deadline(const struct sub *s)
+{
+	int64_t at_ms = s->ping_at_ms;
+
+	if (hw_follow_count(&s->follow, HW_FOLLOW_WANTED) > 0 && s->ask_at_ms < at_ms)
+		at_ms = s->ask_at_ms;
+	return at_ms;
+}
+
+static int on_time(struct sub *s)
+{
+	int64_t now = now_ms();
+
+	if (now - s->ws.heard_ms >= SILENCE_MS) {
+		hw_cli_say("sub", 0, "the broker is silent");
+		return RESUME;
+	}
+	if (now >= s->ping_at_ms) {
+		s->ping_at_ms = now + PING_MS;
+		return send_text(s, HW_STR("{\"type\":\"ping\"}"));
+	}
+	return now >= s->ask_at_ms ? ask(s) : 0;
+}
+
+/* An exit code (then @done), or RESUME. */
+static int converse(struct sub *s, bool *done)
+{
+	struct hw_err err = {""};
+	int rc = ask(s);
+
+	s->ping_at_ms = now_ms() + PING_MS;
+	while (rc == 0 && !*done) {
+		/* a stream of messages never lets the deadline pass in waiting */
+		if (now_ms() >= next_deadline(s)) {
+			rc = on_time(s);
+			if (rc)
+				break;
+		}
+		switch (hw_cli_ws_next(&s->ws, next_deadline(s), &err)) {
+		case HW_CLI_WS_MESSAGE:
+			rc = handle_message(s, done);
+			break;
+		case HW_CLI_WS_CLOSED:
+			rc = handle_close(s, &err);
+			break;
+		case HW_CLI_WS_LOST:
+			hw_cli_say("sub", 0, "%s", err.text);
+			rc = RESUME;
+			break;
+		case HW_CLI_WS_STOPPED:
+			*done = true;
+			break;
+		default: /* the deadline */
+			break;
+		}
+	}
+	hw_cli_ws_close(&s->ws, HW_WS_CODE_NORMAL);
+	hw_follow_lost(&s->follow);
+	return rc;
+}
+
+static int attempt(struct sub *s, bool *done)
+{
+	struct hw_err err = {""};
+
+	s->follow.retry_after_ms = s->follow.retry_jitter_ms = 0;
+	switch (hw_cli_ws_connect(&s->ws, &s->url, hw_buf_view(&s->token), &err)) {
+	case 0:
+		return converse(s, done);
+	case HW_CLI_WS_STOPPED:
+		*done = true;
+		return 0;
+	case HW_CLI_WS_REFUSED:
+		s->follow.retry_after_ms = s->ws.retry_after_ms;
+		hw_cli_say("sub", 0, "%s refuses: %s", s->url.authority, err.text);
+		return s->ws.http_status == 0 || hw_cli_status_is_final(s->ws.http_status) ? 1
+											   : RESUME;
+	default:
+		hw_cli_say("sub", 0, "%s: %s", s->url.authority, err.text);
+		return RESUME;
+	}
+}
+
+/* The broker's advice is followed, but not beyond the longest pause of our own. */
+static uint64_t pause_ms(struct sub *s)
+{
+	uint64_t ms = hw_cli_backoff_ms(s->n_attempts++, any_number());
+	uint64_t advice = s->follow.retry_after_ms, jitter = s->follow.retry_jitter_ms;
+
+	if (advice > HW_CLI_BACKOFF_MAX_MS)
+		advice = HW_CLI_BACKOFF_MAX_MS;
+	if (jitter > HW_CLI_BACKOFF_MAX_MS)
+		jitter = HW_CLI_BACKOFF_MAX_MS;
+	if (advice + jitter > 0)
+		advice += any_number() % (jitter + 1);
+	return advice > ms ? advice : ms;
+}
+
+static int run(struct sub *s)
+{
+	bool done = false;
+	uint64_t ms;
+	int rc;
+
+	for (;;) {
+		rc = attempt(s, &done);
+		if (rc != RESUME)
+			return rc;
+		if (!s->reconnect)
+			return 1;
+		ms = pause_ms(s);
+		hw_cli_say("sub", 0, "connecting again in %.1f s", (double)ms / 1000);
+		if (hw_cli_ws_pause(&s->ws, now_ms() + (int64_t)ms) == HW_CLI_WS_STOPPED)
+			return 0;
+	}
+}
+
+/* SIGINT and SIGTERM become a descriptor that every wait looks at. */
+static int with_signals(struct sub *s)
+{
+	sigset_t stop, before;
+	int rc;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	s->ws.stop_fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->ws.stop_fd < 0)
+		return hw_cli_say("sub", 1, "signals: %s", strerror(errno));
+	sigprocmask(SIG_BLOCK, &stop, &before);
+	rc = run(s);
+	if (hw_cli_ws_pause(&s->ws, 0) == HW_CLI_WS_STOPPED) {
+		struct signalfd_siginfo info;
+
+		(void)!read(s->ws.stop_fd, &info, sizeof(info)); /* it has done its work */
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(s->ws.stop_fd);
+	return rc;
 }
 
 int hw_cmd_sub(int argc, char **argv)
 {
-	static const struct option names[] = {
-		{"url", required_argument, NULL, 'u'}, {"token", required_argument, NULL, 't'},
-		{"token-file", required_argument, NULL, 'f'}, {"count", required_argument, NULL, 'n'},
-		{"control", no_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0},
-	};
-	struct options o = {.url = "ws://127.0.0.1:8080/ws"};
-	const char *token = getenv("HOOKWIRE_TOKEN"), *file = NULL;
-	int c;
+	struct sub *s = calloc(1, sizeof(*s));
+	int rc;
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "u:t:n:h", names, NULL)) != -1) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return 0;
-		} else if (c == 'u') {
-			o.url = optarg;
-		} else if (c == 't') {
-			token = optarg;
-		} else if (c == 'f') {
-			file = optarg;
-		} else if (c == 'c') {
-			o.control = true;
-		} else if (c != 'n' || hw_str_to_u64(hw_str_of(optarg), &o.count) || !o.count) {
-			fputs("try: hookwire sub --help\n", stderr);
-			return 2;
-		}
+	if (!s)
+		return hw_cli_say("sub", 1, "out of memory");
+	s->reconnect = true;
+	hw_buf_init(&s->token);
+	hw_buf_init(&s->text);
+	hw_cli_ws_init(&s->ws, -1);
+	rc = read_url(DEFAULT_URL, &s->url);
+	if (rc == 0)
+		rc = read_options(argc, argv, s);
+	if (rc < 0) {
+		fputs(usage, stdout);
+		rc = 0;
+	} else if (rc == 0) {
+		rc = with_signals(s);
 	}
-	o.topics = argv + optind;
-	o.n_topics = argc - optind;
-	if (file && !read_token(file, &o))
-		return 2;
-	if (!file && (!token || snprintf(o.token, sizeof(o.token), "%s", token) >= (int)sizeof(o.token))) {
-		fputs("hookwire sub: a token is needed: --token-file FILE, or HOOKWIRE_TOKEN in the environment\n", stderr);
-		return 2;
-	}
-	if (o.n_topics == 0) {
-		fputs("hookwire sub: which topics? for example: hookwire sub gift-list:family-123\n", stderr);
-		return 2;
-	}
-	return run(&o);
+	hw_cli_ws_fini(&s->ws);
+	hw_follow_fini(&s->follow);
+	hw_buf_fini(&s->text);
+	hw_cli_token_forget(&s->token);
+	free(s);
+	return rc;
 }

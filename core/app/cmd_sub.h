@@ -1,6 +1,7 @@
-/* `hookwire sub`: subscribes from a shell and prints every event as one line of JSON.
- * For a first look, for scripts, and for finding out what a user gets. */
+/* `hookwire sub`: subscribes to topics over WebSocket and prints each event as a line of JSON. It
+ * reconnects by itself and goes on from the last event it saw. */
 #pragma once
 
-/** @argv[0] is the name of the command. Returns the exit code: 0 ended as asked, 1 refused or disconnected, 2 wrong usage. */
+/** @argv[0] is the name of the command. Returns the exit code: 0 interrupted or --count reached, 1
+ * refused or failed, 2 wrong usage. */
 int hw_cmd_sub(int argc, char **argv);

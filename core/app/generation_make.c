@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/digest.h"
+
 /* A generation with what its strings live in. */
 struct made {
 	struct hw_generation g;
@@ -38,7 +40,7 @@ struct maker {
 	struct hw_hook_env *env;
 	struct hw_conf *conf;
 	struct hw_conf_report *report;
-	struct hw_generation *before;
+	const struct hw_generation *before; /* NULL: this is the first */
 	struct hw_hook_chain **old; /* chains of the generation before: their entries may be taken over */
 	size_t n_old;
 	bool broken;
@@ -63,18 +65,44 @@ static void report_problem(struct maker *m, size_t unit, const struct hw_conf_ho
 	m->broken = true;
 }
 
-static struct hw_hook_chain *same_as_before(struct maker *m, struct hw_hook_chain *chain)
+static int compare_rules(const void *id, const void *rules)
 {
-	for (size_t i = 0; i < m->n_old; i++)
-		if (!memcmp(hw_hook_chain_hash(m->old[i]), hw_hook_chain_hash(chain), 32)) {
-			hw_hook_chain_unref(&chain);
-			return hw_hook_chain_ref(m->old[i]);
-		}
-	return chain;
+	return strcmp(id, ((const struct hw_tenant_rules *)rules)->id);
+}
+
+/* The chain that stood in the same place a generation ago; @tenant_id NULL: the global one. NULL: there was none. */
+static struct hw_hook_chain *chain_before(const struct maker *m, const char *tenant_id)
+{
+	const struct hw_tenant_rules *rules;
+
+	if (!m->before || !tenant_id)
+		return m->before ? m->before->global : NULL;
+	rules = bsearch(tenant_id, m->before->rules, m->before->n_rules, sizeof(*rules), compare_rules);
+	return rules ? rules->chain : NULL;
+}
+
+/* Content of an earlier load, kept because the new one is broken: its files may be what is broken, so nothing of it is
+ * read again. */
+static bool is_kept(const struct hw_conf *conf, const struct hw_conf_part *part)
+{
+	for (size_t i = 0; i < conf->n_units; i++)
+		if (conf->units[i].part == part)
+			return conf->units[i].inherited;
+	return true;
+}
+
+/* Workers keep their states while the chain is the same object, and compare with what stood in the same place: a twin
+ * from another tenant would not do. */
+static struct hw_hook_chain *same_as_before(struct hw_hook_chain *before, struct hw_hook_chain *chain)
+{
+	if (!before || memcmp(hw_hook_chain_hash(before), hw_hook_chain_hash(chain), HW_SHA256_LEN) != 0)
+		return chain;
+	hw_hook_chain_unref(&chain);
+	return hw_hook_chain_ref(before);
 }
 
 /* All hooks are tried, so that all problems are told. NULL: out of memory, or a hook of the unit did not load. */
-static struct hw_hook_chain *make_chain(struct maker *m, const struct hw_conf_hook *hooks, size_t n, bool global,
+static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_hook *hooks, size_t n, bool global,
 	size_t unit)
 {
 	struct hw_hook_entry **entries = calloc(n ? n : 1, sizeof(struct hw_hook_entry *));
@@ -104,7 +132,18 @@ static struct hw_hook_chain *make_chain(struct maker *m, const struct hw_conf_ho
 	for (size_t i = 0; i < n_loaded; i++)
 		hw_hook_entry_unref(&entries[i]);
 	free(entries);
-	return chain ? same_as_before(m, chain) : NULL;
+	return chain;
+}
+
+static struct hw_hook_chain *make_chain(struct maker *m, const struct hw_conf_hook *hooks, size_t n,
+	const char *tenant_id, const struct hw_conf_part *part, size_t unit)
+{
+	struct hw_hook_chain *before = chain_before(m, tenant_id), *chain;
+
+	if (before && is_kept(m->conf, part))
+		return hw_hook_chain_ref(before);
+	chain = load_chain(m, hooks, n, tenant_id == NULL, unit);
+	return chain ? same_as_before(before, chain) : NULL;
 }
 
 /* ---- numbers -------------------------------------------------------------------------------------------------------- */
@@ -166,27 +205,6 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 	return 0;
 }
 
-/* What a broken unit had goes on deciding as it is loaded: its files may be what is broken. NULL: load it. */
-static struct hw_hook_chain *kept_chain(const struct maker *m, size_t unit, const char *tenant_id)
-{
-	if (!m->before || !m->conf->units[unit].inherited)
-		return NULL;
-	if (!tenant_id)
-		return hw_hook_chain_ref(m->before->global);
-	for (size_t i = 0; i < m->before->n_rules; i++)
-		if (!strcmp(m->before->rules[i].id, tenant_id))
-			return hw_hook_chain_ref(m->before->rules[i].chain);
-	return NULL;
-}
-
-static struct hw_hook_chain *tenant_chain(struct maker *m, const struct hw_conf_tenant *tenant)
-{
-	size_t unit = unit_index(m->conf, tenant->unit);
-	struct hw_hook_chain *kept = kept_chain(m, unit, tenant->id);
-
-	return kept ? kept : make_chain(m, tenant->hooks, tenant->n_hooks, false, unit);
-}
-
 static int make_rules(struct maker *m, struct made *made)
 {
 	const struct hw_conf *conf = m->conf;
@@ -198,7 +216,8 @@ static int make_rules(struct maker *m, struct made *made)
 		const struct hw_conf_tenant *tenant = conf->tenants[i];
 		struct hw_tenant_rules *rules = &made->g.rules[made->g.n_rules];
 
-		rules->chain = tenant_chain(m, tenant);
+		rules->chain = make_chain(m, tenant->hooks, tenant->n_hooks, tenant->id, tenant->part,
+			unit_index(conf, tenant->unit));
 		if (!rules->chain && m->broken)
 			continue;
 		rules->id = strdup(tenant->id);
@@ -243,9 +262,7 @@ int hw_generation_make(struct hw_hook_env *env, struct hw_conf *conf, struct hw_
 	r = make_settings(made, conf->global);
 	if (r)
 		goto fail;
-	made->g.global = kept_chain(&m, 0, NULL);
-	if (!made->g.global)
-		made->g.global = make_chain(&m, conf->global->hooks, conf->global->n_hooks, true, 0);
+	made->g.global = make_chain(&m, conf->global->hooks, conf->global->n_hooks, NULL, conf->units[0].part, 0);
 	r = make_rules(&m, made);
 	if (r)
 		goto fail;

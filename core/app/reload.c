@@ -5,71 +5,67 @@
 #include "app/broker.h"
 #include "app/generation_make.h"
 
+static int open_env(struct hw_broker *b)
+{
+	const struct hw_conf_global *c = b->conf->global;
+	int r = hw_plugin_cache_open(c->plugin_cache, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
+
+	if (r) {
+		fprintf(stderr, "hookwire: no directory for private copies of plugins: %s; set \"plugin_cache\"\n",
+			strerror(-r));
+		return r;
+	}
+	if (c->script_path) {
+		b->script_lib = strdup(c->script_path);
+		if (!b->script_lib)
+			return -ENOMEM;
+	}
+	b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog, b->script_lib, b->plugin_cache,
+		b->self_exe);
+	return b->env ? 0 : -ENOMEM;
+}
+
+/* Hooks are tried even if some file is wrong, so that all problems are told at once. */
+static int load(struct hw_broker *b, struct hw_conf_report *report)
+{
+	int r = hw_conf_load(b->conf_path, &b->conf, report), hooks;
+
+	if (r < 0 || b->conf->units[0].broken)
+		return r;
+	hw_log_configure(b->log, b->conf->global->log.level, b->conf->global->log.format);
+	hooks = hw_broker_fix(b);
+	if (!hooks)
+		hooks = open_env(b);
+	if (!hooks)
+		hooks = hw_generation_make(b->env, b->conf, NULL, report, &b->generation);
+	return hooks ? hooks : r;
+}
+
 int hw_broker_load(struct hw_broker *b)
 {
 	struct hw_conf_report report;
 	int r;
 
 	hw_conf_report_init(&report);
-	r = hw_conf_load(b->conf_path, &b->conf, &report);
-	if (!r) {
-		hw_log_configure(b->log, b->conf->global->log.level, b->conf->global->log.format);
-		r = hw_plugin_cache_open(b->conf->global->plugin_cache, b->plugin_cache, sizeof(b->plugin_cache),
-			&b->made_cache);
-		if (r)
-			fprintf(stderr, "hookwire: no directory for private copies of plugins: %s; set \"plugin_cache\"\n",
-				strerror(-r));
-	}
-	if (!r && b->conf->global->script_path) {
-		b->script_lib = strdup(b->conf->global->script_path);
-		r = b->script_lib ? 0 : -ENOMEM;
-	}
-	if (!r) {
-		b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog, b->script_lib,
-			b->plugin_cache, b->self_exe);
-		r = b->env ? hw_generation_make(b->env, b->conf, NULL, &report, &b->generation) : -ENOMEM;
-	}
+	r = load(b, &report);
 	for (size_t i = 0; i < report.n_items; i++)
 		fprintf(stderr, "%s\n", report.items[i].text);
 	if (r < 0)
-		fprintf(stderr, "hookwire: %s\n", strerror(-r));
+		fprintf(stderr, "hookwire: cannot start: %s\n", strerror(-r));
+	else if (r)
+		fprintf(stderr, "hookwire: not started: %zu error%s in %s\n", report.n_errors,
+			report.n_errors == 1 ? "" : "s", b->conf_path);
 	hw_conf_report_fini(&report);
 	return r ? -EINVAL : 0;
 }
 
 /* ---- reload ------------------------------------------------------------------------------------------------------------- */
 
-struct swap {
-	struct hw_generation *generation;
-	int result;
-};
-
-static void swap_worker(struct hw_worker_thread *t, void *arg)
-{
-	struct swap *swap = arg;
-	int r = hw_worker_swap(&t->worker, swap->generation);
-
-	if (r)
-		swap->result = r;
-	else
-		hw_edge_settings_changed(&t->edge);
-}
-
 static void log_report(struct hw_broker *b, const struct hw_conf_report *report)
 {
 	for (size_t i = 0; i < report->n_items; i++)
 		hw_log(b->log, report->items[i].severity == HW_CONF_ERROR ? HW_LOG_ERROR : HW_LOG_WARN, "reload",
 			report->items[i].text, HW_F_Z("unit", report->items[i].unit));
-}
-
-static bool same_listen(const struct hw_conf_global *a, const struct hw_conf_global *b)
-{
-	if (a->n_listen != b->n_listen || a->admin.enabled != b->admin.enabled || a->workers != b->workers)
-		return false;
-	for (size_t i = 0; i < a->n_listen; i++)
-		if (strcmp(a->listen[i].text, b->listen[i].text))
-			return false;
-	return !a->admin.enabled || !strcmp(a->admin.listen.text, b->admin.listen.text);
 }
 
 /* Reads and stages; units that are broken keep what they were. NULL: nothing can be taken. */
@@ -94,19 +90,36 @@ static struct hw_generation *stage(struct hw_broker *b, struct hw_conf **conf, s
 	return r ? NULL : g;
 }
 
-static void publish(struct hw_broker *b, struct hw_conf *conf, struct hw_generation *g, bool partial)
+static int put_in_force(struct hw_broker *b, struct hw_generation *g)
 {
-	struct swap swap = {.generation = g};
 	int r = hw_tenants_configure(&b->tenants, g);
 
 	if (r)
 		hw_log(b->log, HW_LOG_ERROR, "reload", "some tenants keep their topic classes", HW_F_INT("error", -r));
-	for (unsigned i = 0; i < b->n_workers; i++)
-		hw_worker_thread_call(&b->workers[i], swap_worker, &swap);
-	if (swap.result)
-		hw_log(b->log, HW_LOG_ERROR, "reload", "a worker keeps its old generation", HW_F_INT("error", -swap.result));
-	if (!same_listen(conf->global, b->conf->global))
-		hw_log(b->log, HW_LOG_WARN, "reload", "listen, admin.listen and workers: a change needs a restart");
+	r = hw_broker_swap(b, g);
+	if (r != -ETIMEDOUT)
+		return r;
+	hw_log(b->log, HW_LOG_ERROR, "reload", "a worker does not answer; it decides anew when it comes back");
+	return 0;
+}
+
+/* All workers decide alike: if one cannot start the new hooks, the others go back. */
+static bool put_in_force_or_back(struct hw_broker *b, struct hw_generation *g)
+{
+	int r = put_in_force(b, g);
+
+	if (!r)
+		return true;
+	hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot start the new hooks", HW_F_Z("error", strerror(-r)));
+	r = put_in_force(b, b->generation);
+	if (r)
+		hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot go back either", HW_F_Z("error", strerror(-r)));
+	return false;
+}
+
+static void publish(struct hw_broker *b, struct hw_conf *conf, struct hw_generation *g, bool partial)
+{
+	hw_broker_warn_fixed(b, conf);
 	hw_log_configure(b->log, conf->global->log.level, conf->global->log.format);
 	hw_generation_unref(&b->generation);
 	b->generation = g;
@@ -131,9 +144,10 @@ void hw_broker_reload(struct hw_broker *b)
 	hw_conf_report_init(&report);
 	g = stage(b, &conf, &report, &partial);
 	log_report(b, &report);
-	if (g) {
+	if (g && put_in_force_or_back(b, g)) {
 		publish(b, conf, g, partial);
 	} else {
+		hw_generation_unref(&g);
 		hw_conf_destroy(&conf);
 		hw_metric_add(b->reloads_failed, 1);
 		hw_log(b->log, HW_LOG_ERROR, "reload", "reload failed: everything decides as before");

@@ -1,8 +1,6 @@
 #include "app/worker_thread.h"
 
 #include <errno.h>
-#include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +18,7 @@ enum {
 /* What a client hears when the process has no descriptor left for it. */
 static const char refusal[] =
 	"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
-	"Content-Length: 90\r\n\r\n"
+	"Content-Length: 94\r\n\r\n"
 	"{\"code\":\"unavailable\",\"message\":\"too many connections\",\"retryable\":true,\"retry_after_ms\":1000}";
 
 /* ---- the loop's questions --------------------------------------------------------------------------------------- */
@@ -120,6 +118,12 @@ static void close_some(void *arg, struct hw_session *session)
 	hw_session_close(session, 1001, HW_STR("draining"));
 }
 
+static void say_drained(struct hw_worker_thread *t, bool drained)
+{
+	if (atomic_exchange(&t->drained, drained) != drained && drained)
+		hw_broker_wake(t->broker);
+}
+
 static void on_drain_tick(struct hw_timer *timer)
 {
 	struct hw_worker_thread *t = HW_CONTAINER_OF(timer, struct hw_worker_thread, drain_timer);
@@ -135,10 +139,8 @@ static void on_drain_tick(struct hw_timer *timer)
 	hw_sessions_each(&t->worker, close_some, &pace);
 	if (hw_sessions_count(&t->worker))
 		t->drain_empty_ms = now_ms;
-	if (hw_edge_count(&t->edge) == 0 || now_ms - t->drain_empty_ms >= DRAIN_GRACE_MS)
-		hw_loop_stop(t->loop);
-	else
-		hw_timer_arm(hw_loop_timers(t->loop), timer, now_ms + DRAIN_TICK_MS);
+	say_drained(t, hw_edge_count(&t->edge) == 0 || now_ms - t->drain_empty_ms >= DRAIN_GRACE_MS);
+	hw_timer_arm(hw_loop_timers(t->loop), timer, now_ms + DRAIN_TICK_MS);
 }
 
 static void say_goaway(void *arg, struct hw_session *session)
@@ -148,9 +150,10 @@ static void say_goaway(void *arg, struct hw_session *session)
 	hw_session_goaway(session, GOAWAY_RETRY_MS, t->drain_ms, HW_STR("draining"));
 }
 
-static void begin_drain(struct hw_worker_thread *t, void *arg)
+static void begin_drain(struct hw_task *task)
 {
-	(void)arg;
+	struct hw_worker_thread *t = HW_CONTAINER_OF(task, struct hw_worker_thread, drain_task);
+
 	t->worker.draining = true;
 	t->drain_ms = t->worker.generation->settings.drain_ms;
 	t->drain_from_ms = t->drain_empty_ms = hw_loop_now_ms(t->loop);
@@ -160,46 +163,21 @@ static void begin_drain(struct hw_worker_thread *t, void *arg)
 	hw_timer_arm(hw_loop_timers(t->loop), &t->drain_timer, t->drain_from_ms);
 }
 
+/* A descriptor handed to a loop that has stopped would be lost: who hands them out stops first. */
 static void stop_now(struct hw_task *task)
 {
-	hw_loop_stop(HW_CONTAINER_OF(task, struct hw_worker_thread, stop_task)->loop);
-}
+	struct hw_worker_thread *t = HW_CONTAINER_OF(task, struct hw_worker_thread, stop_task);
 
-/* ---- calls from the control thread ----------------------------------------------------------------------------------- */
-
-struct call {
-	struct hw_task task;
-	struct hw_worker_thread *t;
-	void (*run)(struct hw_worker_thread *t, void *arg);
-	void *arg;
-	sem_t done;
-};
-
-static void run_call(struct hw_task *task)
-{
-	struct call *call = HW_CONTAINER_OF(task, struct call, task);
-
-	call->run(call->t, call->arg);
-	sem_post(&call->done);
-}
-
-void hw_worker_thread_call(struct hw_worker_thread *t, void (*run)(struct hw_worker_thread *t, void *arg), void *arg)
-{
-	struct call call = {.task.run = run_call, .t = t, .run = run, .arg = arg};
-
-	sem_init(&call.done, 0, 0);
-	hw_loop_post(t->loop, &call.task);
-	while (sem_wait(&call.done) && errno == EINTR)
-		;
-	sem_destroy(&call.done);
+	hw_loop_stop(t->loop);
+	for (unsigned i = 1; t->worker.index == 0 && i < t->broker->n_workers; i++)
+		hw_worker_thread_stop(&t->broker->workers[i]);
 }
 
 void hw_worker_thread_drain(struct hw_worker_thread *t)
 {
-	hw_worker_thread_call(t, begin_drain, NULL);
+	hw_loop_post(t->loop, &t->drain_task);
 }
 
-/* Not waited for: a loop that has stopped by itself runs no tasks. */
 void hw_worker_thread_stop(struct hw_worker_thread *t)
 {
 	if (!atomic_exchange(&t->stop_posted, true))
@@ -221,7 +199,7 @@ static void *run_worker(void *arg)
 	hw_edge_close_all(&t->edge);
 	hw_watchdog_leave_thread(t->broker->watchdog);
 	atomic_fetch_sub(&t->broker->n_running, 1);
-	kill(getpid(), SIGUSR2); /* the control thread looks again */
+	hw_broker_wake(t->broker);
 	return NULL;
 }
 
@@ -232,6 +210,7 @@ int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, 
 	t->broker = broker;
 	hw_timer_init(&t->drain_timer, on_drain_tick);
 	t->stop_task.run = stop_now;
+	t->drain_task.run = begin_drain;
 	t->loop = hw_loop_create(&hw_clock_system, &loop_ops, t);
 	if (!t->loop)
 		return -ENOMEM;
@@ -247,6 +226,7 @@ int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, 
 		.env = broker->env,
 		.tenants = &broker->tenants,
 	};
+	t->worker_made = true;
 	r = hw_worker_init(&t->worker, broker->generation);
 	if (!r)
 		r = hw_sessions_init(&t->worker);
@@ -254,8 +234,10 @@ int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, 
 	t->edge.version = HW_VERSION;
 	t->edge.reload = hw_broker_ask_reload;
 	t->edge.reload_arg = broker;
-	if (!r)
+	if (!r) {
 		r = hw_edge_init(&t->edge);
+		t->edge_made = r == 0;
+	}
 	return r ? r : listen_all(t);
 }
 
@@ -281,10 +263,11 @@ void hw_worker_thread_fini(struct hw_worker_thread *t)
 		if (t->fds[i] >= 0)
 			close(t->fds[i]);
 	}
-	if (!t->loop)
-		return;
-	hw_edge_fini(&t->edge);
-	hw_worker_fini(&t->worker);
-	hw_sessions_fini(&t->worker);
+	if (t->edge_made)
+		hw_edge_fini(&t->edge);
+	if (t->worker_made) {
+		hw_worker_fini(&t->worker);
+		hw_sessions_fini(&t->worker);
+	}
 	hw_loop_destroy(&t->loop);
 }

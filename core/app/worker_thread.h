@@ -33,22 +33,24 @@ struct hw_worker_thread {
 		bool shared;
 	} listeners[HW_WORKER_LISTENERS];
 	unsigned next_worker; /* that gets the next descriptor of a shared listener */
-	struct hw_task stop_task;
+	struct hw_task stop_task, drain_task;
 	atomic_bool stop_posted;
+	atomic_bool drained; /* nobody is left here; the process ends when that is so everywhere */
 	struct hw_timer drain_timer;
 	int64_t drain_from_ms, drain_ms;
 	int64_t drain_empty_ms; /* the last time there was a session */
 	size_t drain_sessions; /* there were at the start of it */
 	size_t drain_closed;
+	bool worker_made, edge_made;
 };
 
 /** 0 or negative errno. The descriptors in fds are taken. */
 HW_MUST_CHECK int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, unsigned index);
 HW_MUST_CHECK int hw_worker_thread_start(struct hw_worker_thread *t);
-/** Control thread: runs @run on the worker and waits for it. */
-void hw_worker_thread_call(struct hw_worker_thread *t, void (*run)(struct hw_worker_thread *t, void *arg), void *arg);
-/** Control thread: begins to drain; the loop stops by itself when no connection is left. */
+/** Control thread, once: begins to drain. The worker says in @drained how it stands and goes on answering newcomers until it is
+ *  stopped. */
 void hw_worker_thread_drain(struct hw_worker_thread *t);
-void hw_worker_thread_stop(struct hw_worker_thread *t); /* at once */
+/** At once. The first worker stops the others, after everything that it has handed them. Twice is harmless. */
+void hw_worker_thread_stop(struct hw_worker_thread *t);
 void hw_worker_thread_join(struct hw_worker_thread *t);
 void hw_worker_thread_fini(struct hw_worker_thread *t);

@@ -64,6 +64,8 @@ static void a_good_file_is_ok(void **state)
 	struct run r;
 	char expected[256];
 
+	conf_files_put(&l->files, "open.lua",
+		"return policy { api = 1, authorize = { subscribe = allow } }\n");
 	conf_files_put(&l->files, "hookwire.json",
 		"{\"hooks\": [{\"lua\": \"open.lua\"}], \"tenants\": {\"a\": {\"hooks\": "
 		"[{\"lua\": "
@@ -93,6 +95,26 @@ static void every_problem_is_printed_and_the_code_is_1(void **state)
 	assert_memory_equal(r.out, expected, strlen(expected));
 	assert_non_null(strstr(r.out, ": 2 errors, 1 warning\n"));
 	assert_string_equal(r.err, "");
+}
+
+static void hooks_that_do_not_load_are_told_at_their_places(void **state)
+{
+	const struct load *l = *state;
+	struct run r;
+	char expected[512];
+
+	conf_files_put(&l->files, "bad.lua", "return policy {\n  api = 1,\n  authorize = (,\n}\n");
+	conf_files_put(&l->files, "hookwire.json",
+		"{\"hooks\": [{\"lua\": \"bad.lua\"}],\n"
+		" \"tenants\": {\"a\": {\"hooks\": [{\"lua\": \"bad.lua\"}]}}}");
+	run(&r, "-c", l->files.conf, NULL);
+	assert_int_equal(r.code, 1);
+	snprintf(expected, sizeof(expected), "%s:1:20: hook \"bad\" does not load: ", l->files.conf);
+	assert_memory_equal(r.out, expected, strlen(expected));
+	snprintf(expected, sizeof(expected), "\n%s:2:38: hook \"bad\" does not load: ", l->files.conf);
+	assert_non_null(strstr(r.out, expected));
+	assert_non_null(strstr(r.out, "bad.lua:3: "));
+	assert_non_null(strstr(r.out, ": 2 errors, 0 warnings\n"));
 }
 
 static void warnings_alone_are_0(void **state)
@@ -148,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_good_file_is_ok),
 		TEST(every_problem_is_printed_and_the_code_is_1),
+		TEST(hooks_that_do_not_load_are_told_at_their_places),
 		TEST(warnings_alone_are_0),
 		TEST(a_missing_file_is_1),
 		TEST(wrong_usage_is_2_and_nothing_on_standard_output),

@@ -1,0 +1,80 @@
+#include <errno.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "app/broker.h"
+
+/* A worker answers within a turn of its loop. One that does not is held up by a plugin; it takes the generation when it
+ * comes back, and neither signals nor the other workers wait for it. */
+enum { ANSWER_S = 10 };
+
+/* Shared by the control thread and the tasks that it posted; whoever is last frees it. */
+struct swap {
+	atomic_uint n_refs;
+	struct hw_generation *generation;
+	atomic_int result; /* 0, or the errno of a worker that keeps what it has */
+	sem_t answered;
+	struct swap_task {
+		struct hw_task task;
+		struct swap *swap;
+		struct hw_worker_thread *to;
+	} tasks[];
+};
+
+static void swap_unref(struct swap *swap)
+{
+	if (atomic_fetch_sub_explicit(&swap->n_refs, 1, memory_order_acq_rel) != 1)
+		return;
+	hw_generation_unref(&swap->generation);
+	sem_destroy(&swap->answered);
+	free(swap);
+}
+
+static void run_swap(struct hw_task *task)
+{
+	struct swap_task *mine = HW_CONTAINER_OF(task, struct swap_task, task);
+	struct swap *swap = mine->swap;
+	int r = hw_worker_swap(&mine->to->worker, swap->generation);
+
+	if (r)
+		atomic_store(&swap->result, r);
+	else
+		hw_edge_settings_changed(&mine->to->edge);
+	sem_post(&swap->answered);
+	swap_unref(swap);
+}
+
+static int wait_all(struct swap *swap, unsigned n)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ANSWER_S;
+	while (n > 0) {
+		if (sem_timedwait(&swap->answered, &until) == 0)
+			n--;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return atomic_load(&swap->result);
+}
+
+int hw_broker_swap(struct hw_broker *b, struct hw_generation *g)
+{
+	struct swap *swap = calloc(1, sizeof(*swap) + b->n_workers * sizeof(swap->tasks[0]));
+	int r;
+
+	if (!swap)
+		return -ENOMEM;
+	atomic_init(&swap->n_refs, b->n_workers + 1);
+	swap->generation = hw_generation_ref(g);
+	sem_init(&swap->answered, 0, 0);
+	for (unsigned i = 0; i < b->n_workers; i++) {
+		swap->tasks[i] = (struct swap_task){.task.run = run_swap, .swap = swap, .to = &b->workers[i]};
+		hw_loop_post(b->workers[i].loop, &swap->tasks[i].task);
+	}
+	r = wait_all(swap, b->n_workers);
+	swap_unref(swap);
+	return r;
+}
