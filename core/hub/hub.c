@@ -195,10 +195,7 @@ int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str 
 		return HW_HUB_ALREADY;
 	if (!hw_quota_charge(&hub->tenant->subscriptions, 1))
 		return -EDQUOT;
-	if (hw_reader_active(hub->reader))
-		hw_hub_pump(hub);
-	else
-		hw_reader_activate(hub->reader);
+	hw_reader_activate(hub->reader);
 	r = link_up(hub, s, topic);
 	if (r) {
 		hw_quota_release(&hub->tenant->subscriptions, 1);

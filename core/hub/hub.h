@@ -47,8 +47,8 @@ struct hw_hub {
 HW_MUST_CHECK int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out);
 
 enum { HW_HUB_ALREADY = 1 };
-/** Reads the journal up to its head first, so that a new subscription begins now. 0, HW_HUB_ALREADY, -EDQUOT (tenant's
- *  limit), -ENOMEM. */
+/** The subscription begins behind hw_hub_seq: call hw_hub_pump before, once for all that join together, to begin now.
+ *  0, HW_HUB_ALREADY, -EDQUOT (tenant's limit), -ENOMEM. */
 HW_MUST_CHECK int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
 /** false: was not subscribed. */
 bool hw_hub_unsubscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
@@ -63,5 +63,5 @@ bool hw_hub_matches(const struct hw_hub *hub, const struct hw_subscriber *s, con
 HW_MUST_CHECK int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history);
 /** The cursor of everything that this hub has read: what a subscriber here has seen. */
 uint64_t hw_hub_seq(const struct hw_hub *hub);
-/** Reads up to the journal's head now, delivering. */
+/** Reads up to the journal's head now, delivering. Without subscriptions there is nothing to do: the first begins at the head. */
 void hw_hub_pump(struct hw_hub *hub);

@@ -310,6 +310,10 @@ static void subscribe_one(struct job *job, enum hw_verdict verdict)
 		subscribe_result(job, ask_code(&job->ask), job->ask.message);
 		return;
 	}
+	/* what one message subscribes to joins at one point: its live events come behind the reply */
+	if (!job->joined)
+		hw_hub_pump(s->hub);
+	job->joined = true;
 	r = hw_hub_subscribe(s->hub, &s->sub, job->topic.topic);
 	if (r == -EDQUOT) {
 		subscribe_result(job, HW_CODE_TOPIC_LIMIT, "the tenant has as many subscriptions as its limit allows");
@@ -380,6 +384,7 @@ static bool subscribe_rest(struct job *job)
 
 static bool command_subscribe(struct job *job)
 {
+	job->joined = false;
 	hw_buf_clear(&job->reply);
 	if (job->command.id.p)
 		hw_control_topics_begin(&job->reply, job->session->plain, job->command.id);

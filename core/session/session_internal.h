@@ -36,6 +36,7 @@ struct job {
 	struct hw_command_topic topic;
 	struct hw_buf reply;
 	struct hw_buf scratch;  /* the token or key, plain */
+	bool joined;            /* of a subscribe: its first topic is in, and so where the others begin */
 	uint32_t recheck;       /* of a refresh: the next subscription to authorize again */
 	struct hw_login login;
 	struct hw_publish publish;
