@@ -43,13 +43,19 @@ static unsigned max_entries(const struct hw_topic_class *conf)
 {
 	uint64_t half = conf->retention.count / 2;
 
+	if (!conf->history)
+		return 1u << 16;
 	return half < 1 ? 1 : half > 1u << 16 ? 1u << 16 : (unsigned)half;
 }
 
 static size_t next_capacity(const struct hw_class_log *log, size_t needed)
 {
 	size_t most = log->conf.history ? SEGMENT_MAX : SEGMENT_TRANSIENT_MAX;
-	size_t cap = log->last->cap * 2;
+	size_t cap = log->last->cap;
+
+	/* one that was left for its count or its age was large enough */
+	if (log->last->used >= cap / 2)
+		cap *= 2;
 
 	if (log->conf.history && log->conf.retention.bytes / 4 < most)
 		most = log->conf.retention.bytes / 4;
@@ -77,7 +83,6 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	s->pin.ops = &segment_pin_ops;
 	s->journal = j;
 	s->number = ++log->next_number;
-	s->max_entries = log->conf.history ? max_entries(&log->conf) : 1u << 16;
 	s->used = 0;
 	atomic_init(&s->n_pins, 0);
 	atomic_init(&s->next, NULL);
@@ -91,11 +96,17 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	return 0;
 }
 
-static bool segment_has_room(const struct hw_segment *s, size_t frame_max)
+/* A segment leaves as a whole: it spans at most half of what is to be kept, by count and by age. */
+static bool segment_takes(const struct hw_class_log *log, size_t frame_max, int64_t wall_ms)
 {
+	const struct hw_segment *s = log->last;
+	const struct hw_topic_class *conf = &log->conf;
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 
-	return n < s->max_entries &&
+	if (n && conf->history && conf->retention.age_ms > 0 &&
+		hw_segment_entry(s, 0)->wall_ms < wall_ms - conf->retention.age_ms / 2)
+		return false;
+	return n < max_entries(conf) &&
 		s->used + frame_max + (n + 1) * sizeof(struct hw_journal_entry) <= s->cap;
 }
 
@@ -138,7 +149,7 @@ static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		log->first = atomic_load_explicit(&s->next, memory_order_relaxed);
 		log->n_events -= n;
 		log->bytes -= s->cap;
-		if (n)
+		if (n && log->conf.history && s->number >= log->history_from)
 			log->trimmed_seq = hw_segment_entry(s, n - 1)->seq;
 		free(log->spare);
 		log->spare = s;
@@ -245,21 +256,24 @@ int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint6
 	struct hw_class_log *log;
 	uint64_t number;
 	size_t class;
+	bool rotate;
 	int r = 0;
 
 	pthread_mutex_lock(&j->lock);
 	class = class_of(j, event->topic);
 	log = &j->classes[class];
-	if (!segment_has_room(log->last, frame_max)) {
+	rotate = !segment_takes(log, frame_max, event->wall_ms);
+	if (rotate) {
 		r = segment_push(j, log, next_capacity(log, needed));
 		if (r)
 			goto out;
-		class_trim(j, class, event->wall_ms);
 	}
 	number = atomic_load_explicit(&j->head, memory_order_relaxed) + 1;
 	store(j, log->last, event, hash, number, log->conf.history);
 	log->n_events++;
 	atomic_store_explicit(&j->head, number, memory_order_release);
+	if (rotate) /* with the new event counted: a class of count 1 keeps that one */
+		class_trim(j, class, event->wall_ms);
 	*seq = number;
 	*history = log->conf.history;
 	*wake = j->active;
@@ -332,34 +346,77 @@ static size_t find_class(const struct hw_journal *j, size_t n, const char *patte
 	return SIZE_MAX;
 }
 
+/* Says for each of @classes which of ours it becomes: the one of its pattern, a retired one that has nothing left, or
+ * one that was never used. @n grows past these; readers never see a class without a segment to stand in. */
+static int choose_classes(struct hw_journal *j, const struct hw_topic_classes *classes, unsigned *n,
+	size_t chosen[HW_JOURNAL_MAX_CLASSES])
+{
+	bool taken[HW_JOURNAL_MAX_CLASSES] = {false};
+	unsigned n_old = *n;
+
+	for (size_t i = 0; i < classes->n; i++) {
+		chosen[i] = find_class(j, n_old, classes->classes[i].pattern);
+		if (chosen[i] != SIZE_MAX)
+			taken[chosen[i]] = true;
+	}
+	for (size_t i = 0; i < classes->n; i++) {
+		size_t c = 0;
+
+		if (chosen[i] != SIZE_MAX)
+			continue;
+		while (c < n_old && (taken[c] || !j->classes[c].retired || j->classes[c].n_events))
+			c++;
+		if (c == n_old)
+			c = *n;
+		if (c == HW_JOURNAL_MAX_CLASSES)
+			return -ENOSPC;
+		if (!j->classes[c].last && segment_push(j, &j->classes[c], 0))
+			return -ENOMEM;
+		if (c == *n)
+			++*n;
+		else
+			taken[c] = true;
+		chosen[i] = c;
+	}
+	return 0;
+}
+
+/* Scans show what was stored with an id and only that: where history begins they find a segment of its own, and what was there
+ * when it ended is lost to them. */
+static int change_history(struct hw_journal *j, struct hw_class_log *log, bool history)
+{
+	const struct hw_segment *last = log->last;
+	unsigned n = atomic_load_explicit(&last->n, memory_order_relaxed);
+
+	if (log->conf.history == history)
+		return 0;
+	if (history && n && segment_push(j, log, 0))
+		return -ENOMEM;
+	if (history)
+		log->history_from = log->last->number;
+	else if (log->n_events)
+		log->trimmed_seq = atomic_load_explicit(&j->head, memory_order_relaxed);
+	return 0;
+}
+
 int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *classes)
 {
+	size_t chosen[HW_JOURNAL_MAX_CLASSES];
 	unsigned n;
-	size_t n_new = 0;
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&j->lock);
 	n = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
-	for (size_t i = 0; i < classes->n; i++)
-		n_new += find_class(j, n, classes->classes[i].pattern) == SIZE_MAX;
-	if (n + n_new > HW_JOURNAL_MAX_CLASSES) {
-		r = -ENOSPC;
+	r = choose_classes(j, classes, &n, chosen);
+	for (size_t i = 0; !r && i < classes->n; i++)
+		r = change_history(j, &j->classes[chosen[i]], classes->classes[i].history);
+	if (r)
 		goto out;
-	}
 	for (size_t c = 1; c < n; c++)
 		j->classes[c].retired = true;
 	for (size_t i = 0; i < classes->n; i++) {
-		size_t c = find_class(j, n, classes->classes[i].pattern);
-
-		if (c == SIZE_MAX) {
-			/* an empty segment to stand in: readers never see a class without one */
-			r = segment_push(j, &j->classes[n], 0);
-			if (r)
-				break;
-			c = n++;
-		}
-		j->classes[c].conf = classes->classes[i];
-		j->classes[c].retired = false;
+		j->classes[chosen[i]].conf = classes->classes[i];
+		j->classes[chosen[i]].retired = false;
 	}
 	atomic_store_explicit(&j->n_classes, n, memory_order_release);
 out:

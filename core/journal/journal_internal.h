@@ -27,7 +27,6 @@ struct hw_segment {
 	uint64_t number;        /* 1, 2, 3 … within the class */
 	_Atomic(struct hw_segment *) next;
 	atomic_uint n;
-	unsigned max_entries;
 	size_t used;
 	size_t cap;
 	char data[] __attribute__((aligned(16)));
@@ -46,6 +45,7 @@ struct hw_class_log {
 	uint64_t n_events;
 	uint64_t bytes;
 	uint64_t trimmed_seq;     /* the newest that is gone; 0 = none */
+	uint64_t history_from;    /* number of the first segment that has history */
 	uint64_t next_number;
 	struct hw_segment *spare; /* a freed one kept for the next rotation */
 };

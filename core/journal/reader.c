@@ -244,7 +244,7 @@ static struct hw_place find_place(const struct hw_class_log *log, uint64_t after
 		unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 		struct hw_segment *next = atomic_load_explicit(&s->next, memory_order_relaxed);
 
-		if (!next || (n && hw_segment_entry(s, n - 1)->seq > after))
+		if (!next || (s->number >= log->history_from && n && hw_segment_entry(s, n - 1)->seq > after))
 			return (struct hw_place){.segment = s, .index = first_after(s, after)};
 		s = next;
 	}

@@ -11,11 +11,12 @@
 #include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "net/net_internal.h"
 
-enum { BACKLOG = 4096, PAUSE_MS = 100, LOG_EVERY_MS = 1000 };
+enum { BACKLOG = 4096, PAUSE_MS = 100, LOG_EVERY_MS = 1000, REFUSED_AT_ONCE = 64 };
 
 /* ---- binding ------------------------------------------------------------------------------------------------------- */
 
@@ -64,12 +65,18 @@ static int bind_one(const struct sockaddr_storage *addr, socklen_t addr_len, boo
 /* A socket file that nobody accepts on is what a crash left behind. */
 static void remove_stale_socket(const struct sockaddr_storage *addr, socklen_t addr_len)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const char *path = ((const struct sockaddr_un *)addr)->sun_path;
+	struct stat st;
+	int fd;
 
+	/* connecting to a plain file is refused too: that is somebody's file */
+	if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
 	if (connect(fd, (const struct sockaddr *)addr, addr_len) && errno == ECONNREFUSED)
-		unlink(((const struct sockaddr_un *)addr)->sun_path);
+		unlink(path);
 	close(fd);
 }
 
@@ -160,24 +167,37 @@ static void on_accept(struct evconnlistener *conns, evutil_socket_t fd, struct s
 	l->ops->accepted(l->owner, fd, address);
 }
 
-static void refuse_one(struct hw_listener *l)
+static int open_reserve(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* false: nobody waits, or there is not even room for that one. */
+static bool refuse_one(struct hw_listener *l)
 {
 	char sink[4096];
-	int fd;
+	int fd = accept4(evconnlistener_get_fd(l->conns), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+	if (fd < 0)
+		return false;
+	/* what has come already is read, so that closing does not reset the answer away */
+	(void)!recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
+	if (l->refusal)
+		(void)!send(fd, l->refusal, strlen(l->refusal), MSG_NOSIGNAL | MSG_DONTWAIT);
+	shutdown(fd, SHUT_WR);
+	close(fd);
+	return true;
+}
+
+/* Several before the pause: who comes behind many others is answered in time. */
+static void refuse_some(struct hw_listener *l)
+{
 	if (l->reserve_fd < 0)
 		return;
 	close(l->reserve_fd);
-	fd = accept4(evconnlistener_get_fd(l->conns), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0) {
-		/* what has come already is read, so that closing does not reset the answer away */
-		(void)!recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
-		if (l->refusal)
-			(void)!send(fd, l->refusal, strlen(l->refusal), MSG_NOSIGNAL | MSG_DONTWAIT);
-		shutdown(fd, SHUT_WR);
-		close(fd);
-	}
-	l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < REFUSED_AT_ONCE && refuse_one(l); i++)
+		;
+	l->reserve_fd = open_reserve();
 }
 
 static void on_accept_error(struct evconnlistener *conns, void *arg)
@@ -187,7 +207,7 @@ static void on_accept_error(struct evconnlistener *conns, void *arg)
 
 	hw_loop_refresh(l->loop);
 	if (error == EMFILE || error == ENFILE)
-		refuse_one(l);
+		refuse_some(l);
 	if (l->loop->now_ms - l->logged_ms >= LOG_EVERY_MS) {
 		l->logged_ms = l->loop->now_ms;
 		hw_log(l->log, HW_LOG_ERROR, "net", "cannot accept a connection", HW_F_Z("error", strerror(error)));
@@ -201,6 +221,9 @@ static void on_pause_over(struct hw_timer *timer)
 {
 	struct hw_listener *l = HW_CONTAINER_OF(timer, struct hw_listener, pause);
 
+	/* another thread may have taken what the last refusal set free */
+	if (l->reserve_fd < 0)
+		l->reserve_fd = open_reserve();
 	evconnlistener_enable(l->conns);
 }
 
@@ -218,7 +241,7 @@ struct hw_listener *hw_listener_create(struct hw_loop *loop, int fd, const struc
 	l->refusal = refusal;
 	l->logged_ms = loop->now_ms - LOG_EVERY_MS;
 	hw_timer_init(&l->pause, on_pause_over);
-	l->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	l->reserve_fd = open_reserve();
 	l->conns = evconnlistener_new(loop->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (!l->conns)
 		goto fail;

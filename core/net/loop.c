@@ -124,7 +124,8 @@ static void wait_for_events(struct hw_loop *loop, bool more)
 	if (!more) {
 		/* seq_cst on both sides: either we see the work here, or its maker sees that we sleep */
 		atomic_store(&loop->sleeping, 1);
-		more = loop->ops->has_work(loop->arg) || atomic_load(&loop->has_tasks);
+		more = loop->ops->has_work(loop->arg) || atomic_load(&loop->has_tasks) ||
+			!hw_list_empty(&loop->dirty);
 	}
 	if (!more) {
 		wait_ms = hw_timers_wait_ms(loop->timers, hw_clock_mono_ms(loop->clock));
@@ -151,10 +152,8 @@ void hw_loop_run(struct hw_loop *loop)
 		run_tasks(loop);
 		hw_timers_advance(loop->timers, loop->now_ms);
 		more = loop->ops->turn(loop->arg);
+		/* what a flush sets free may queue more: that is written by the next turn, which then does not sleep */
 		hw_streams_flush(loop);
-		/* what a flush set free may have queued more: it is written now, not after the next sleep */
-		if (!hw_list_empty(&loop->dirty))
-			more = true;
 		loop->ops->flushed(loop->arg);
 		hw_streams_bury(loop);
 	}

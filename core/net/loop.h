@@ -29,7 +29,8 @@ void hw_loop_destroy(struct hw_loop **loop); /* every stream and listener of it 
 void hw_loop_run(struct hw_loop *loop); /* until hw_loop_stop */
 void hw_loop_stop(struct hw_loop *loop); /* its own thread; the current turn ends first */
 
-/** Any thread: a sleeping loop wakes up; one that runs does not notice. */
+/** Any thread: a sleeping loop wakes up; one that runs does not notice. What has_work looks at was stored before with the
+ *  default memory order. */
 void hw_loop_wake(struct hw_loop *loop);
 
 /* Something to do on a loop's thread, given by another: control, never events. Embedded in what it is about. */

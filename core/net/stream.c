@@ -24,7 +24,8 @@ struct hw_ref {
 	size_t len;
 	struct hw_pin *pin;
 	uint64_t seq;
-	bool held; /* a hold of pin is ours to release */
+	bool held;  /* a hold of pin is ours to release */
+	bool begun; /* the kernel has some of it */
 };
 
 struct ref_block {
@@ -45,6 +46,7 @@ struct hw_stream {
 	struct hw_timer linger;
 	int fd;
 	bool dead, reading, blocked, finishing, shut;
+	bool ended; /* closed was called: all that is left to do is to destroy it */
 	uint8_t inline_first, inline_end;
 	uint16_t block_first, block_end;
 	struct ref_block *first_block, *last_block;
@@ -163,9 +165,14 @@ static void outbox_clear(struct hw_stream *s)
 	s->queued = 0;
 }
 
+static bool over(const struct hw_stream *s)
+{
+	return s->dead || s->ended;
+}
+
 static void mark_dirty(struct hw_stream *s)
 {
-	if (hw_list_empty(&s->dirty) && !s->blocked && !s->dead)
+	if (hw_list_empty(&s->dirty) && !s->blocked)
 		hw_list_push(&s->loop->dirty, &s->dirty);
 }
 
@@ -194,7 +201,7 @@ int hw_stream_queue(struct hw_stream *s, struct hw_pin *pin, const void *p, size
 {
 	int r;
 
-	if (s->dead || s->finishing || len == 0)
+	if (over(s) || s->finishing || len == 0)
 		return 0;
 	/* a blocked stream is not visited at the end of the turn: hold now */
 	hold = hold || s->blocked;
@@ -211,7 +218,7 @@ int hw_stream_copy(struct hw_stream *s, const void *p, size_t len)
 	struct hw_blob *blob;
 	int r;
 
-	if (s->dead || s->finishing || len == 0)
+	if (over(s) || s->finishing || len == 0)
 		return 0;
 	blob = hw_blob_create(p, len);
 	if (!blob)
@@ -245,7 +252,7 @@ static bool ref_copy(struct hw_ref *ref)
 	if (!blob)
 		return false;
 	ref_release(ref);
-	*ref = (struct hw_ref){.p = blob->data, .len = ref->len, .pin = &blob->pin, .held = true};
+	*ref = (struct hw_ref){.p = blob->data, .len = ref->len, .pin = &blob->pin, .held = true, .begun = true};
 	return true;
 }
 
@@ -256,20 +263,16 @@ uint64_t hw_stream_drop(struct hw_stream *s)
 	struct ref_block *block = NULL;
 	struct hw_ref *ref;
 	uint64_t dropped = 0;
-	bool first = s->written > 0;
 
 	/* count what stays first: if it is more than fits here nothing is dropped, and the outbox's bound holds anyway */
 	while ((ref = ref_at(s, &block, &i))) {
-		bool begun = first && ref->seq;
-
-		if (!ref->seq || begun) {
+		if (!ref->seq || ref->begun) {
 			if (n_kept == HW_COUNT(kept))
 				return 0;
-			if (begun && !ref_copy(ref))
+			if (ref->seq && !ref_copy(ref))
 				return 0;
 			kept[n_kept++] = *ref;
 		}
-		first = false;
 		i++;
 	}
 	block = NULL;
@@ -321,6 +324,7 @@ static void consume(struct hw_stream *s, size_t n)
 		if (n < ref->len) {
 			ref->p += n;
 			ref->len -= n;
+			ref->begun = true;
 			return;
 		}
 		n -= ref->len;
@@ -390,10 +394,12 @@ static void watch(struct hw_stream *s)
 
 static void fail(struct hw_stream *s, int error)
 {
-	if (s->dead)
+	if (over(s))
 		return;
+	s->ended = true;
 	event_del(&s->event);
 	hw_timer_cancel(&s->linger);
+	hw_list_remove(&s->dirty);
 	outbox_clear(s);
 	s->ops->closed(s->owner, error);
 }
@@ -439,16 +445,26 @@ void hw_streams_flush(struct hw_loop *loop)
 	while ((node = hw_list_pop(&dirty))) {
 		struct hw_stream *s = HW_CONTAINER_OF(node, struct hw_stream, dirty);
 
-		if (!s->dead)
-			flush(s);
+		flush(s);
 	}
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
 
+/* A peer that closed its half only is still owed what a finishing stream has to write. */
+static void end_of_input(struct hw_stream *s)
+{
+	if (s->finishing && !s->shut) {
+		s->reading = false;
+		watch(s);
+	} else {
+		fail(s, 0);
+	}
+}
+
 static void receive(struct hw_stream *s)
 {
-	for (int i = 0; i < READS_PER_TURN && s->reading && !s->dead; i++) {
+	for (int i = 0; i < READS_PER_TURN && s->reading && !over(s); i++) {
 		ssize_t n = recv(s->fd, s->loop->received, sizeof(s->loop->received), MSG_DONTWAIT);
 
 		if (n < 0) {
@@ -459,7 +475,7 @@ static void receive(struct hw_stream *s)
 			return;
 		}
 		if (n == 0) {
-			fail(s, 0);
+			end_of_input(s);
 			return;
 		}
 		if (!s->finishing)
@@ -475,15 +491,15 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	hw_loop_refresh(s->loop);
-	if ((what & EV_WRITE) && !s->dead && s->blocked)
+	if ((what & EV_WRITE) && !over(s) && s->blocked)
 		flush(s);
-	if ((what & EV_READ) && !s->dead && s->reading)
+	if ((what & EV_READ) && !over(s) && s->reading)
 		receive(s);
 }
 
 void hw_stream_read(struct hw_stream *s, bool on)
 {
-	if (s->dead || s->finishing || s->reading == on)
+	if (over(s) || s->finishing || s->reading == on)
 		return;
 	s->reading = on;
 	watch(s);
@@ -554,7 +570,7 @@ void hw_stream_set_owner(struct hw_stream *s, const struct hw_stream_ops *ops, v
 
 void hw_stream_finish(struct hw_stream *s, int64_t linger_ms)
 {
-	if (s->dead || s->finishing)
+	if (over(s) || s->finishing)
 		return;
 	s->finishing = true;
 	hw_timer_arm(s->loop->timers, &s->linger, s->loop->now_ms + linger_ms);
