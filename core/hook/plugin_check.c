@@ -1,12 +1,16 @@
 #include "hook/plugin_check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "hook/plugin_image.h"
 #include "hook/plugin_open.h"
 
 static void print(const char *path, const struct hw_plugin *plugin)
@@ -30,6 +34,28 @@ static void print(const char *path, const struct hw_plugin *plugin)
 	putchar('\n');
 }
 
+/* A file that lacks its end would end us in dlopen with nothing said. */
+static int check_image(const char *path, struct hw_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	struct stat file;
+	void *image;
+
+	if (fd < 0 || fstat(fd, &file)) {
+		rc = hw_err_set(err, -errno, "%s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	image = file.st_size ? mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	close(fd);
+	if (image == MAP_FAILED)
+		return hw_err_set(err, -EINVAL, "it is empty, or no file");
+	rc = hw_plugin_image_check((struct hw_str){image, (size_t)file.st_size}, err);
+	munmap(image, (size_t)file.st_size);
+	return rc;
+}
+
 int hw_plugin_check(const char *path)
 {
 	struct rlimit none = {0, 0};
@@ -46,7 +72,9 @@ int hw_plugin_check(const char *path)
 		fprintf(stderr, "%s: %s\n", path, strerror(errno));
 		return 1;
 	}
-	rc = hw_plugin_open(absolute, &plugin, &err);
+	rc = check_image(absolute, &err);
+	if (rc == 0)
+		rc = hw_plugin_open(absolute, &plugin, &err);
 	free(absolute);
 	if (rc < 0) {
 		fprintf(stderr, "%s: %s\n", path, err.text);
