@@ -125,13 +125,13 @@ static void a_file_that_lacks_its_end_is_never_opened(void **state HW_UNUSED)
 	loaded_fini(&l);
 }
 
-/* What only a child may find out, as when a page cannot be read. */
-static void a_bus_error_is_the_childs(void **state HW_UNUSED)
+/* Also who asks the child directly hears what is wrong, and not of a signal. */
+static void the_child_says_that_a_file_lacks_its_end(void **state HW_UNUSED)
 {
 	long size = size_of(PROBE("probe"));
 	struct hw_err err = {""};
 	struct loaded l;
-	bool bus = false;
+	size_t n_refused = 0;
 	char path[64];
 
 	loaded_init(&l, SELF);
@@ -140,13 +140,10 @@ static void a_bus_error_is_the_childs(void **state HW_UNUSED)
 		copy_file(PROBE("probe"), path, cut);
 		if (hw_plugin_trial(SELF, path, &err) == 0)
 			continue;
-		assert_string_not_equal(err.text, "");
-		bus = bus || strstr(err.text, "signal 7");
+		assert_non_null(strstr(err.text, "the file is incomplete"));
+		n_refused++;
 	}
-#if !defined(__SANITIZE_ADDRESS__) && \
-	!defined(__SANITIZE_THREAD__) /* these catch the signal and exit */
-	assert_true(bus);
-#endif
+	assert_true(n_refused > 0);
 	loaded_fini(&l);
 }
 
@@ -734,7 +731,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_plugin_that_is_wrong_is_refused_and_says_why),
 		cmocka_unit_test(what_ends_the_child_does_not_end_the_broker),
 		cmocka_unit_test(a_file_that_lacks_its_end_is_never_opened),
-		cmocka_unit_test(a_bus_error_is_the_childs),
+		cmocka_unit_test(the_child_says_that_a_file_lacks_its_end),
 		cmocka_unit_test(a_constructor_that_waits_is_given_up),
 		cmocka_unit_test(a_trial_that_cannot_be_run_refuses),
 		cmocka_unit_test(a_cache_that_cannot_be_written_refuses),
