@@ -85,6 +85,8 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	s->number = ++log->next_number;
 	s->used = 0;
 	atomic_init(&s->n_pins, 0);
+	atomic_init(&s->n_scans, 0);
+	s->held_next = NULL;
 	atomic_init(&s->next, NULL);
 	atomic_init(&s->n, 0);
 	log->bytes += cap;
@@ -112,6 +114,7 @@ static bool segment_takes(const struct hw_class_log *log, size_t frame_max, int6
 
 /* ---- retention ------------------------------------------------------------------------------------------------ */
 
+/* Have all readers and scans passed it? */
 static bool is_read(const struct hw_journal *j, size_t class, const struct hw_segment *s)
 {
 	for (uint64_t left = j->active; left; left &= left - 1) {
@@ -121,7 +124,44 @@ static bool is_read(const struct hw_journal *j, size_t class, const struct hw_se
 		if (atomic_load_explicit(&r->needs[class], memory_order_acquire) <= s->number)
 			return false;
 	}
-	return atomic_load_explicit(&s->n_pins, memory_order_acquire) == 0;
+	return atomic_load_explicit(&s->n_scans, memory_order_acquire) == 0;
+}
+
+static bool is_pinned(const struct hw_segment *s)
+{
+	return atomic_load_explicit(&s->n_pins, memory_order_acquire) > 0;
+}
+
+static void segment_free(struct hw_class_log *log, struct hw_segment *s)
+{
+	free(log->spare);
+	log->spare = s;
+}
+
+/* What is trimmed while a blocked socket has yet to send from it is set aside, so that it does not keep all that came
+ * after it; it goes with one of the trims after the socket let go. */
+static void segment_hold_back(struct hw_class_log *log, struct hw_segment *s)
+{
+	s->held_next = log->held;
+	log->held = s;
+	log->held_bytes += s->cap;
+}
+
+static void free_held(struct hw_class_log *log)
+{
+	struct hw_segment **link = &log->held;
+
+	while (*link) {
+		struct hw_segment *s = *link;
+
+		if (is_pinned(s)) {
+			link = &s->held_next;
+			continue;
+		}
+		*link = s->held_next;
+		log->held_bytes -= s->cap;
+		segment_free(log, s);
+	}
 }
 
 static bool retention_drops(const struct hw_class_log *log, const struct hw_segment *s, int64_t wall_ms)
@@ -140,6 +180,7 @@ static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 {
 	struct hw_class_log *log = &j->classes[class];
 
+	free_held(log);
 	while (log->first && log->first != log->last) {
 		struct hw_segment *s = log->first;
 		unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
@@ -151,8 +192,11 @@ static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		log->bytes -= s->cap;
 		if (n && log->conf.history && s->number >= log->history_from)
 			log->trimmed_seq = hw_segment_entry(s, n - 1)->seq;
-		free(log->spare);
-		log->spare = s;
+		/* nobody can pin it any more: who did, did it before the reader or the scan moved on */
+		if (is_pinned(s))
+			segment_hold_back(log, s);
+		else
+			segment_free(log, s);
 	}
 }
 
@@ -323,15 +367,17 @@ void hw_journal_destroy(struct hw_journal **journal)
 	if (!j)
 		return;
 	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++) {
-		struct hw_segment *s = j->classes[c].first;
+		struct hw_class_log *log = &j->classes[c];
 
-		while (s) {
-			struct hw_segment *next = atomic_load_explicit(&s->next, memory_order_relaxed);
-
+		for (struct hw_segment *s = log->first, *next; s; s = next) {
+			next = atomic_load_explicit(&s->next, memory_order_relaxed);
 			free(s);
-			s = next;
 		}
-		free(j->classes[c].spare);
+		for (struct hw_segment *s = log->held, *next; s; s = next) {
+			next = s->held_next;
+			free(s);
+		}
+		free(log->spare);
 	}
 	pthread_mutex_destroy(&j->lock);
 	free(j);
@@ -442,7 +488,7 @@ void hw_journal_stats(struct hw_journal *j, struct hw_journal_stats *out)
 		const struct hw_class_log *log = &j->classes[c];
 
 		out->events += log->n_events;
-		out->bytes += log->bytes;
+		out->bytes += log->bytes + log->held_bytes;
 		if (log->first)
 			out->segments += log->next_number - log->first->number + 1;
 	}

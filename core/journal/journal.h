@@ -121,7 +121,8 @@ HW_MUST_CHECK bool hw_reader_next(struct hw_reader *reader, uint64_t head, struc
 /** What was read before may be freed from now on: call when all of it was sent or pinned. */
 void hw_reader_advance(struct hw_reader *reader);
 
-/* A look back from a cursor, for one client: pins the segment it stands in. */
+/* A look back from a cursor, for one client, within one turn: while it lasts nothing that it has yet to read is trimmed. A run
+ * of it is valid until the next; who must wait to send it holds its pin. */
 struct hw_scan {
 	struct hw_journal *journal;
 	uint64_t seq; /* everything up to this number has been looked at */

@@ -23,7 +23,9 @@ struct hw_journal_entry {
 struct hw_segment {
 	struct hw_pin pin;
 	struct hw_journal *journal;
-	atomic_uint n_pins;     /* blocked sockets and scans; a reader's place needs none */
+	atomic_uint n_pins;     /* blocked sockets: they keep its memory, not its place in the journal */
+	atomic_uint n_scans;    /* scans that stand in it: nothing from here on is trimmed meanwhile */
+	struct hw_segment *held_next;
 	uint64_t number;        /* 1, 2, 3 … within the class */
 	_Atomic(struct hw_segment *) next;
 	atomic_uint n;
@@ -47,6 +49,8 @@ struct hw_class_log {
 	uint64_t trimmed_seq;     /* the newest that is gone; 0 = none */
 	uint64_t history_from;    /* number of the first segment that has history */
 	uint64_t next_number;
+	struct hw_segment *held;  /* trimmed, but some socket has yet to send from it; linked by held_next */
+	uint64_t held_bytes;
 	struct hw_segment *spare; /* a freed one kept for the next rotation */
 };
 

@@ -3,7 +3,7 @@
 
 #include "journal/journal_internal.h"
 
-/* Told when a place leaves a segment for the next: a scan moves its pin, a reader has nothing to do. */
+/* Told when a place leaves a segment for the next: a scan takes note of it, a reader has nothing to do. */
 typedef void hop_fn(struct hw_segment *from, struct hw_segment *to);
 
 /* The number of the entry at @place, going on to the next segment where one ends; 0 = nothing to read yet. */
@@ -213,12 +213,22 @@ void hw_reader_advance(struct hw_reader *r)
 
 /* ---- scans -------------------------------------------------------------------------------------------------------- */
 
-/* The next is pinned before the former is let go: a segment behind a pinned one may be freed, one before it never is, because
- * trimming goes from the oldest on and stops at the pin. */
+/* Trimming goes from the oldest on and stops at a segment that a scan stands in: so the next one is there, and is stood in before
+ * the former is left. */
+static void scan_enter(struct hw_segment *s)
+{
+	atomic_fetch_add_explicit(&s->n_scans, 1, memory_order_relaxed);
+}
+
+static void scan_leave(struct hw_segment *s)
+{
+	atomic_fetch_sub_explicit(&s->n_scans, 1, memory_order_release);
+}
+
 static void scan_hop(struct hw_segment *from, struct hw_segment *to)
 {
-	hw_pin_hold(&to->pin);
-	hw_pin_release(&from->pin);
+	scan_enter(to);
+	scan_leave(from);
 }
 
 static size_t first_after(const struct hw_segment *s, uint64_t seq)
@@ -265,7 +275,7 @@ int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)
 		if (log->trimmed_seq > after)
 			r = HW_JOURNAL_GONE;
 		scan->places[c] = find_place(log, after);
-		hw_pin_hold(&scan->places[c].segment->pin);
+		scan_enter(scan->places[c].segment);
 	}
 	pthread_mutex_unlock(&j->lock);
 	return r;
@@ -285,6 +295,6 @@ void hw_scan_end(struct hw_scan *scan)
 {
 	for (size_t c = 0; c < scan->n_classes; c++)
 		if (scan->places[c].segment)
-			hw_pin_release(&scan->places[c].segment->pin);
+			scan_leave(scan->places[c].segment);
 	*scan = (struct hw_scan){0};
 }

@@ -15,12 +15,12 @@ BASE = {"limits": {"message_bytes": 65536}, "tenants": {"*": {
     "hooks": [{"name": "open", "lua": "open.lua"}], "limits": {"publish_per_s": 1000000}}}}
 
 
-def flood(broker, count=COUNT, start=0):
+def flood(broker, count=COUNT, start=0, topic=TOPIC):
     """Publishes events numbered from start, many in a body."""
     with HttpConnection(broker.address) as connection:
         bearer = [("Authorization", "Bearer " + mint("backend"))]
         for first in range(start, start + count, 50):
-            items = [{"topic": TOPIC, "event": "UPDATED", "data": {"entity_id": "e", "payload": {"n": n, "fill": "x" * SIZE}}}
+            items = [{"topic": topic, "event": "UPDATED", "data": {"entity_id": "e", "payload": {"n": n, "fill": "x" * SIZE}}}
                      for n in range(first, min(first + 50, start + count))]
             equal(connection.request("POST", "/publish", bearer, items).status, 200, "publish")
 
@@ -72,6 +72,48 @@ def test_memory_is_bounded_by_the_outbox_not_by_what_is_published():
         check(grown < 16 << 20, f"24 MB published to 20 slow clients: memory grew by {grown >> 20} MiB")
         for client in slow:
             client.abort()
+
+
+def test_a_client_that_stalls_on_its_own_topic_keeps_nothing_of_the_others():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16777216, "deadline_ms": 60000},
+                             "journal": {"retention": {"bytes": 4194304, "count": 100}}})) as broker:
+        stalled = WsClient(broker.address, token=mint("stalled"), receive_buffer=4096)
+        stalled.subscribe(TOPIC)
+        flood(broker, 1200)  # its socket is full, and its outbox is not: what it has yet to be sent is held
+        flood(broker, 500, topic="busy:1")
+        before = broker.rss_bytes()
+        flood(broker, 3000, topic="busy:1")
+        grown = broker.rss_bytes() - before
+        check(grown < 12 << 20, f"24 MB published beside one stalled client: memory grew by {grown >> 20} MiB")
+        stalled.abort()
+
+
+def test_what_was_lost_for_good_is_told():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 60000},
+                             "journal": {"retention": {"count": 50}}})) as broker:
+        v1 = WsClient(broker.address, token=mint("v1"), protocols=["hookwire.v1"], receive_buffer=4096)
+        plain = WsClient(broker.address, token=mint("plain"), receive_buffer=4096)
+        for client in (v1, plain):
+            client.subscribe(TOPIC)
+        flood(broker)
+        flood(broker, 1, COUNT)
+        seen, gaps, last = [], [], None
+        while last != COUNT:
+            message = v1.recv_json()
+            if message.get("type") == "gap":
+                contains(message["topics"], TOPIC, "what has the gap")
+                gaps.append(len(seen))
+            elif "type" not in message:
+                last = message["data"]["payload"]["n"]
+                seen.append(last)
+        holes = [i for i in range(len(seen)) if seen[i] != (seen[i - 1] + 1 if i else 0)]
+        check(holes, f"nothing was lost: the test is too small; gaps at {gaps}")
+        check(gaps, f"{COUNT + 1 - len(seen)} events were lost and no gap was told")
+        check(all(a < b for a, b in zip(seen, seen[1:])), "order")
+        check(all(i in gaps for i in holes), f"a hole without a gap before it: holes at {holes}, gaps at {gaps}")
+        v1.close()
+        plain.expect_close(4508)  # it gave no cursor: never silence
+        plain.stream.close()
 
 
 def test_past_the_deadline_it_is_closed_with_4508():

@@ -260,10 +260,12 @@ static void a_run_is_bounded_or_a_single_frame(void **state)
 /* ---- pins and scans
  * -------------------------------------------------------------------------------- */
 
-static void a_pinned_run_stays_until_it_is_released(void **state)
+/* What one blocked socket has yet to send stays for it, and keeps nothing of what came after. */
+static void a_pinned_run_stays_alone_until_it_is_released(void **state)
 {
 	struct hw_journal *j = world_plain((struct hw_retention)KEEP(4, 1u << 16, 0));
 	struct hw_reader *r = hw_reader_create(j, 0);
+	uint64_t held_bytes;
 	char *copy;
 	struct hw_run run, later;
 
@@ -283,11 +285,13 @@ static void a_pinned_run_stays_until_it_is_released(void **state)
 	}
 	hw_pin_release(run.pin);
 	hw_journal_trim(j, 1000);
-	assert_int_equal(world_stats(j).events, 1000);
+	assert_in_range(world_stats(j).events, 4, 7);
 	assert_memory_equal(run.frames, copy, run.len);
+	held_bytes = world_stats(j).bytes;
 	hw_pin_release(run.pin);
 	hw_journal_trim(j, 1000);
 	assert_in_range(world_stats(j).events, 4, 7);
+	assert_true(world_stats(j).bytes < held_bytes);
 	free(copy);
 	hw_reader_destroy(&r);
 	hw_journal_destroy(&j);
@@ -364,7 +368,7 @@ int main(void)
 		cmocka_unit_test(what_an_active_reader_has_not_read_is_kept),
 		cmocka_unit_test(runs_are_maximal_and_merged_in_order),
 		cmocka_unit_test(a_run_is_bounded_or_a_single_frame),
-		cmocka_unit_test(a_pinned_run_stays_until_it_is_released),
+		cmocka_unit_test(a_pinned_run_stays_alone_until_it_is_released),
 		cmocka_unit_test(a_scan_from_any_cursor_finds_what_is_there),
 		cmocka_unit_test(a_scan_outlives_the_retention_of_what_it_has_yet_to_read),
 	};
