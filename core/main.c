@@ -15,7 +15,8 @@
 static int cmd_version(int argc, char **argv)
 {
 	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
-		puts("usage: hookwire version\n\nPrints the version of the broker and of its plugin ABI.");
+		puts("usage: hookwire version\n\nPrints the version of the broker and of its "
+		     "plugin ABI.");
 	else
 		printf("hookwire %s (ABI %d.%d)\n", HW_VERSION, HW_PLUGIN_MAJOR, HW_PLUGIN_MINOR);
 	return 0;
@@ -37,7 +38,9 @@ static const struct command {
 
 static void usage(FILE *out)
 {
-	fputs("usage: hookwire COMMAND [OPTIONS]\n\nA real-time event broker, programmable in Lua and C.\n\n", out);
+	fputs("usage: hookwire COMMAND [OPTIONS]\n\nA real-time event broker, programmable in Lua "
+	      "and C.\n\n",
+		out);
 	for (size_t i = 0; i < HW_COUNT(commands); i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
 	fputs("\nEach explains itself: hookwire COMMAND --help\n"

@@ -18,7 +18,9 @@ enum {
 	STUCK_MS = 3000,     /* after that: a worker is held up by a plugin and will not end */
 };
 
-/* ---- start ------------------------------------------------------------------------------------------------------------ */
+/* ---- start
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static unsigned count_cpus(void)
 {
@@ -39,7 +41,8 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-static void announce(const char *what, const struct hw_conf_listen *listen, const struct sockaddr_storage *addr)
+static void announce(
+	const char *what, const struct hw_conf_listen *listen, const struct sockaddr_storage *addr)
 {
 	uint16_t port = addr->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)addr)->sin6_port
 						    : ((const struct sockaddr_in *)addr)->sin_port;
@@ -47,8 +50,9 @@ static void announce(const char *what, const struct hw_conf_listen *listen, cons
 	if (listen->kind == HW_CONF_LISTEN_UNIX)
 		printf("hookwire: %s %s\n", what, listen->text);
 	else
-		printf(strchr(listen->host, ':') ? "hookwire: %s [%s]:%u\n" : "hookwire: %s %s:%u\n", what, listen->host,
-			ntohs(port));
+		printf(strchr(listen->host, ':') ? "hookwire: %s [%s]:%u\n"
+						 : "hookwire: %s %s:%u\n",
+			what, listen->host, ntohs(port));
 }
 
 static void give_fd(struct hw_worker_thread *t, int fd, enum hw_edge_kind kind, bool shared)
@@ -58,7 +62,8 @@ static void give_fd(struct hw_worker_thread *t, int fd, enum hw_edge_kind kind, 
 	t->shared[t->n_fds++] = shared;
 }
 
-static int listen_on(struct hw_broker *b, const struct hw_conf_listen *listen, enum hw_edge_kind kind)
+static int listen_on(
+	struct hw_broker *b, const struct hw_conf_listen *listen, enum hw_edge_kind kind)
 {
 	bool one = kind == HW_EDGE_ADMIN || listen->kind == HW_CONF_LISTEN_UNIX;
 	struct sockaddr_storage addr = listen->addr;
@@ -68,7 +73,8 @@ static int listen_on(struct hw_broker *b, const struct hw_conf_listen *listen, e
 	int r = hw_listen(&addr, &addr_len, fds, one ? 1 : b->n_workers, &err);
 
 	if (r) {
-		fprintf(stderr, "%s:%u:%u: %s\n", listen->pos.file ? listen->pos.file : b->conf_path, listen->pos.line,
+		fprintf(stderr, "%s:%u:%u: %s\n",
+			listen->pos.file ? listen->pos.file : b->conf_path, listen->pos.line,
 			listen->pos.column, err.text);
 		return r;
 	}
@@ -86,7 +92,8 @@ static int listen_all(struct hw_broker *b)
 	int r = 0;
 
 	if (c->n_listen + c->admin.enabled > HW_WORKER_LISTENERS) {
-		fprintf(stderr, "hookwire: more than %d addresses to listen on\n", HW_WORKER_LISTENERS);
+		fprintf(stderr, "hookwire: more than %d addresses to listen on\n",
+			HW_WORKER_LISTENERS);
 		return -E2BIG;
 	}
 	for (size_t i = 0; !r && i < c->n_listen; i++)
@@ -119,10 +126,13 @@ static void make_metrics(struct hw_broker *b)
 
 	hw_counters_init(&b->counters, b->metrics);
 	b->reloads_ok = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"ok\"");
-	b->reloads_partial = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"partial\"");
-	b->reloads_failed = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"failed\"");
-	b->failed_units = hw_metrics_get(b->metrics, HW_METRIC_COUNTER, "hookwire_reload_failed_units_total",
-		"Units of a reload that were broken and kept deciding as before", "");
+	b->reloads_partial =
+		hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"partial\"");
+	b->reloads_failed =
+		hw_metrics_get(b->metrics, HW_METRIC_COUNTER, name, help, "result=\"failed\"");
+	b->failed_units =
+		hw_metrics_get(b->metrics, HW_METRIC_COUNTER, "hookwire_reload_failed_units_total",
+			"Units of a reload that were broken and kept deciding as before", "");
 	b->generation_gauge = hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_generation",
 		"Number of the generation that decides", "");
 	hw_metric_set(b->generation_gauge, 1);
@@ -159,7 +169,9 @@ static int start(struct hw_broker *b)
 	return r ? r : start_workers(b);
 }
 
-/* ---- control --------------------------------------------------------------------------------------------------------------- */
+/* ---- control
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 void hw_broker_wake(struct hw_broker *b)
 {
@@ -197,7 +209,8 @@ static void stop_workers(struct hw_broker *b, struct ending *e)
 static void drain(struct hw_broker *b, struct ending *e)
 {
 	e->drain_until_ms = now_ms() + b->conf->global->drain_ms + HARD_STOP_MS;
-	hw_log(b->log, HW_LOG_INFO, "app", "draining: sessions are closed over drain_ms, new clients refused");
+	hw_log(b->log, HW_LOG_INFO, "app",
+		"draining: sessions are closed over drain_ms, new clients refused");
 	for (unsigned i = 0; i < b->n_workers; i++)
 		hw_worker_thread_drain(&b->workers[i]);
 }
@@ -216,7 +229,8 @@ static void go_on_ending(struct hw_broker *b, struct ending *e)
 		stop_workers(b, e);
 	if (now_ms() < e->give_up_ms)
 		return;
-	hw_log(b->log, HW_LOG_ERROR, "app", "a worker does not end: a plugin holds it; the process ends without it");
+	hw_log(b->log, HW_LOG_ERROR, "app",
+		"a worker does not end: a plugin holds it; the process ends without it");
 	if (b->made_cache)
 		hw_plugin_cache_remove(b->plugin_cache);
 	_exit(1);
@@ -232,7 +246,8 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 		int signal_number = sigtimedwait(signals, NULL, &second);
 		bool draining = e.drain_until_ms != INT64_MAX;
 
-		if ((signal_number == SIGHUP || atomic_exchange(&b->reload_asked, false)) && !draining)
+		if ((signal_number == SIGHUP || atomic_exchange(&b->reload_asked, false)) &&
+			!draining)
 			hw_broker_reload(b);
 		else if ((signal_number == SIGTERM || signal_number == SIGINT) && !draining)
 			drain(b, &e);

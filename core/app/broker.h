@@ -1,5 +1,6 @@
-/* The broker as a process: what all workers share, and the control thread that starts, reloads and stops them.
- * Everything but @reload_asked, @n_running and what is thread-safe by itself belongs to the control thread. */
+/* The broker as a process: what all workers share, and the control thread that starts, reloads and
+ * stops them. Everything but @reload_asked, @n_running and what is thread-safe by itself belongs to
+ * the control thread. */
 #pragma once
 
 #include <stdatomic.h>
@@ -18,7 +19,8 @@ struct hw_broker {
 	struct hw_log *log;
 	struct hw_metrics *metrics;
 	struct hw_counters counters;
-	struct hw_metric *reloads_ok, *reloads_partial, *reloads_failed, *failed_units, *generation_gauge;
+	struct hw_metric *reloads_ok, *reloads_partial, *reloads_failed, *failed_units,
+		*generation_gauge;
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
 	struct hw_tenants tenants;
@@ -32,13 +34,16 @@ struct hw_broker {
 	char plugin_cache[256]; /* ours to remove when made_cache */
 	bool made_cache;
 	char self_exe[4096];
-	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came from */
-	char *fixed[HW_BROKER_FIXED]; /* what the keys that only a restart changes were at the start: see app/fixed.c */
+	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came
+			     from */
+	char *fixed[HW_BROKER_FIXED];       /* what the keys that only a restart changes were at the
+					       start: see app/fixed.c */
 	char *sockets[HW_WORKER_LISTENERS]; /* files of unix sockets, ours to remove */
 	size_t n_sockets;
 };
 
-/** Starts everything, runs until it is told to stop, and ends everything. Returns the process's exit code. */
+/** Starts everything, runs until it is told to stop, and ends everything. Returns the process's
+ * exit code. */
 int hw_broker_run(const char *conf_path);
 /** Any thread: reload as SIGHUP does. @broker is a struct hw_broker. */
 void hw_broker_ask_reload(void *broker);
@@ -47,12 +52,14 @@ void hw_broker_wake(struct hw_broker *broker);
 
 /* app/reload.c */
 void hw_broker_reload(struct hw_broker *broker);
-/** Loads configuration and hooks for the start: any problem is printed to stderr and refused. 0 or negative errno. */
+/** Loads configuration and hooks for the start: any problem is printed to stderr and refused. 0 or
+ * negative errno. */
 HW_MUST_CHECK int hw_broker_load(struct hw_broker *broker);
 
 /* app/swap.c */
-/** Gives every worker @g and waits until all have taken it. 0; -ETIMEDOUT: a worker does not answer, and takes it later; other
- *  negative errno: a worker keeps what it has, the others have @g. */
+/** Gives every worker @g and waits until all have taken it. 0; -ETIMEDOUT: a worker does not
+ * answer, and takes it later; other negative errno: a worker keeps what it has, the others have @g.
+ */
 HW_MUST_CHECK int hw_broker_swap(struct hw_broker *broker, struct hw_generation *g);
 
 /* app/fixed.c */
@@ -63,6 +70,7 @@ void hw_broker_unfix(struct hw_broker *broker);
 void hw_broker_warn_fixed(const struct hw_broker *broker, const struct hw_conf *conf);
 
 /* app/plugin_cache.c */
-/** Where private copies of plugins go: @conf's directory or a fresh one that is mounted exec. 0 or negative errno. */
+/** Where private copies of plugins go: @conf's directory or a fresh one that is mounted exec. 0 or
+ * negative errno. */
 HW_MUST_CHECK int hw_plugin_cache_open(const char *given, char *out, size_t size, bool *made);
 void hw_plugin_cache_remove(const char *path);

@@ -67,7 +67,8 @@ static int bench_open(struct bench *b, const struct hw_conf *conf)
 		rc = hw_watchdog_create(&b->watchdog);
 	/* a directory of our own: the configured one may be a running broker's */
 	if (rc == 0)
-		rc = hw_plugin_cache_open(NULL, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
+		rc = hw_plugin_cache_open(
+			NULL, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
 	if (rc == 0) {
 		b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
 			conf->global->script_path, b->plugin_cache, b->self_exe);

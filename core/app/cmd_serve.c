@@ -8,14 +8,16 @@
 static const char usage[] =
 	"usage: hookwire serve -c FILE\n"
 	"\n"
-	"Runs the broker with the configuration FILE, in the foreground. It prints a line for each\n"
+	"Runs the broker with the configuration FILE, in the foreground. It prints a line for "
+	"each\n"
 	"address it listens on and then \"hookwire: ready\"; the log goes to standard error.\n"
 	"\n"
 	"  -c, --config FILE   the configuration (see conf/hookwire.json for every key)\n"
 	"  -h, --help          this text\n"
 	"\n"
 	"Signals: HUP reloads configuration, policies and plugins without disconnecting anybody;\n"
-	"TERM and INT drain (sessions are closed spread over drain_ms), a second one stops at once.\n"
+	"TERM and INT drain (sessions are closed spread over drain_ms), a second one stops at "
+	"once.\n"
 	"\n"
 	"Exit status: 0 after a drain, 1 if it cannot start, 2 if the command line is wrong.\n";
 
@@ -42,7 +44,9 @@ int hw_cmd_serve(int argc, char **argv)
 		path = optarg;
 	}
 	if (!path || optind < argc) {
-		fputs("hookwire serve: it needs -c FILE and nothing else; try: hookwire serve --help\n", stderr);
+		fputs("hookwire serve: it needs -c FILE and nothing else; try: hookwire serve "
+		      "--help\n",
+			stderr);
 		return 2;
 	}
 	return hw_broker_run(path);

@@ -5,7 +5,8 @@
 #include "app/broker.h"
 
 /* Sockets are bound, threads started and hooks given their directories once. */
-static const char *const keys[HW_BROKER_FIXED] = {"listen", "admin.listen", "workers", "script_path", "plugin_cache"};
+static const char *const keys[HW_BROKER_FIXED] = {
+	"listen", "admin.listen", "workers", "script_path", "plugin_cache"};
 
 static void put_value(struct hw_buf *out, const struct hw_conf_global *c, size_t key)
 {
@@ -36,7 +37,9 @@ int hw_broker_fix(struct hw_broker *b)
 	hw_buf_init(&value);
 	for (size_t i = 0; i < HW_COUNT(keys); i++) {
 		put_value(&value, b->conf->global, i);
-		b->fixed[i] = value.failed ? NULL : hw_str_dup(value.len ? hw_buf_view(&value) : HW_STR(""));
+		b->fixed[i] = value.failed
+				      ? NULL
+				      : hw_str_dup(value.len ? hw_buf_view(&value) : HW_STR(""));
 		if (!b->fixed[i]) {
 			hw_buf_fini(&value);
 			return -ENOMEM;
@@ -60,8 +63,9 @@ void hw_broker_warn_fixed(const struct hw_broker *b, const struct hw_conf *conf)
 	for (size_t i = 0; i < HW_COUNT(keys); i++) {
 		put_value(&value, conf->global, i);
 		if (!value.failed && !hw_str_eq(hw_buf_view(&value), hw_str_of(b->fixed[i])))
-			hw_log(b->log, HW_LOG_WARN, "reload", "a changed key needs a restart", HW_F_Z("key", keys[i]),
-				HW_F_Z("running", b->fixed[i]), HW_F_STR("wanted", hw_buf_view(&value)));
+			hw_log(b->log, HW_LOG_WARN, "reload", "a changed key needs a restart",
+				HW_F_Z("key", keys[i]), HW_F_Z("running", b->fixed[i]),
+				HW_F_STR("wanted", hw_buf_view(&value)));
 	}
 	hw_buf_fini(&value);
 }

@@ -34,14 +34,17 @@ static void made_free(struct hw_generation *g)
 	free(m);
 }
 
-/* ---- chains ------------------------------------------------------------------------------------------------------- */
+/* ---- chains
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 struct maker {
 	struct hw_hook_env *env;
 	struct hw_conf *conf;
 	struct hw_conf_report *report;
 	const struct hw_generation *before; /* NULL: this is the first */
-	struct hw_hook_chain **old; /* chains of the generation before: their entries may be taken over */
+	struct hw_hook_chain *
+		*old; /* chains of the generation before: their entries may be taken over */
 	size_t n_old;
 	bool broken;
 };
@@ -57,10 +60,12 @@ static size_t unit_index(const struct hw_conf *conf, const char *name)
 static void report_problem(struct maker *m, size_t unit, const struct hw_conf_hook *hook,
 	const struct hw_hook_problem *problem)
 {
-	struct hw_conf_pos pos = problem->path[0] ? hw_conf_hook_locate(hook, hw_str_of(problem->path)) : hook->source_pos;
+	struct hw_conf_pos pos = problem->path[0]
+					 ? hw_conf_hook_locate(hook, hw_str_of(problem->path))
+					 : hook->source_pos;
 
-	hw_conf_report_add(m->report, m->conf->units[unit].name, HW_CONF_ERROR, pos, "hook \"%s\" does not load: %s",
-		hook->name, problem->text);
+	hw_conf_report_add(m->report, m->conf->units[unit].name, HW_CONF_ERROR, pos,
+		"hook \"%s\" does not load: %s", hook->name, problem->text);
 	hw_conf_unit_break(m->conf, unit);
 	m->broken = true;
 }
@@ -70,19 +75,21 @@ static int compare_rules(const void *id, const void *rules)
 	return strcmp(id, ((const struct hw_tenant_rules *)rules)->id);
 }
 
-/* The chain that stood in the same place a generation ago; @tenant_id NULL: the global one. NULL: there was none. */
+/* The chain that stood in the same place a generation ago; @tenant_id NULL: the global one. NULL:
+ * there was none. */
 static struct hw_hook_chain *chain_before(const struct maker *m, const char *tenant_id)
 {
 	const struct hw_tenant_rules *rules;
 
 	if (!m->before || !tenant_id)
 		return m->before ? m->before->global : NULL;
-	rules = bsearch(tenant_id, m->before->rules, m->before->n_rules, sizeof(*rules), compare_rules);
+	rules = bsearch(
+		tenant_id, m->before->rules, m->before->n_rules, sizeof(*rules), compare_rules);
 	return rules ? rules->chain : NULL;
 }
 
-/* Content of an earlier load, kept because the new one is broken: its files may be what is broken, so nothing of it is
- * read again. */
+/* Content of an earlier load, kept because the new one is broken: its files may be what is broken,
+ * so nothing of it is read again. */
 static bool is_kept(const struct hw_conf *conf, const struct hw_conf_part *part)
 {
 	for (size_t i = 0; i < conf->n_units; i++)
@@ -91,19 +98,22 @@ static bool is_kept(const struct hw_conf *conf, const struct hw_conf_part *part)
 	return true;
 }
 
-/* Workers keep their states while the chain is the same object, and compare with what stood in the same place: a twin
- * from another tenant would not do. */
-static struct hw_hook_chain *same_as_before(struct hw_hook_chain *before, struct hw_hook_chain *chain)
+/* Workers keep their states while the chain is the same object, and compare with what stood in the
+ * same place: a twin from another tenant would not do. */
+static struct hw_hook_chain *same_as_before(
+	struct hw_hook_chain *before, struct hw_hook_chain *chain)
 {
-	if (!before || memcmp(hw_hook_chain_hash(before), hw_hook_chain_hash(chain), HW_SHA256_LEN) != 0)
+	if (!before ||
+		memcmp(hw_hook_chain_hash(before), hw_hook_chain_hash(chain), HW_SHA256_LEN) != 0)
 		return chain;
 	hw_hook_chain_unref(&chain);
 	return hw_hook_chain_ref(before);
 }
 
-/* All hooks are tried, so that all problems are told. NULL: out of memory, or a hook of the unit did not load. */
-static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_hook *hooks, size_t n, bool global,
-	size_t unit)
+/* All hooks are tried, so that all problems are told. NULL: out of memory, or a hook of the unit
+ * did not load. */
+static struct hw_hook_chain *load_chain(
+	struct maker *m, const struct hw_conf_hook *hooks, size_t n, bool global, size_t unit)
 {
 	struct hw_hook_entry **entries = calloc(n ? n : 1, sizeof(struct hw_hook_entry *));
 	struct hw_hook_chain *chain = NULL;
@@ -117,12 +127,14 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 			.kind = hook->source == HW_CONF_LUA ? HW_HOOK_LUA : HW_HOOK_PLUGIN,
 			.path = hook->path,
 			.config = hook->config,
-			.budget = {.cpu_ms = hook->budget.cpu_ms, .load_ms = hook->budget.load_ms,
+			.budget = {.cpu_ms = hook->budget.cpu_ms,
+				.load_ms = hook->budget.load_ms,
 				.memory_bytes = hook->budget.memory_bytes},
 			.global = global,
 		};
 
-		if (hw_hook_entry_load(m->env, &spec, m->old, m->n_old, &entries[n_loaded], &problem))
+		if (hw_hook_entry_load(
+			    m->env, &spec, m->old, m->n_old, &entries[n_loaded], &problem))
 			report_problem(m, unit, hook, &problem);
 		else
 			n_loaded++;
@@ -146,14 +158,18 @@ static struct hw_hook_chain *make_chain(struct maker *m, const struct hw_conf_ho
 	return chain ? same_as_before(before, chain) : NULL;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------- */
+/* ---- numbers
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static struct hw_retention retention_of(struct hw_conf_retention r)
 {
-	return (struct hw_retention){.count = r.count, .bytes = r.bytes, .age_ms = (int64_t)r.age_ms};
+	return (struct hw_retention){
+		.count = r.count, .bytes = r.bytes, .age_ms = (int64_t)r.age_ms};
 }
 
-static void make_classes(const struct hw_conf *conf, const struct hw_conf_tenant *tenant, struct hw_topic_classes *out)
+static void make_classes(const struct hw_conf *conf, const struct hw_conf_tenant *tenant,
+	struct hw_topic_classes *out)
 {
 	out->n = 1;
 	out->classes[0].history = true;
@@ -193,7 +209,8 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 		.drain_ms = c->drain_ms,
 	};
 	m->origins = calloc(c->auth.n_origins + 1, sizeof(*m->origins));
-	if (!m->origins || copy(&m->echo, c->echo) || copy(&m->token, c->admin.token) || copy(&m->cookie, c->auth.cookie))
+	if (!m->origins || copy(&m->echo, c->echo) || copy(&m->token, c->admin.token) ||
+		copy(&m->cookie, c->auth.cookie))
 		return -ENOMEM;
 	for (; s->n_origins < c->auth.n_origins; s->n_origins++)
 		if (copy(&m->origins[s->n_origins], c->auth.origins[s->n_origins]))
@@ -216,8 +233,8 @@ static int make_rules(struct maker *m, struct made *made)
 		const struct hw_conf_tenant *tenant = conf->tenants[i];
 		struct hw_tenant_rules *rules = &made->g.rules[made->g.n_rules];
 
-		rules->chain = make_chain(m, tenant->hooks, tenant->n_hooks, tenant->id, tenant->part,
-			unit_index(conf, tenant->unit));
+		rules->chain = make_chain(m, tenant->hooks, tenant->n_hooks, tenant->id,
+			tenant->part, unit_index(conf, tenant->unit));
 		if (!rules->chain && m->broken)
 			continue;
 		rules->id = strdup(tenant->id);
@@ -232,7 +249,9 @@ static int make_rules(struct maker *m, struct made *made)
 	return 0;
 }
 
-/* ---- all of it -------------------------------------------------------------------------------------------------------- */
+/* ---- all of it
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static int old_chains(struct maker *m, struct hw_generation *old)
 {
@@ -262,7 +281,8 @@ int hw_generation_make(struct hw_hook_env *env, struct hw_conf *conf, struct hw_
 	r = make_settings(made, conf->global);
 	if (r)
 		goto fail;
-	made->g.global = make_chain(&m, conf->global->hooks, conf->global->n_hooks, NULL, conf->units[0].part, 0);
+	made->g.global = make_chain(
+		&m, conf->global->hooks, conf->global->n_hooks, NULL, conf->units[0].part, 0);
 	r = make_rules(&m, made);
 	if (r)
 		goto fail;

@@ -29,7 +29,8 @@ int hw_plugin_cache_open(const char *given, char *out, size_t size, bool *made)
 		return snprintf(out, size, "%s", given) < (int)size ? 0 : -ENAMETOOLONG;
 	}
 	for (size_t i = 0; i < HW_COUNT(parents); i++) {
-		if (!may_exec(parents[i]) || snprintf(out, size, "%s/hookwire-XXXXXX", parents[i]) >= (int)size)
+		if (!may_exec(parents[i]) ||
+			snprintf(out, size, "%s/hookwire-XXXXXX", parents[i]) >= (int)size)
 			continue;
 		if (mkdtemp(out)) {
 			*made = true;

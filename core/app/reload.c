@@ -8,10 +8,13 @@
 static int open_env(struct hw_broker *b)
 {
 	const struct hw_conf_global *c = b->conf->global;
-	int r = hw_plugin_cache_open(c->plugin_cache, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
+	int r = hw_plugin_cache_open(
+		c->plugin_cache, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
 
 	if (r) {
-		fprintf(stderr, "hookwire: no directory for private copies of plugins: %s; set \"plugin_cache\"\n",
+		fprintf(stderr,
+			"hookwire: no directory for private copies of plugins: %s; set "
+			"\"plugin_cache\"\n",
 			strerror(-r));
 		return r;
 	}
@@ -20,8 +23,8 @@ static int open_env(struct hw_broker *b)
 		if (!b->script_lib)
 			return -ENOMEM;
 	}
-	b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog, b->script_lib, b->plugin_cache,
-		b->self_exe);
+	b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
+		b->script_lib, b->plugin_cache, b->self_exe);
 	return b->env ? 0 : -ENOMEM;
 }
 
@@ -59,18 +62,21 @@ int hw_broker_load(struct hw_broker *b)
 	return r ? -EINVAL : 0;
 }
 
-/* ---- reload ------------------------------------------------------------------------------------------------------------- */
+/* ---- reload
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static void log_report(struct hw_broker *b, const struct hw_conf_report *report)
 {
 	for (size_t i = 0; i < report->n_items; i++)
-		hw_log(b->log, report->items[i].severity == HW_CONF_ERROR ? HW_LOG_ERROR : HW_LOG_WARN, "reload",
-			report->items[i].text, HW_F_Z("unit", report->items[i].unit));
+		hw_log(b->log,
+			report->items[i].severity == HW_CONF_ERROR ? HW_LOG_ERROR : HW_LOG_WARN,
+			"reload", report->items[i].text, HW_F_Z("unit", report->items[i].unit));
 }
 
 /* Reads and stages; units that are broken keep what they were. NULL: nothing can be taken. */
-static struct hw_generation *stage(struct hw_broker *b, struct hw_conf **conf, struct hw_conf_report *report,
-	bool *partial)
+static struct hw_generation *stage(
+	struct hw_broker *b, struct hw_conf **conf, struct hw_conf_report *report, bool *partial)
 {
 	struct hw_conf_options options = {.old = b->conf};
 	struct hw_generation *g = NULL;
@@ -95,11 +101,13 @@ static int put_in_force(struct hw_broker *b, struct hw_generation *g)
 	int r = hw_tenants_configure(&b->tenants, g);
 
 	if (r)
-		hw_log(b->log, HW_LOG_ERROR, "reload", "some tenants keep their topic classes", HW_F_INT("error", -r));
+		hw_log(b->log, HW_LOG_ERROR, "reload", "some tenants keep their topic classes",
+			HW_F_INT("error", -r));
 	r = hw_broker_swap(b, g);
 	if (r != -ETIMEDOUT)
 		return r;
-	hw_log(b->log, HW_LOG_ERROR, "reload", "a worker does not answer; it decides anew when it comes back");
+	hw_log(b->log, HW_LOG_ERROR, "reload",
+		"a worker does not answer; it decides anew when it comes back");
 	return 0;
 }
 
@@ -110,14 +118,17 @@ static bool put_in_force_or_back(struct hw_broker *b, struct hw_generation *g)
 
 	if (!r)
 		return true;
-	hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot start the new hooks", HW_F_Z("error", strerror(-r)));
+	hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot start the new hooks",
+		HW_F_Z("error", strerror(-r)));
 	r = put_in_force(b, b->generation);
 	if (r)
-		hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot go back either", HW_F_Z("error", strerror(-r)));
+		hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot go back either",
+			HW_F_Z("error", strerror(-r)));
 	return false;
 }
 
-static void publish(struct hw_broker *b, struct hw_conf *conf, struct hw_generation *g, bool partial)
+static void publish(
+	struct hw_broker *b, struct hw_conf *conf, struct hw_generation *g, bool partial)
 {
 	hw_broker_warn_fixed(b, conf);
 	hw_log_configure(b->log, conf->global->log.level, conf->global->log.format);
@@ -150,7 +161,8 @@ void hw_broker_reload(struct hw_broker *b)
 		hw_generation_unref(&g);
 		hw_conf_destroy(&conf);
 		hw_metric_add(b->reloads_failed, 1);
-		hw_log(b->log, HW_LOG_ERROR, "reload", "reload failed: everything decides as before");
+		hw_log(b->log, HW_LOG_ERROR, "reload",
+			"reload failed: everything decides as before");
 	}
 	hw_hook_env_reap(b->env);
 	hw_conf_report_fini(&report);

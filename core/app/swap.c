@@ -5,8 +5,8 @@
 
 #include "app/broker.h"
 
-/* A worker answers within a turn of its loop. One that does not is held up by a plugin; it takes the generation when it
- * comes back, and neither signals nor the other workers wait for it. */
+/* A worker answers within a turn of its loop. One that does not is held up by a plugin; it takes
+ * the generation when it comes back, and neither signals nor the other workers wait for it. */
 enum { ANSWER_S = 10 };
 
 /* Shared by the control thread and the tasks that it posted; whoever is last frees it. */
@@ -71,7 +71,8 @@ int hw_broker_swap(struct hw_broker *b, struct hw_generation *g)
 	swap->generation = hw_generation_ref(g);
 	sem_init(&swap->answered, 0, 0);
 	for (unsigned i = 0; i < b->n_workers; i++) {
-		swap->tasks[i] = (struct swap_task){.task.run = run_swap, .swap = swap, .to = &b->workers[i]};
+		swap->tasks[i] = (struct swap_task){
+			.task.run = run_swap, .swap = swap, .to = &b->workers[i]};
 		hw_loop_post(b->workers[i].loop, &swap->tasks[i].task);
 	}
 	r = wait_all(swap, b->n_workers);

@@ -12,16 +12,19 @@
 enum {
 	DRAIN_TICK_MS = 20,
 	GOAWAY_RETRY_MS = 1000,
-	DRAIN_GRACE_MS = 1000, /* for connections that carry no session, once the last session is gone */
+	DRAIN_GRACE_MS =
+		1000, /* for connections that carry no session, once the last session is gone */
 };
 
 /* What a client hears when the process has no descriptor left for it. */
-static const char refusal[] =
-	"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
-	"Content-Length: 94\r\n\r\n"
-	"{\"code\":\"unavailable\",\"message\":\"too many connections\",\"retryable\":true,\"retry_after_ms\":1000}";
+static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: "
+			      "application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
+			      "Content-Length: 94\r\n\r\n"
+			      "{\"code\":\"unavailable\",\"message\":\"too many "
+			      "connections\",\"retryable\":true,\"retry_after_ms\":1000}";
 
-/* ---- the loop's questions --------------------------------------------------------------------------------------- */
+/* ---- the loop's questions
+ * --------------------------------------------------------------------------------------- */
 
 static bool on_turn(void *arg)
 {
@@ -44,9 +47,12 @@ static bool has_work(void *arg)
 	return hw_worker_has_work(&t->worker);
 }
 
-static const struct hw_loop_ops loop_ops = {.turn = on_turn, .flushed = on_flushed, .has_work = has_work};
+static const struct hw_loop_ops loop_ops = {
+	.turn = on_turn, .flushed = on_flushed, .has_work = has_work};
 
-/* ---- accepting ---------------------------------------------------------------------------------------------------- */
+/* ---- accepting
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 struct handed {
 	struct hw_task task;
@@ -90,9 +96,10 @@ static const struct hw_listener_ops listener_ops = {.accepted = on_accepted};
 static int listen_all(struct hw_worker_thread *t)
 {
 	for (size_t i = 0; i < t->n_fds; i++) {
-		t->listeners[i] = (struct listening){.worker = t, .kind = t->kinds[i], .shared = t->shared[i]};
-		t->listeners[i].listener = hw_listener_create(t->loop, t->fds[i], &listener_ops, &t->listeners[i],
-			t->broker->log, refusal);
+		t->listeners[i] = (struct listening){
+			.worker = t, .kind = t->kinds[i], .shared = t->shared[i]};
+		t->listeners[i].listener = hw_listener_create(t->loop, t->fds[i], &listener_ops,
+			&t->listeners[i], t->broker->log, refusal);
 		t->fds[i] = -1;
 		if (!t->listeners[i].listener)
 			return -ENOMEM;
@@ -100,7 +107,9 @@ static int listen_all(struct hw_worker_thread *t)
 	return 0;
 }
 
-/* ---- draining ------------------------------------------------------------------------------------------------------- */
+/* ---- draining
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 struct pace {
 	struct hw_worker_thread *t;
@@ -132,14 +141,17 @@ static void on_drain_tick(struct hw_timer *timer)
 
 	/* evenly: after half of the time half of the sessions are closed */
 	if (passed_ms < t->drain_ms) {
-		size_t due = (size_t)((double)t->drain_sessions * (double)passed_ms / (double)t->drain_ms) + 1;
+		size_t due = (size_t)((double)t->drain_sessions * (double)passed_ms /
+				      (double)t->drain_ms) +
+			     1;
 
 		pace.n = due > t->drain_closed ? due - t->drain_closed : 0;
 	}
 	hw_sessions_each(&t->worker, close_some, &pace);
 	if (hw_sessions_count(&t->worker))
 		t->drain_empty_ms = now_ms;
-	say_drained(t, hw_edge_count(&t->edge) == 0 || now_ms - t->drain_empty_ms >= DRAIN_GRACE_MS);
+	say_drained(
+		t, hw_edge_count(&t->edge) == 0 || now_ms - t->drain_empty_ms >= DRAIN_GRACE_MS);
 	hw_timer_arm(hw_loop_timers(t->loop), timer, now_ms + DRAIN_TICK_MS);
 }
 
@@ -184,7 +196,9 @@ void hw_worker_thread_stop(struct hw_worker_thread *t)
 		hw_loop_post(t->loop, &t->stop_task);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 static void *run_worker(void *arg)
 {
@@ -194,7 +208,8 @@ static void *run_worker(void *arg)
 	snprintf(name, sizeof(name), "hw-worker-%u", t->worker.index);
 	pthread_setname_np(pthread_self(), name);
 	if (hw_watchdog_enter_thread(t->broker->watchdog))
-		hw_log(t->broker->log, HW_LOG_ERROR, "app", "no watchdog for this worker: its Lua hooks answer unavailable");
+		hw_log(t->broker->log, HW_LOG_ERROR, "app",
+			"no watchdog for this worker: its Lua hooks answer unavailable");
 	hw_loop_run(t->loop);
 	hw_edge_close_all(&t->edge);
 	hw_watchdog_leave_thread(t->broker->watchdog);

@@ -1,5 +1,5 @@
-/* One worker: its thread, its loop, and what it listens on. Made and joined by the control thread; between start and join
- * everything in it but @tasks belongs to its own thread. */
+/* One worker: its thread, its loop, and what it listens on. Made and joined by the control thread;
+ * between start and join everything in it but @tasks belongs to its own thread. */
 #pragma once
 
 #include <pthread.h>
@@ -39,18 +39,20 @@ struct hw_worker_thread {
 	struct hw_timer drain_timer;
 	int64_t drain_from_ms, drain_ms;
 	int64_t drain_empty_ms; /* the last time there was a session */
-	size_t drain_sessions; /* there were at the start of it */
+	size_t drain_sessions;  /* there were at the start of it */
 	size_t drain_closed;
 	bool worker_made, edge_made;
 };
 
 /** 0 or negative errno. The descriptors in fds are taken. */
-HW_MUST_CHECK int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, unsigned index);
+HW_MUST_CHECK int hw_worker_thread_init(
+	struct hw_worker_thread *t, struct hw_broker *broker, unsigned index);
 HW_MUST_CHECK int hw_worker_thread_start(struct hw_worker_thread *t);
-/** Control thread, once: begins to drain. The worker says in @drained how it stands and goes on answering newcomers until it is
- *  stopped. */
+/** Control thread, once: begins to drain. The worker says in @drained how it stands and goes on
+ * answering newcomers until it is stopped. */
 void hw_worker_thread_drain(struct hw_worker_thread *t);
-/** At once. The first worker stops the others, after everything that it has handed them. Twice is harmless. */
+/** At once. The first worker stops the others, after everything that it has handed them. Twice is
+ * harmless. */
 void hw_worker_thread_stop(struct hw_worker_thread *t);
 void hw_worker_thread_join(struct hw_worker_thread *t);
 void hw_worker_thread_fini(struct hw_worker_thread *t);

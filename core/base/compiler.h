@@ -12,4 +12,6 @@
 #define HW_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #define HW_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+/* clang-format off */
 #define HW_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+/* clang-format on */

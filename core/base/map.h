@@ -44,5 +44,7 @@ static inline size_t hw_map_next(const struct hw_map *m, size_t i)
 		i++;
 	return i;
 }
+/* clang-format off */
 #define hw_map_each(m, i) \
 	size_t i = hw_map_next((m), 0); i < (m)->n_slots; i = hw_map_next((m), i + 1)
+/* clang-format on */

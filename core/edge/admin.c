@@ -1,7 +1,8 @@
 #include "crypto/equal.h"
 #include "edge/edge_internal.h"
 
-/* Host names that mean this machine. Any other says that a name of somebody else's was made to lead here. */
+/* Host names that mean this machine. Any other says that a name of somebody else's was made to lead
+ * here. */
 static bool host_is_ours(struct hw_str host)
 {
 	static const struct hw_str ours[] = {{"localhost", 9}, {"127.0.0.1", 9}, {"[::1]", 5}};
@@ -9,7 +10,8 @@ static bool host_is_ours(struct hw_str host)
 	for (size_t i = 0; i < HW_COUNT(ours); i++) {
 		struct hw_str rest;
 
-		if (host.len < ours[i].len || !hw_str_eq_nocase((struct hw_str){host.p, ours[i].len}, ours[i]))
+		if (host.len < ours[i].len ||
+			!hw_str_eq_nocase((struct hw_str){host.p, ours[i].len}, ours[i]))
 			continue;
 		rest = (struct hw_str){host.p + ours[i].len, host.len - ours[i].len};
 		if (rest.len == 0 || rest.p[0] == ':')
@@ -36,7 +38,8 @@ static bool wants_token(struct hw_str path)
 void admin_check(struct exchange *ex, const struct hw_http1_request *request)
 {
 	if (request->host.p && !host_is_ours(request->host)) {
-		exchange_refuse(ex, 403, HW_CODE_BAD_REQUEST, "the admin listener answers to this machine's names only");
+		exchange_refuse(ex, 403, HW_CODE_BAD_REQUEST,
+			"the admin listener answers to this machine's names only");
 		return;
 	}
 	if (!wants_token(request->path))
@@ -77,9 +80,10 @@ static void status(struct exchange *ex)
 
 	hw_buf_puts(body, "{\"version\":");
 	hw_buf_json(body, hw_str_of(http_edge(ex)->version));
-	hw_buf_printf(body, ",\"generation\":%u,\"draining\":%s,\"sessions\":%lld}", w->generation->number,
-		w->draining ? "true" : "false",
-		(long long)atomic_load_explicit(&w->counters->sessions->value, memory_order_relaxed));
+	hw_buf_printf(body, ",\"generation\":%u,\"draining\":%s,\"sessions\":%lld}",
+		w->generation->number, w->draining ? "true" : "false",
+		(long long)atomic_load_explicit(
+			&w->counters->sessions->value, memory_order_relaxed));
 	answer_json(ex, 200, hw_buf_view(body));
 }
 

@@ -16,7 +16,8 @@ static void add(struct headers *h, struct hw_str name, struct hw_str value)
 		h->list[h->n++] = (struct hw_http1_header){name, value};
 }
 
-/* CORS: an origin is answered verbatim if it is listed; errors too, or the page could not read them. */
+/* CORS: an origin is answered verbatim if it is listed; errors too, or the page could not read
+ * them. */
 static void add_cors(struct headers *h, struct exchange *ex)
 {
 	const struct hw_settings *settings = http_settings(ex);
@@ -37,7 +38,8 @@ static void add_cors(struct headers *h, struct exchange *ex)
 	if (ex->preflight) {
 		add(h, HW_STR("Access-Control-Allow-Methods"), HW_STR("GET, POST"));
 		add(h, HW_STR("Access-Control-Allow-Headers"),
-			HW_STR("authorization, content-type, idempotency-key, last-event-id, traceparent"));
+			HW_STR("authorization, content-type, idempotency-key, last-event-id, "
+			       "traceparent"));
 		add(h, HW_STR("Access-Control-Max-Age"), HW_STR("600"));
 	} else {
 		add(h, HW_STR("Access-Control-Expose-Headers"), HW_STR("retry-after"));
@@ -72,7 +74,8 @@ void answer_send(struct exchange *ex, const struct answer *answer)
 		add(&h, HW_STR("Content-Type"), hw_str_of(answer->type));
 	add_status_headers(&h, ex, answer->status);
 	if (answer->retry_after_ms >= 0) {
-		snprintf(seconds, sizeof(seconds), "%lld", (long long)(answer->retry_after_ms + 999) / 1000);
+		snprintf(seconds, sizeof(seconds), "%lld",
+			(long long)(answer->retry_after_ms + 999) / 1000);
 		add(&h, HW_STR("Retry-After"), hw_str_of(seconds));
 	}
 	add_cors(&h, ex);
@@ -89,7 +92,7 @@ void answer_send(struct exchange *ex, const struct answer *answer)
 	if (answer->body.p == edge->body.data && edge->body.failed)
 		ex->keep_alive = false;
 	else if (hw_http1_response_write(&edge->out, &response) ||
-		hw_stream_copy(http_stream(ex), edge->out.data, edge->out.len))
+		 hw_stream_copy(http_stream(ex), edge->out.data, edge->out.len))
 		ex->keep_alive = false; /* nothing can be said any more */
 	if (edge->out.cap > SCRATCH_KEPT)
 		hw_buf_fini(&edge->out);

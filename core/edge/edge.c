@@ -44,7 +44,7 @@ void hw_edge_accept(struct hw_edge *edge, int fd, const char *address, enum hw_e
 
 void hw_edge_drain(struct hw_edge *edge)
 {
-	hw_list_each_safe(node, &edge->connections) {
+	hw_list_each_safe (node, &edge->connections) {
 		struct edge_conn *conn = HW_CONTAINER_OF(node, struct edge_conn, link);
 
 		conn->ops->drain(conn);
@@ -59,7 +59,8 @@ size_t hw_edge_count(const struct hw_edge *edge)
 void hw_edge_close_all(struct hw_edge *edge)
 {
 	while (!hw_list_empty(&edge->connections)) {
-		struct edge_conn *conn = HW_CONTAINER_OF(edge->connections.next, struct edge_conn, link);
+		struct edge_conn *conn =
+			HW_CONTAINER_OF(edge->connections.next, struct edge_conn, link);
 
 		conn->ops->destroy(conn);
 	}

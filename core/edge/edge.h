@@ -1,5 +1,5 @@
-/* What is spoken on accepted connections: HTTP, and WebSocket after an upgrade. One struct a worker; everything here
- * belongs to the worker's thread. */
+/* What is spoken on accepted connections: HTTP, and WebSocket after an upgrade. One struct a
+ * worker; everything here belongs to the worker's thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,8 +18,9 @@ enum hw_edge_kind {
 struct hw_edge {
 	/* set by the caller before init; borrowed until fini */
 	struct hw_worker *worker;
-	const char *version;       /* "0.1.0" */
-	void (*reload)(void *arg); /* POST /api/reload; called on the worker's thread; NULL: answers 503 */
+	const char *version; /* "0.1.0" */
+	void (*reload)(
+		void *arg); /* POST /api/reload; called on the worker's thread; NULL: answers 503 */
 	void *reload_arg;
 	/* its own */
 	struct hw_http1_limits limits;
@@ -34,10 +35,12 @@ struct hw_edge {
 HW_MUST_CHECK int hw_edge_init(struct hw_edge *edge);
 /** Closes what is still open, at once. */
 void hw_edge_fini(struct hw_edge *edge);
-/** Takes @fd (non-blocking) and serves it; on failure it is closed. @address is printable, and copied. */
+/** Takes @fd (non-blocking) and serves it; on failure it is closed. @address is printable, and
+ * copied. */
 void hw_edge_accept(struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind);
-/** After worker->draining became true: closes HTTP connections between two requests, the others after their answer. New
- *  upgrades are refused from then on. Sessions are closed by whoever drains them. */
+/** After worker->draining became true: closes HTTP connections between two requests, the others
+ * after their answer. New upgrades are refused from then on. Sessions are closed by whoever drains
+ * them. */
 void hw_edge_drain(struct hw_edge *edge);
 /** Connections, of either kind, that are still open. */
 size_t hw_edge_count(const struct hw_edge *edge);

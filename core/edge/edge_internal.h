@@ -1,6 +1,7 @@
 /* Inside core/edge: connections, and the HTTP exchanges that they carry.
- * edge.c: all connections; http.c: one HTTP connection; request.c: a head becomes an exchange; routes.c: who answers it;
- * answer.c: how; token.c: whose it is; upgrade.c: HTTP becomes WebSocket; ws_conn.c: frames; ws.c, echo.c: what they carry. */
+ * edge.c: all connections; http.c: one HTTP connection; request.c: a head becomes an exchange;
+ * routes.c: who answers it; answer.c: how; token.c: whose it is; upgrade.c: HTTP becomes WebSocket;
+ * ws_conn.c: frames; ws.c, echo.c: what they carry. */
 #pragma once
 
 #include "base/timers.h"
@@ -18,7 +19,9 @@
 #define EDGE_ADDRESS_MAX 64
 #define EDGE_ACCEPT_CHARS 28 /* of Sec-WebSocket-Accept */
 
-/* ---- connections ----------------------------------------------------------------------------------------------------- */
+/* ---- connections
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 struct edge_conn;
 
@@ -27,8 +30,9 @@ struct edge_conn_ops {
 	void (*drain)(struct edge_conn *conn);
 };
 
-/* The beginning of every connection. The stream's callbacks come from the loop alone, never from within a function of
- * net/stream.h, so a connection may be freed wherever nobody further up the stack uses it. */
+/* The beginning of every connection. The stream's callbacks come from the loop alone, never from
+ * within a function of net/stream.h, so a connection may be freed wherever nobody further up the
+ * stack uses it. */
 struct edge_conn {
 	struct hw_list link;
 	struct hw_edge *edge;
@@ -40,7 +44,9 @@ struct edge_conn {
 void edge_conn_init(struct edge_conn *conn, struct hw_edge *edge, const struct edge_conn_ops *ops);
 void edge_conn_fini(struct edge_conn *conn);
 
-/* ---- HTTP --------------------------------------------------------------------------------------------------------------- */
+/* ---- HTTP
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 struct http_conn;
 struct exchange;
@@ -54,12 +60,12 @@ struct kept {
 };
 
 enum route_login {
-	ROUTE_OPEN,    /* anybody */
-	ROUTE_TOKEN,   /* a token from anywhere */
+	ROUTE_OPEN,      /* anybody */
+	ROUTE_TOKEN,     /* a token from anywhere */
 	ROUTE_NO_COOKIE, /* a token, but not a cookie's: it changes things */
-	ROUTE_WS,      /* the WebSocket endpoint decides */
+	ROUTE_WS,        /* the WebSocket endpoint decides */
 	ROUTE_ECHO,
-	ROUTE_ADMIN,   /* the admin token */
+	ROUTE_ADMIN, /* the admin token */
 };
 
 struct route {
@@ -71,14 +77,15 @@ struct route {
 };
 
 /* One request and its answer.
- *   head ──(login)──> body ──> handled ──> answered      refused: the body is read and dropped, then the refusal is sent */
+ *   head ──(login)──> body ──> handled ──> answered      refused: the body is read and dropped,
+ * then the refusal is sent */
 struct exchange {
 	struct http_conn *conn;
 	const struct route *route; /* NULL: refused */
 	const char *allow;         /* of a 405 or OPTIONS */
 	uint8_t minor;
 	bool keep_alive, head_only, preflight, wants_continue, has_body;
-	bool waiting;  /* for a hook: nothing more is read */
+	bool waiting; /* for a hook: nothing more is read */
 	bool answered;
 	bool depends_on_token; /* no cache may keep the answer */
 	/* the refusal, if there is one */
@@ -101,7 +108,8 @@ struct exchange {
 
 static inline struct hw_str exchange_str(const struct exchange *ex, struct kept k)
 {
-	return k.there ? (struct hw_str){ex->text.len ? ex->text.data + k.at : "", k.len} : HW_STR_NULL;
+	return k.there ? (struct hw_str){ex->text.len ? ex->text.data + k.at : "", k.len}
+		       : HW_STR_NULL;
 }
 struct kept exchange_keep(struct exchange *ex, struct hw_str s);
 void exchange_refuse(struct exchange *ex, unsigned status, enum hw_code code, const char *why);
@@ -117,10 +125,12 @@ const struct hw_settings *http_settings(const struct exchange *ex);
 const char *http_address(const struct exchange *ex);
 enum hw_edge_kind http_kind(const struct exchange *ex);
 struct hw_stream *http_stream(const struct exchange *ex);
-/** The stream is another's from now on; HTTP's part of the connection ends when the caller has returned. */
+/** The stream is another's from now on; HTTP's part of the connection ends when the caller has
+ * returned. */
 struct hw_stream *http_give_stream(struct exchange *ex);
 void http_open(struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind);
-/** What the exchange waited for has come: it is answered, or goes on. The connection may be gone afterwards. */
+/** What the exchange waited for has come: it is answered, or goes on. The connection may be gone
+ * afterwards. */
 void http_resume(struct exchange *ex);
 
 /* request.c */
@@ -148,7 +158,8 @@ void publish_read_head(struct exchange *ex, const struct hw_http1_request *reque
 void token_read_query(struct exchange *ex, const struct hw_http1_request *request);
 /** Then looks further for a token. */
 void token_find(struct exchange *ex, const struct hw_http1_request *request, bool cookie);
-/** The bearer token of the request; p NULL: none. false: there are several, or it is another scheme. */
+/** The bearer token of the request; p NULL: none. false: there are several, or it is another
+ * scheme. */
 bool token_bearer(const struct hw_http1_request *request, struct hw_str *token);
 bool token_origin_listed(const struct hw_settings *settings, struct hw_str origin);
 
@@ -166,7 +177,9 @@ void answer_refusal(struct exchange *ex);
 /** The edge's scratch for a body, empty. */
 struct hw_buf *answer_body(struct exchange *ex);
 
-/* ---- WebSocket ------------------------------------------------------------------------------------------------------------ */
+/* ---- WebSocket
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 struct ws_ops {
 	/** The largest message that is taken now. */
@@ -175,7 +188,8 @@ struct ws_ops {
 	size_t (*max_queued)(struct ws_conn *conn);
 	void (*alive)(struct ws_conn *conn);
 	void (*message)(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str text);
-	/** The peer's message is over the limit: close as the endpoint spells it, or leave it to ended. */
+	/** The peer's message is over the limit: close as the endpoint spells it, or leave it to
+	 * ended. */
 	void (*too_large)(struct ws_conn *conn);
 	/** The peer closed, or broke the protocol: the close frame is sent already. */
 	void (*ended)(struct ws_conn *conn, uint16_t code, struct hw_str reason);
@@ -200,7 +214,8 @@ struct ws_conn {
 struct ws_conn *ws_conn_create(struct exchange *ex, const struct ws_ops *ops);
 /** Reads @p, which it changes. */
 void ws_conn_feed(struct ws_conn *conn, uint8_t *p, size_t len);
-HW_MUST_CHECK int ws_conn_send(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str payload);
+HW_MUST_CHECK int ws_conn_send(
+	struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str payload);
 /** Sends a close frame once; what is queued goes before it. */
 void ws_conn_close(struct ws_conn *conn, uint16_t code, struct hw_str reason);
 void ws_conn_pause(struct ws_conn *conn, bool on);

@@ -7,16 +7,24 @@ enum {
 	HEAD_MS = 10000,
 	BODY_MS = 30000,
 	IDLE_MS = 60000,
-	WRITE_MS = 30000, /* for a peer that does not read its answers */
+	WRITE_MS = 30000,   /* for a peer that does not read its answers */
 	MAX_QUEUED = 65536, /* of answers: then the next request waits */
 };
 
-enum deadline { DEADLINE_NONE, DEADLINE_HEAD, DEADLINE_BODY, DEADLINE_IDLE, DEADLINE_TURN, DEADLINE_WRITE };
+enum deadline {
+	DEADLINE_NONE,
+	DEADLINE_HEAD,
+	DEADLINE_BODY,
+	DEADLINE_IDLE,
+	DEADLINE_TURN,
+	DEADLINE_WRITE
+};
 
 /* One HTTP connection; requests are answered one after the other.
  *
- *   reading ──> waiting (a hook) ──> reading      input: the bytes behind a request that is not answered yet
- *      └──> choked (unsent answers) ──┘           finished: hw_stream_finish was called, the end is on its way */
+ *   reading ──> waiting (a hook) ──> reading      input: the bytes behind a request that is not
+ * answered yet └──> choked (unsent answers) ──┘           finished: hw_stream_finish was called,
+ * the end is on its way */
 struct http_conn {
 	struct edge_conn base; /* first */
 	enum hw_edge_kind kind;
@@ -63,7 +71,9 @@ struct hw_stream *http_give_stream(struct exchange *ex)
 	return stream;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 static void conn_destroy(struct edge_conn *base)
 {
@@ -109,13 +119,16 @@ static void conn_drain(struct edge_conn *base)
 {
 	struct http_conn *conn = HW_CONTAINER_OF(base, struct http_conn, base);
 
-	/* one that has not asked anything yet is about to: it gets its answer, and "Connection: close" with it */
+	/* one that has not asked anything yet is about to: it gets its answer, and "Connection:
+	 * close" with it */
 	if (conn->used && !conn->exchange && !conn->finished && conn->input.len == 0 &&
 		hw_http1_phase(&conn->reader) == HW_HTTP1_IDLE)
 		finish(conn);
 }
 
-/* ---- an exchange ------------------------------------------------------------------------------------------------------------ */
+/* ---- an exchange
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool begin_exchange(struct http_conn *conn)
 {
@@ -145,7 +158,8 @@ static void end_exchange(struct http_conn *conn)
 }
 
 /* Ends a request that cannot be read to its end. */
-static void abort_exchange(struct http_conn *conn, unsigned status, enum hw_code code, const char *why)
+static void abort_exchange(
+	struct http_conn *conn, unsigned status, enum hw_code code, const char *why)
 {
 	struct exchange *ex;
 
@@ -167,8 +181,8 @@ static void on_reader_error(struct http_conn *conn)
 
 	if (!conn->exchange && reader->request_known && begin_exchange(conn))
 		exchange_open(conn->exchange, reader->request);
-	abort_exchange(conn, reader->status, reader->status == 413 ? HW_CODE_TOO_LARGE : HW_CODE_BAD_REQUEST,
-		reader->reason);
+	abort_exchange(conn, reader->status,
+		reader->status == 413 ? HW_CODE_TOO_LARGE : HW_CODE_BAD_REQUEST, reader->reason);
 }
 
 /* The head is understood and whoever sent it is known: the body may come. */
@@ -179,7 +193,8 @@ static void after_login(struct http_conn *conn)
 	if (!ex->wants_continue)
 		return;
 	ex->wants_continue = false;
-	if (exchange_refused(ex) || hw_stream_copy(conn->base.stream, HW_HTTP1_CONTINUE, sizeof(HW_HTTP1_CONTINUE) - 1)) {
+	if (exchange_refused(ex) || hw_stream_copy(conn->base.stream, HW_HTTP1_CONTINUE,
+					    sizeof(HW_HTTP1_CONTINUE) - 1)) {
 		if (!exchange_refused(ex))
 			exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
 		ex->keep_alive = false; /* the body may come all the same */
@@ -225,11 +240,14 @@ static void on_end(struct http_conn *conn)
 		end_exchange(conn);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool stopped(const struct http_conn *conn)
 {
-	return conn->finished || conn->choked || (conn->exchange && (conn->exchange->waiting || conn->exchange->ws));
+	return conn->finished || conn->choked ||
+	       (conn->exchange && (conn->exchange->waiting || conn->exchange->ws));
 }
 
 static void wait_for_more(struct http_conn *conn)
@@ -326,7 +344,9 @@ void http_resume(struct exchange *ex)
 		go_on(conn);
 }
 
-/* ---- the stream's callbacks ------------------------------------------------------------------------------------------------------- */
+/* ---- the stream's callbacks
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void on_received(void *owner, uint8_t *p, size_t len)
 {
@@ -350,9 +370,11 @@ static void on_turn(struct http_conn *conn)
 	if (hw_stream_queued(conn->base.stream) <= MAX_QUEUED)
 		unchoke(conn);
 	else if (hw_stream_blocked(conn->base.stream))
-		set_deadline(conn, DEADLINE_WRITE); /* drained comes before, or the peer does not read */
+		set_deadline(
+			conn, DEADLINE_WRITE); /* drained comes before, or the peer does not read */
 	else
-		set_deadline(conn, DEADLINE_TURN); /* timers come before the turn's output: nothing was tried yet */
+		set_deadline(conn, DEADLINE_TURN); /* timers come before the turn's output: nothing
+						      was tried yet */
 }
 
 /* Output is being written: what follows belongs into the next turn. */
@@ -390,7 +412,8 @@ static void on_timer(struct hw_timer *timer)
 		break;
 	case DEADLINE_HEAD:
 		if (hw_http1_phase(&conn->reader) == HW_HTTP1_IN_HEAD)
-			abort_exchange(conn, 408, HW_CODE_BAD_REQUEST, "the request did not come in time");
+			abort_exchange(
+				conn, 408, HW_CODE_BAD_REQUEST, "the request did not come in time");
 		else
 			finish(conn);
 		break;

@@ -35,7 +35,9 @@ void publish_job_free(struct publish_job **publish_job)
 	free(job);
 }
 
-/* ---- the head ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the head
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_hex(struct hw_str s)
 {
@@ -55,7 +57,8 @@ static bool is_zeros(struct hw_str s)
 	return true;
 }
 
-/* traceparent (W3C Trace Context): version-trace-parent-flags. A malformed one is ignored, as that text wants it. */
+/* traceparent (W3C Trace Context): version-trace-parent-flags. A malformed one is ignored, as that
+ * text wants it. */
 static struct hw_str trace_id_of(struct hw_str rest)
 {
 	struct hw_str version = hw_str_cut(&rest, '-'), trace, parent, flags;
@@ -63,9 +66,10 @@ static struct hw_str trace_id_of(struct hw_str rest)
 	trace = hw_str_cut(&rest, '-');
 	parent = hw_str_cut(&rest, '-');
 	flags = hw_str_cut(&rest, '-');
-	if (version.len != 2 || trace.len != 32 || parent.len != 16 || flags.len != 2 || !is_hex(version) ||
-		!is_hex(trace) || !is_hex(parent) || !is_hex(flags) || is_zeros(trace) || is_zeros(parent) ||
-		hw_str_eq(version, HW_STR("ff")) || (hw_str_eq(version, HW_STR("00")) && rest.p))
+	if (version.len != 2 || trace.len != 32 || parent.len != 16 || flags.len != 2 ||
+		!is_hex(version) || !is_hex(trace) || !is_hex(parent) || !is_hex(flags) ||
+		is_zeros(trace) || is_zeros(parent) || hw_str_eq(version, HW_STR("ff")) ||
+		(hw_str_eq(version, HW_STR("00")) && rest.p))
 		return HW_STR_NULL;
 	return trace;
 }
@@ -84,12 +88,15 @@ void publish_read_head(struct exchange *ex, const struct hw_http1_request *reque
 		ex->trace_id = exchange_keep(ex, value);
 	value = hw_http1_header(request, "Idempotency-Key", &n);
 	if (n > 1 || (n == 1 && (value.len == 0 || value.len > HW_COMMAND_KEY_MAX)))
-		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "Idempotency-Key must be one key of 1 to 256 bytes");
+		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST,
+			"Idempotency-Key must be one key of 1 to 256 bytes");
 	else if (n == 1)
 		ex->key = exchange_keep(ex, value);
 }
 
-/* ---- results --------------------------------------------------------------------------------------------------------------------- */
+/* ---- results
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static void write_ok(struct hw_buf *out, const struct hw_publish *publish)
 {
@@ -114,7 +121,8 @@ static void add_result(struct publish_job *job)
 		write_ok(out, publish);
 	} else {
 		hw_buf_puts(out, "{\"ok\":false,");
-		hw_code_members(out, publish->code, hw_str_of(publish->message), publish->retry_after_ms);
+		hw_code_members(
+			out, publish->code, hw_str_of(publish->message), publish->retry_after_ms);
 		hw_buf_putc(out, '}');
 	}
 }
@@ -147,7 +155,8 @@ static void answer_all(struct publish_job *job)
 {
 	hw_buf_puts(&job->results, "]}");
 	if (job->results.failed) {
-		/* published all the same: without the answer nobody can tell, so the connection ends */
+		/* published all the same: without the answer nobody can tell, so the connection
+		 * ends */
 		exchange_refuse(job->ex, 0, HW_CODE_INTERNAL, "out of memory");
 		job->ex->keep_alive = false;
 		answer_refusal(job->ex);
@@ -156,9 +165,12 @@ static void answer_all(struct publish_job *job)
 	answer_json(job->ex, job->n_failed ? 207 : 200, hw_buf_view(&job->results));
 }
 
-/* ---- items ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- items
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
-/* The item's own key; else the header's, told apart by the item's place in an array. 0 or -ENOMEM, -EINVAL: too long. */
+/* The item's own key; else the header's, told apart by the item's place in an array. 0 or -ENOMEM,
+ * -EINVAL: too long. */
 static int find_key(struct publish_job *job, struct hw_str *out)
 {
 	struct hw_str header = exchange_str(job->ex, job->ex->key);
@@ -181,7 +193,8 @@ static int find_key(struct publish_job *job, struct hw_str *out)
 	return job->key.failed ? -ENOMEM : 0;
 }
 
-/* The tenant that the event names, if the hooks let this identity publish there; else its own. false: there is no hub for it. */
+/* The tenant that the event names, if the hooks let this identity publish there; else its own.
+ * false: there is no hub for it. */
 static bool find_hub(struct publish_job *job, struct hw_hub **out)
 {
 	struct hw_login *login = &job->ex->login;
@@ -191,7 +204,8 @@ static bool find_hub(struct publish_job *job, struct hw_hub **out)
 
 	*out = login->hub;
 	if (named.kind != HW_JSON_STRING || hw_json_copy(named, text, sizeof(text), &tenant.len) ||
-		hw_str_eq(tenant, login->identity->tenant_id) || !hw_identity_may_publish_to(login->identity, tenant))
+		hw_str_eq(tenant, login->identity->tenant_id) ||
+		!hw_identity_may_publish_to(login->identity, tenant))
 		return true;
 	return hw_hub_get(login->worker, tenant, out) == 0;
 }
@@ -285,10 +299,13 @@ void publish_handle(struct exchange *ex)
 	job->ex = ex;
 	hw_buf_init(&job->results);
 	hw_buf_init(&job->key);
-	r = hw_commands_open(&job->commands, hw_buf_view(&ex->body), HW_COMMAND_BODY, MAX_ITEMS, &err);
+	r = hw_commands_open(
+		&job->commands, hw_buf_view(&ex->body), HW_COMMAND_BODY, MAX_ITEMS, &err);
 	if (r) {
 		exchange_refuse(ex, 0,
-			r == -E2BIG ? HW_CODE_TOO_LARGE : r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST,
+			r == -E2BIG    ? HW_CODE_TOO_LARGE
+			: r == -ENOMEM ? HW_CODE_UNAVAILABLE
+				       : HW_CODE_BAD_REQUEST,
 			err.text);
 		answer_refusal(ex);
 		return;

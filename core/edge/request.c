@@ -40,7 +40,8 @@ bool request_is_json(const struct hw_http1_request *request)
 	size_t n;
 	struct hw_str rest = hw_http1_header(request, "Content-Type", &n);
 
-	return n == 1 && hw_str_eq_nocase(hw_str_trim(hw_str_cut(&rest, ';')), HW_STR("application/json"));
+	return n == 1 &&
+	       hw_str_eq_nocase(hw_str_trim(hw_str_cut(&rest, ';')), HW_STR("application/json"));
 }
 
 static void open_route(struct exchange *ex, const struct hw_http1_request *request)
@@ -92,7 +93,9 @@ void exchange_open(struct exchange *ex, const struct hw_http1_request *request)
 		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
 }
 
-/* ---- who it is ------------------------------------------------------------------------------------------------------------ */
+/* ---- who it is
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static void after_login(struct exchange *ex, enum hw_verdict verdict)
 {
@@ -130,7 +133,8 @@ void exchange_login(struct exchange *ex)
 		.address = {address.p, address.len},
 		.origin = {origin.p, origin.len},
 		.path = {path.p, path.len},
-		.transport = ex->upgrade ? (struct hw_slice)HW_SLICE("ws") : (struct hw_slice)HW_SLICE("http"),
+		.transport = ex->upgrade ? (struct hw_slice)HW_SLICE("ws")
+					 : (struct hw_slice)HW_SLICE("http"),
 	};
 	verdict = hw_login_start(&ex->login);
 	if (verdict == HW_PENDING)

@@ -22,7 +22,8 @@ static void cursor(struct exchange *ex)
 	struct hw_buf *body = answer_body(ex);
 
 	hw_buf_puts(body, "{\"cursor\":\"");
-	hw_cursor_add(body, (struct hw_cursor){.epoch = hw_journal_epoch(journal), .seq = hw_journal_head(journal)});
+	hw_cursor_add(body, (struct hw_cursor){.epoch = hw_journal_epoch(journal),
+				    .seq = hw_journal_head(journal)});
 	hw_buf_puts(body, "\"}");
 	answer_json(ex, 200, hw_buf_view(body));
 }
@@ -77,8 +78,9 @@ static const struct route *find_public(const struct hw_settings *settings, struc
 const struct route *route_find(struct exchange *ex, const struct hw_http1_request *request)
 {
 	bool asks_options = hw_str_eq(request->method, HW_STR("OPTIONS"));
-	const struct route *found = http_kind(ex) == HW_EDGE_ADMIN ? find_admin(request->path)
-								   : find_public(http_settings(ex), request->path);
+	const struct route *found = http_kind(ex) == HW_EDGE_ADMIN
+					    ? find_admin(request->path)
+					    : find_public(http_settings(ex), request->path);
 
 	if (asks_options && hw_str_eq(request->path, HW_STR("*"))) {
 		ex->allow = "GET, HEAD, POST, OPTIONS";
@@ -91,8 +93,10 @@ const struct route *route_find(struct exchange *ex, const struct hw_http1_reques
 	ex->allow = found->post ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
 	if (asks_options)
 		return &options_route;
-	if (hw_str_eq(request->method, HW_STR("POST")) ? found->post
-		: !found->post && (ex->head_only || hw_str_eq(request->method, HW_STR("GET"))))
+	if (hw_str_eq(request->method, HW_STR("POST"))
+			? found->post
+			: !found->post &&
+				  (ex->head_only || hw_str_eq(request->method, HW_STR("GET"))))
 		return found;
 	exchange_refuse(ex, 405, HW_CODE_BAD_REQUEST, "this method is not offered here");
 	return NULL;

@@ -13,9 +13,12 @@ bool token_origin_listed(const struct hw_settings *settings, struct hw_str origi
 	return false;
 }
 
-/* ---- the query -------------------------------------------------------------------------------------------------------------- */
+/* ---- the query
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
-static void take_parameter(struct exchange *ex, struct kept *where, struct hw_str value, const char *twice)
+static void take_parameter(
+	struct exchange *ex, struct kept *where, struct hw_str value, const char *twice)
 {
 	if (where->there)
 		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, twice);
@@ -36,9 +39,11 @@ void token_read_query(struct exchange *ex, const struct hw_http1_request *reques
 		if (hw_str_eq(name, HW_STR("token")))
 			take_parameter(ex, &ex->token, value, "the query has more than one token");
 		else if (hw_str_eq(name, HW_STR("topics")))
-			take_parameter(ex, &ex->topics, value, "the query has more than one list of topics");
+			take_parameter(ex, &ex->topics, value,
+				"the query has more than one list of topics");
 		else if (hw_str_eq(name, HW_STR("cursor")))
-			take_parameter(ex, &ex->cursor, value, "the query has more than one cursor");
+			take_parameter(
+				ex, &ex->cursor, value, "the query has more than one cursor");
 	}
 	hw_buf_fini(&scratch);
 	if (r == -ENOMEM)
@@ -46,10 +51,13 @@ void token_read_query(struct exchange *ex, const struct hw_http1_request *reques
 	else if (r < 0)
 		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "the query is malformed");
 	if (ex->token.there && !http_settings(ex)->auth_query)
-		exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "tokens in the query are switched off here");
+		exchange_refuse(
+			ex, 0, HW_CODE_UNAUTHORIZED, "tokens in the query are switched off here");
 }
 
-/* ---- the header ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the header
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 bool token_bearer(const struct hw_http1_request *request, struct hw_str *token)
 {
@@ -70,7 +78,9 @@ bool token_bearer(const struct hw_http1_request *request, struct hw_str *token)
 	return true;
 }
 
-/* ---- the cookie ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the cookie
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Of one Cookie header; counts how many there are. */
 static size_t cookie_in(struct hw_str header, struct hw_str name, struct hw_str *value)
@@ -95,8 +105,8 @@ static bool cookie_allowed(struct exchange *ex)
 	const struct hw_settings *settings = http_settings(ex);
 	struct hw_str origin = exchange_str(ex, ex->origin);
 
-	return settings->auth_cookie && !settings->any_origin && origin.p && !hw_str_eq(origin, HW_STR("null")) &&
-	       token_origin_listed(settings, origin);
+	return settings->auth_cookie && !settings->any_origin && origin.p &&
+	       !hw_str_eq(origin, HW_STR("null")) && token_origin_listed(settings, origin);
 }
 
 static void find_cookie(struct exchange *ex, const struct hw_http1_request *request)
@@ -109,12 +119,15 @@ static void find_cookie(struct exchange *ex, const struct hw_http1_request *requ
 			n += cookie_in(request->headers[i].value, name, &value);
 	}
 	if (n > 1)
-		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "the token's cookie is there more than once");
+		exchange_refuse(
+			ex, 0, HW_CODE_BAD_REQUEST, "the token's cookie is there more than once");
 	else if (n == 1)
 		ex->token = exchange_keep(ex, value);
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- all
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void find_protocol(struct exchange *ex, const struct hw_http1_request *request)
 {
@@ -126,7 +139,8 @@ static void find_protocol(struct exchange *ex, const struct hw_http1_request *re
 		if (!hw_str_starts(name, HW_STR("token.")))
 			continue;
 		name = (struct hw_str){name.p + 6, name.len - 6};
-		take_parameter(ex, &ex->token, name, "there is more than one token among the sub-protocols");
+		take_parameter(ex, &ex->token, name,
+			"there is more than one token among the sub-protocols");
 	}
 }
 
@@ -136,7 +150,8 @@ void token_find(struct exchange *ex, const struct hw_http1_request *request, boo
 
 	if (!ex->token.there) {
 		if (!token_bearer(request, &bearer))
-			exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "Authorization is not one bearer token");
+			exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST,
+				"Authorization is not one bearer token");
 		else if (bearer.p)
 			ex->token = exchange_keep(ex, bearer);
 	}

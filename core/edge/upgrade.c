@@ -35,9 +35,10 @@ static bool check_handshake(struct exchange *ex, const struct hw_http1_request *
 	if (r) {
 		ex->bad_handshake = true;
 		exchange_refuse(ex, r == HW_WS_HANDSHAKE_VERSION ? 426 : 400, HW_CODE_BAD_REQUEST,
-			r == HW_WS_HANDSHAKE_VERSION ? "only version 13 of WebSocket (RFC 6455) is spoken here"
-						     : "this is a WebSocket endpoint, and the request is no "
-						       "WebSocket handshake (RFC 6455 4.2.1)");
+			r == HW_WS_HANDSHAKE_VERSION
+				? "only version 13 of WebSocket (RFC 6455) is spoken here"
+				: "this is a WebSocket endpoint, and the request is no "
+				  "WebSocket handshake (RFC 6455 4.2.1)");
 		return false;
 	}
 	make_accept(ex, handshake.key);
@@ -76,7 +77,8 @@ void upgrade_read_head(struct exchange *ex, const struct hw_http1_request *reque
 		exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
 	token_read_query(ex, request);
 	token_find(ex, request, true);
-	if (ex->cursor.there && !ex->text.failed && hw_cursor_parse(exchange_str(ex, ex->cursor), &cursor))
+	if (ex->cursor.there && !ex->text.failed &&
+		hw_cursor_parse(exchange_str(ex, ex->cursor), &cursor))
 		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "the cursor is malformed");
 	if (!ex->token.there && !http_settings(ex)->auth_first_message)
 		exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed to connect");

@@ -9,7 +9,9 @@ static const struct hw_settings *settings_of(const struct ws_conn *conn)
 	return &conn->base.edge->worker->generation->settings;
 }
 
-/* ---- the session's outlet ------------------------------------------------------------------------------------------------------ */
+/* ---- the session's outlet
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static int outlet_message(void *arg, struct hw_str text)
 {
@@ -22,7 +24,8 @@ static int outlet_run(void *arg, const struct hw_run *run, bool hold)
 
 	if (conn->closing)
 		return 0;
-	return hw_stream_queue(conn->base.stream, run->pin, run->frames, run->len, run->first_seq, hold);
+	return hw_stream_queue(
+		conn->base.stream, run->pin, run->frames, run->len, run->first_seq, hold);
 }
 
 static size_t outlet_queued(void *arg)
@@ -41,7 +44,8 @@ static uint64_t outlet_drop(void *arg)
 
 static void outlet_ping(void *arg)
 {
-	(void)!ws_conn_send(arg, HW_WS_OP_PING, HW_STR_NULL); /* without it the session's own deadline decides */
+	(void)!ws_conn_send(arg, HW_WS_OP_PING,
+		HW_STR_NULL); /* without it the session's own deadline decides */
 }
 
 static void outlet_pause(void *arg, bool on)
@@ -67,7 +71,9 @@ static const struct hw_outlet outlet = {
 	.close = outlet_close,
 };
 
-/* ---- what comes in --------------------------------------------------------------------------------------------------------------- */
+/* ---- what comes in
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t max_bytes(struct ws_conn *conn)
 {
@@ -92,7 +98,8 @@ static void message(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_st
 	if (opcode == HW_WS_OP_TEXT)
 		hw_session_received(conn->session, text);
 	else
-		hw_session_close(conn->session, HW_WS_CODE_UNSUPPORTED, HW_STR("messages are text"));
+		hw_session_close(
+			conn->session, HW_WS_CODE_UNSUPPORTED, HW_STR("messages are text"));
 }
 
 static void too_large(struct ws_conn *conn)
@@ -124,15 +131,19 @@ static void drain(struct ws_conn *conn)
 	(void)conn;
 }
 
-/* ---- the beginning ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the beginning
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
-/* A browser cannot read the status of a refused upgrade: a client that knows our close codes is accepted and closed. */
+/* A browser cannot read the status of a refused upgrade: a client that knows our close codes is
+ * accepted and closed. */
 static void close_refused(struct ws_conn *conn, const struct exchange *ex)
 {
 	const struct hw_code_info *info = hw_code_info(ex->code);
 	char reason[128];
 
-	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name, ex->why && ex->why[0] ? ex->why : info->message);
+	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name,
+		ex->why && ex->why[0] ? ex->why : info->message);
 	ws_conn_close(conn, info->close_code, hw_str_of(reason));
 }
 

@@ -7,7 +7,8 @@
 
 #define MESSAGE_KEPT 4096 /* what of a buffer for messages in pieces stays between two of them */
 
-/* What came while the endpoint wanted nothing. It is read on from the loop, not from within whoever says go on. */
+/* What came while the endpoint wanted nothing. It is read on from the loop, not from within whoever
+ * says go on. */
 struct held_input {
 	struct hw_timer timer;
 	struct ws_conn *conn;
@@ -44,7 +45,9 @@ static void conn_drain(struct edge_conn *base)
 	conn->ops->drain(conn);
 }
 
-/* ---- sending ----------------------------------------------------------------------------------------------------------------- */
+/* ---- sending
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
 int ws_conn_send(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str payload)
 {
@@ -77,12 +80,15 @@ void ws_conn_close(struct ws_conn *conn, uint16_t code, struct hw_str reason)
 	if (code != HW_WS_CODE_NONE && !hw_ws_code_sendable(code))
 		code = HW_WS_CODE_NORMAL;
 	n = hw_ws_close(frame, code, code == HW_WS_CODE_NONE ? HW_STR_NULL : reason, NULL);
-	(void)!hw_stream_copy(conn->base.stream, frame, n); /* without memory the end alone must do */
+	(void)!hw_stream_copy(
+		conn->base.stream, frame, n); /* without memory the end alone must do */
 	/* the peer's own close frame is waited for, and dropped */
 	hw_stream_finish(conn->base.stream, EDGE_LINGER_MS);
 }
 
-/* ---- messages ------------------------------------------------------------------------------------------------------------------ */
+/* ---- messages
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_data(struct ws_conn *conn, const struct hw_ws_event *ev)
 {
@@ -106,7 +112,8 @@ static void on_data(struct ws_conn *conn, const struct hw_ws_event *ev)
 
 static void on_close(struct ws_conn *conn, const struct hw_ws_event *ev)
 {
-	/* the echo of the code ends the handshake (5.5.1); an empty close frame is answered by another */
+	/* the echo of the code ends the handshake (5.5.1); an empty close frame is answered by
+	 * another */
 	ws_conn_close(conn, ev->code, HW_STR_NULL);
 	conn->ops->ended(conn, ev->code, ev->data);
 }
@@ -145,7 +152,9 @@ static void on_event(struct ws_conn *conn, int outcome, const struct hw_ws_event
 	}
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_held(struct hw_timer *timer);
 
@@ -202,7 +211,8 @@ void ws_conn_feed(struct ws_conn *conn, uint8_t *p, size_t len)
 	if (conn->closing)
 		return;
 	hold_input(conn, p, len);
-	/* a peer that sends and does not read is not read either; drained comes because the stream is blocked */
+	/* a peer that sends and does not read is not read either; drained comes because the stream
+	 * is blocked */
 	if (hw_stream_blocked(conn->base.stream) &&
 		hw_stream_queued(conn->base.stream) > conn->ops->max_queued(conn))
 		conn->choked = true;
@@ -234,7 +244,9 @@ void ws_conn_pause(struct ws_conn *conn, bool on)
 	plan_held(conn);
 }
 
-/* ---- the stream's callbacks ---------------------------------------------------------------------------------------------------------- */
+/* ---- the stream's callbacks
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static void on_received(void *owner, uint8_t *p, size_t len)
 {
@@ -271,7 +283,9 @@ static void on_closed(void *owner, int error)
 	conn_destroy(&conn->base);
 }
 
-/* ---- the beginning -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the beginning
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static int answer_upgrade(struct exchange *ex)
 {

@@ -11,13 +11,17 @@
 #define HW_REGISTERS_STAGE(stage) (1u << (stage))
 #define HW_REGISTERS_OPERATION(operation) (1u << (8 + (operation)))
 
-struct hw_entry_state; /* per bench × entry: a plugin's worker state, or a reference to the bench's Lua state; opaque to the chain */
+struct hw_entry_state; /* per bench × entry: a plugin's worker state, or a reference to the bench's
+			  Lua state; opaque to the chain */
 
-/* What one entry said; the chain combines these. Zeroed before each call; the chain frees what is set. */
+/* What one entry said; the chain combines these. Zeroed before each call; the chain frees what is
+ * set. */
 struct hw_entry_answer {
 	enum hw_verdict verdict;
-	const char *code; /* static string, or NULL for the stage's default; ERROR is always `unavailable` */
-	char message[256]; /* for the client: only what the hook itself said to it (deny, unavailable) */
+	const char *code;  /* static string, or NULL for the stage's default; ERROR is always
+			      `unavailable` */
+	char message[256]; /* for the client: only what the hook itself said to it (deny,
+			      unavailable) */
 	char detail[256];  /* ERROR, for the log only: the exception, "deadline", "out of memory" */
 	/* AUTHENTICATE, malloc'd, NULL = not set */
 	char *user_id, *tenant_id;
@@ -34,20 +38,25 @@ struct hw_entry_answer {
 void hw_entry_answer_fini(struct hw_entry_answer *answer);
 
 struct hw_entry_ops {
-	/** Worker thread. @states is the bench's array so that Lua entries of one tenant share one lua_State. */
-	int (*attach)(struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out);
+	/** Worker thread. @states is the bench's array so that Lua entries of one tenant share one
+	 * lua_State. */
+	int (*attach)(struct hw_hook_entry *entry, struct hw_hook_bench *bench,
+		struct hw_entry_state **out);
 	void (*detach)(struct hw_hook_entry *entry, struct hw_entry_state *state);
-	/** One call. Fills @answer. Returns its verdict. HW_PENDING: later, never from inside, calls hw_hooks_resume(ask, answer)
-	 *  on the same worker. ask->event is the event as the entry before left it. */
-	enum hw_verdict (*call)(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask,
-		struct hw_entry_answer *answer);
+	/** One call. Fills @answer. Returns its verdict. HW_PENDING: later, never from inside,
+	 * calls hw_hooks_resume(ask, answer) on the same worker. ask->event is the event as the
+	 * entry before left it. */
+	enum hw_verdict (*call)(struct hw_hook_entry *entry, struct hw_entry_state *state,
+		struct hw_ask *ask, struct hw_entry_answer *answer);
 	/** Forget the pending call of this ask. */
-	void (*cancel)(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask);
+	void (*cancel)(
+		struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask);
 	/** Control thread, last reference gone. */
 	void (*free)(struct hw_hook_entry *entry);
-	/** Control thread. Digest of the other files that the source read when it was loaded (Lua: modules of require), as they
-	 *  were then or, @now, as they are on disk; zeroes when it read none. NULL: this kind reads none. An entry is reused
-	 *  only if both are equal, and its hash covers them: an edited module is a new entry. */
+	/** Control thread. Digest of the other files that the source read when it was loaded (Lua:
+	 * modules of require), as they were then or, @now, as they are on disk; zeroes when it read
+	 * none. NULL: this kind reads none. An entry is reused only if both are equal, and its hash
+	 * covers them: an edited module is a new entry. */
 	void (*files_hash)(const struct hw_hook_entry *entry, bool now, uint8_t out[32]);
 };
 
@@ -63,8 +72,9 @@ struct hw_hook_entry {
 	struct hw_hook_budget budget;
 	struct hw_hook_entry *dead_next; /* on env->dead */
 	uint32_t registers;
-	uint8_t spec_hash[32]; /* kind, name, source bytes, settings, budget, global: what reuse looks for */
-	uint8_t hash[32];      /* spec_hash and files_hash; both are set by entry.c after the load */
+	uint8_t spec_hash[32]; /* kind, name, source bytes, settings, budget, global: what reuse
+				  looks for */
+	uint8_t hash[32]; /* spec_hash and files_hash; both are set by entry.c after the load */
 };
 
 struct hw_hook_env {
@@ -75,9 +85,11 @@ struct hw_hook_env {
 	const char *script_lib;
 	const char *plugin_cache;
 	const char *self_exe;
-	_Atomic(struct hw_hook_entry *) dead; /* stack of entries whose last reference is gone, linked by dead_next */
-	struct hw_hook_labels *labels;     /* of the metrics: env.c */
-	struct hw_plugin_library *libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */
+	_Atomic(struct hw_hook_entry *)
+		dead; /* stack of entries whose last reference is gone, linked by dead_next */
+	struct hw_hook_labels *labels; /* of the metrics: env.c */
+	struct hw_plugin_library
+		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */
 };
 
 struct hw_hook_bench {
@@ -85,30 +97,37 @@ struct hw_hook_bench {
 	struct hw_hook_chain *chain;
 	char *tenant;
 	unsigned worker;
-	struct hw_lua_state *lua; /* shared by the chain's Lua entries of a tenant; NULL until first use or after a kill */
-	size_t lua_bytes;         /* its arena: the largest memory budget among these entries; their attach raises it */
+	struct hw_lua_state *lua; /* shared by the chain's Lua entries of a tenant; NULL until first
+				     use or after a kill */
+	size_t lua_bytes; /* its arena: the largest memory budget among these entries; their attach
+			     raises it */
 	size_t n_entries;
 	struct hw_entry_state **states;
 	struct hw_bench_stats *stats; /* per entry: bench.c */
-	struct hw_list pending; /* walks that wait, chain.c's; a walk is in the lists of both its benches */
-	bool closing; /* asks end as ERROR at once */
+	struct hw_list pending; /* walks that wait, chain.c's; a walk is in the lists of both its
+				   benches */
+	bool closing;           /* asks end as ERROR at once */
 };
 
-/** For an entry that answered HW_PENDING: goes on with the walk, ends in ask->decided unless pending again. */
+/** For an entry that answered HW_PENDING: goes on with the walk, ends in ask->decided unless
+ * pending again. */
 void hw_hooks_resume(struct hw_ask *ask, struct hw_entry_answer *answer);
 
-/** The tenant that the present call is about: the bench's; for a global entry the session's, or the one that authenticate has fixed
- *  already, empty while there is none. Borrowed until the call ends. */
+/** The tenant that the present call is about: the bench's; for a global entry the session's, or the
+ * one that authenticate has fixed already, empty while there is none. Borrowed until the call ends.
+ */
 struct hw_str hw_ask_tenant(const struct hw_ask *ask, const struct hw_hook_entry *entry);
 
-/** A loader's first step: fills the base (one reference, names copied; registers and hash stay 0). -ENOMEM. */
-HW_MUST_CHECK int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops, struct hw_hook_env *env,
-	const struct hw_hook_spec *spec);
+/** A loader's first step: fills the base (one reference, names copied; registers and hash stay 0).
+ * -ENOMEM. */
+HW_MUST_CHECK int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops,
+	struct hw_hook_env *env, const struct hw_hook_spec *spec);
 /** The last step of ops->free. */
 void hw_entry_fini(struct hw_hook_entry *entry);
 
 /* Loaders set `registers`; hw_hook_entry_load sets the hash afterwards. */
-int hw_entry_lua_load(struct hw_hook_env *env, const struct hw_hook_spec *spec, struct hw_str source,
-	struct hw_hook_entry **out, struct hw_hook_problem *problem);
-int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spec, struct hw_str image,
-	const uint8_t hash[32], struct hw_hook_entry **out, struct hw_hook_problem *problem);
+int hw_entry_lua_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
+	struct hw_str source, struct hw_hook_entry **out, struct hw_hook_problem *problem);
+int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
+	struct hw_str image, const uint8_t hash[32], struct hw_hook_entry **out,
+	struct hw_hook_problem *problem);

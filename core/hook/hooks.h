@@ -1,11 +1,13 @@
 /* The one chain: every decision is a walk along hook entries, Lua or C, with the same verdicts.
  *
  *   spec --load--> entry --+-- chain (tenant's entries) --+
- *                          +-- chain (global guards)  ----+--> bench (a worker's own: Lua states, plugin worker states)
+ *                          +-- chain (global guards)  ----+--> bench (a worker's own: Lua states,
+ * plugin worker states)
  *
- * Specs come from the config. Entries and chains are made on the control thread, immutable, reference
- * counted and shared by workers and generations: a chain whose hash did not change is the same object in the next
- * generation, and with it each worker's states live on. A bench belongs to one worker and is used by it alone. */
+ * Specs come from the config. Entries and chains are made on the control thread, immutable,
+ * reference counted and shared by workers and generations: a chain whose hash did not change is the
+ * same object in the next generation, and with it each worker's states live on. A bench belongs to
+ * one worker and is used by it alone. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,7 +27,8 @@ struct hw_hook_chain; /* an ordered list of entries, and its hash */
 struct hw_hook_bench; /* a chain as one worker runs it for one tenant */
 struct hw_watchdog;   /* ends Lua calls that overrun: hook/watchdog.h */
 
-/* ---- configuration --------------------------------------------------------------------------------------- */
+/* ---- configuration
+ * --------------------------------------------------------------------------------------- */
 
 enum hw_hook_kind { HW_HOOK_LUA, HW_HOOK_PLUGIN };
 
@@ -40,85 +43,103 @@ struct hw_hook_budget {
 struct hw_hook_spec {
 	const char *name;
 	enum hw_hook_kind kind;
-	const char *path;      /* the file, absolute: a .lua or a .so */
-	struct hw_str config;  /* JSON object, "{}" when absent; secrets are substituted already */
+	const char *path;     /* the file, absolute: a .lua or a .so */
+	struct hw_str config; /* JSON object, "{}" when absent; secrets are substituted already */
 	struct hw_hook_budget budget;
-	bool global;           /* a guard of all tenants, or a tenant's own */
+	bool global; /* a guard of all tenants, or a tenant's own */
 };
 
-/** @script_lib: folder of Lua's require, may be NULL. @plugin_cache: folder (exists, exec-mounted, private to the process)
- *  for the private copies of .so files. @self_exe: the binary that tries a changed .so in a child (`check --plugin`),
- *  NULL = do not try (unit tests). All borrowed for the life of the env. NULL when out of memory. */
-struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *metrics, const struct hw_clock *clock,
-	struct hw_watchdog *watchdog, const char *script_lib, const char *plugin_cache, const char *self_exe);
+/** @script_lib: folder of Lua's require, may be NULL. @plugin_cache: folder (exists, exec-mounted,
+ * private to the process) for the private copies of .so files. @self_exe: the binary that tries a
+ * changed .so in a child (`check --plugin`), NULL = do not try (unit tests). All borrowed for the
+ * life of the env. NULL when out of memory. */
+struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *metrics,
+	const struct hw_clock *clock, struct hw_watchdog *watchdog, const char *script_lib,
+	const char *plugin_cache, const char *self_exe);
 void hw_hook_env_destroy(struct hw_hook_env **env);
 
-/* ---- entries and chains: control thread ------------------------------------------------------------------- */
+/* ---- entries and chains: control thread
+ * ------------------------------------------------------------------- */
 
-/* Where in the settings a refusal points, for file:line:col of the config; path is "" when it is the source itself. */
+/* Where in the settings a refusal points, for file:line:col of the config; path is "" when it is
+ * the source itself. */
 struct hw_hook_problem {
 	char path[128]; /* JSON pointer into the settings */
 	char text[512]; /* for Lua "file.lua:3: …" as Lua says it */
 };
 
-/** Reads, checks and loads the source: Lua is compiled and run once in a scratch state within its load budget to
- *  learn what it registers; a plugin is tried in a child, copied, opened, its ABI checked, validated and loaded.
- *  @reuse: entries of the generation before, looked through for one with the same hash (then returned with a new
- *  reference, nothing loaded). 0, or negative errno with @problem filled. */
+/** Reads, checks and loads the source: Lua is compiled and run once in a scratch state within its
+ * load budget to learn what it registers; a plugin is tried in a child, copied, opened, its ABI
+ * checked, validated and loaded.
+ *  @reuse: entries of the generation before, looked through for one with the same hash (then
+ * returned with a new reference, nothing loaded). 0, or negative errno with @problem filled. */
 HW_MUST_CHECK int hw_hook_entry_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
-	struct hw_hook_chain *const *reuse, size_t n_reuse, struct hw_hook_entry **out, struct hw_hook_problem *problem);
+	struct hw_hook_chain *const *reuse, size_t n_reuse, struct hw_hook_entry **out,
+	struct hw_hook_problem *problem);
 struct hw_hook_entry *hw_hook_entry_ref(struct hw_hook_entry *entry);
 void hw_hook_entry_unref(struct hw_hook_entry **entry);
 
-/** Takes no references of the caller's: refs each entry itself. Never fails but for memory (NULL). */
+/** Takes no references of the caller's: refs each entry itself. Never fails but for memory (NULL).
+ */
 struct hw_hook_chain *hw_hook_chain_create(struct hw_hook_entry *const *entries, size_t n_entries);
 struct hw_hook_chain *hw_hook_chain_ref(struct hw_hook_chain *chain);
-void hw_hook_chain_unref(struct hw_hook_chain **chain); /* any thread; plugins are unloaded by hw_hook_env_reap */
+void hw_hook_chain_unref(
+	struct hw_hook_chain **chain); /* any thread; plugins are unloaded by hw_hook_env_reap */
 /** SHA-256 over the entries' kinds, sources, settings and budgets, in order. */
 const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain);
 /** Control thread, now and then: unloads plugin instances whose last reference is gone. */
 void hw_hook_env_reap(struct hw_hook_env *env);
 
-/* ---- benches: one worker ----------------------------------------------------------------------------------- */
+/* ---- benches: one worker
+ * ----------------------------------------------------------------------------------- */
 
-/** @tenant is copied; "" for the bench of the global guards. Lua states are made on first use. plugin worker_init runs
- *  here. 0 or negative errno (-ENOMEM, -EIO when a worker_init refused). */
-HW_MUST_CHECK int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant,
-	unsigned worker, struct hw_hook_bench **out);
+/** @tenant is copied; "" for the bench of the global guards. Lua states are made on first use.
+ * plugin worker_init runs here. 0 or negative errno (-ENOMEM, -EIO when a worker_init refused). */
+HW_MUST_CHECK int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain,
+	struct hw_str tenant, unsigned worker, struct hw_hook_bench **out);
 /** Pending asks end as HW_ERROR `unavailable` first. */
 void hw_hook_bench_destroy(struct hw_hook_bench **bench);
 struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench);
 
-enum hw_hook_stage { HW_STAGE_AUTHENTICATE, HW_STAGE_AUTHORIZE, HW_STAGE_TRANSFORM, HW_STAGE_LIFECYCLE };
+enum hw_hook_stage {
+	HW_STAGE_AUTHENTICATE,
+	HW_STAGE_AUTHORIZE,
+	HW_STAGE_TRANSFORM,
+	HW_STAGE_LIFECYCLE
+};
 /** Does any entry of the bench's chain register this? Lets the caller skip work nobody asks for. */
 bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage);
 bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation);
 
-/* A question on its way along the chain. Embedded by its asker, zeroed before use; everything in it is borrowed until it is
- * decided. One message asks with one pair of benches, so it sees one generation. */
+/* A question on its way along the chain. Embedded by its asker, zeroed before use; everything in it
+ * is borrowed until it is decided. One message asks with one pair of benches, so it sees one
+ * generation. */
 struct hw_ask {
 	/* set by the asker */
 	enum hw_hook_stage stage;
-	struct hw_hook_bench *global; /* never NULL */
-	struct hw_hook_bench *tenant; /* NULL only for AUTHENTICATE, see find_tenant */
-	const struct hw_request *request;      /* AUTHENTICATE */
-	const struct hw_who *who;              /* all others */
-	const struct hw_question *question;    /* AUTHORIZE */
-	struct hw_str event;                   /* TRANSFORM: complete JSON text */
-	const struct hw_lifecycle *lifecycle;  /* LIFECYCLE */
-	/** AUTHENTICATE: called once the global entries have fixed the identity; returns the tenant's bench, or NULL with
-	 *  ask->code and ask->message set (403 unlisted tenant, unavailable). */
+	struct hw_hook_bench *global;         /* never NULL */
+	struct hw_hook_bench *tenant;         /* NULL only for AUTHENTICATE, see find_tenant */
+	const struct hw_request *request;     /* AUTHENTICATE */
+	const struct hw_who *who;             /* all others */
+	const struct hw_question *question;   /* AUTHORIZE */
+	struct hw_str event;                  /* TRANSFORM: complete JSON text */
+	const struct hw_lifecycle *lifecycle; /* LIFECYCLE */
+	/** AUTHENTICATE: called once the global entries have fixed the identity; returns the
+	 * tenant's bench, or NULL with ask->code and ask->message set (403 unlisted tenant,
+	 * unavailable). */
 	struct hw_hook_bench *(*find_tenant)(struct hw_ask *ask, struct hw_str tenant_id);
-	void (*decided)(struct hw_ask *ask); /* only after hw_hooks_ask returned HW_PENDING; the ask may be freed inside */
+	void (*decided)(struct hw_ask *ask); /* only after hw_hooks_ask returned HW_PENDING; the ask
+						may be freed inside */
 
 	/* the answer */
-	enum hw_verdict verdict;        /* ALLOW, DENY or ERROR */
-	const char *code;               /* PROTOCOL's error code when not ALLOW: static string */
-	char message[256];              /* for the client; "" if the hook gave none */
-	const char *decided_by;         /* name of the entry that decided, "" when nobody had an opinion; lives as the chain */
-	struct hw_identity *identity;   /* AUTHENTICATE and ALLOW: one reference, the asker's */
-	bool act_as;                    /* AUTHORIZE(PUBLISH): granted by a hook here */
-	char *new_event;                /* TRANSFORM and ALLOW: malloc'd text, the asker's; NULL = unchanged */
+	enum hw_verdict verdict; /* ALLOW, DENY or ERROR */
+	const char *code;        /* PROTOCOL's error code when not ALLOW: static string */
+	char message[256];       /* for the client; "" if the hook gave none */
+	const char *decided_by;  /* name of the entry that decided, "" when nobody had an opinion;
+				    lives as the chain */
+	struct hw_identity *identity; /* AUTHENTICATE and ALLOW: one reference, the asker's */
+	bool act_as;                  /* AUTHORIZE(PUBLISH): granted by a hook here */
+	char *new_event; /* TRANSFORM and ALLOW: malloc'd text, the asker's; NULL = unchanged */
 	size_t new_event_len;
 
 	/* the chain's own */
@@ -126,14 +147,17 @@ struct hw_ask {
 	void *internal;
 };
 
-/** Asks. Returns the verdict (also in ask->verdict), or HW_PENDING: then decided() is called later on this worker, or
- *  the asker gives up with hw_hooks_cancel. TRANSFORM: DENY = dropped by a hook. LIFECYCLE: always ALLOW; errors are logged.
- *  AUTHORIZE: guards of `global` first (DENY or ERROR ends it), then `tenant`: first ALLOW or DENY wins, all DEFER = DENY
- *  (code forbidden_topic); OP_SESSION that nobody of the tenant's registers = ALLOW. act_as counts from whoever allowed.
- *  AUTHENTICATE: the first global ALLOW fixes user and tenant; none: DENY unauthorized. Later entries, then the tenant's, may DENY, or
- *  with ALLOW add claims and act_as and shorten expires_at; a global one may grant tenants. Naming another user or tenant, or a tenant's
- *  entry that grants tenants, is ERROR. ERROR is always `unavailable` and ends the walk. Never asserts on what a hook did.
- *  While PENDING the ask is bound to both benches: the end of either decides it. TRANSFORM leaves ask->event at the last text. */
+/** Asks. Returns the verdict (also in ask->verdict), or HW_PENDING: then decided() is called later
+ * on this worker, or the asker gives up with hw_hooks_cancel. TRANSFORM: DENY = dropped by a hook.
+ * LIFECYCLE: always ALLOW; errors are logged. AUTHORIZE: guards of `global` first (DENY or ERROR
+ * ends it), then `tenant`: first ALLOW or DENY wins, all DEFER = DENY (code forbidden_topic);
+ * OP_SESSION that nobody of the tenant's registers = ALLOW. act_as counts from whoever allowed.
+ *  AUTHENTICATE: the first global ALLOW fixes user and tenant; none: DENY unauthorized. Later
+ * entries, then the tenant's, may DENY, or with ALLOW add claims and act_as and shorten expires_at;
+ * a global one may grant tenants. Naming another user or tenant, or a tenant's entry that grants
+ * tenants, is ERROR. ERROR is always `unavailable` and ends the walk. Never asserts on what a hook
+ * did. While PENDING the ask is bound to both benches: the end of either decides it. TRANSFORM
+ * leaves ask->event at the last text. */
 HW_MUST_CHECK enum hw_verdict hw_hooks_ask(struct hw_ask *ask);
 /** A pending ask is forgotten; decided is not called. Harmless on one that is decided. */
 void hw_hooks_cancel(struct hw_ask *ask);

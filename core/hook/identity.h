@@ -1,5 +1,5 @@
-/* Who a session is, as the hooks established it. Immutable once made and shared by reference count, so that
- * a session, its pending questions and an explanation can hold the same one. */
+/* Who a session is, as the hooks established it. Immutable once made and shared by reference count,
+ * so that a session, its pending questions and an explanation can hold the same one. */
 #pragma once
 
 #include <stdatomic.h>
@@ -29,6 +29,8 @@ bool hw_tenant_id_valid(struct hw_str tenant_id); /* [A-Za-z0-9._-]{1,64} */
 struct hw_identity *hw_identity_create(const struct hw_identity *from);
 struct hw_identity *hw_identity_ref(struct hw_identity *identity);
 void hw_identity_unref(struct hw_identity **identity);
-bool hw_identity_same_person(const struct hw_identity *a, const struct hw_identity *b); /* user and tenant */
-bool hw_identity_same_claims(const struct hw_identity *a, const struct hw_identity *b); /* byte for byte, and grants */
+bool hw_identity_same_person(
+	const struct hw_identity *a, const struct hw_identity *b); /* user and tenant */
+bool hw_identity_same_claims(
+	const struct hw_identity *a, const struct hw_identity *b); /* byte for byte, and grants */
 bool hw_identity_may_publish_to(const struct hw_identity *identity, struct hw_str tenant_id);

@@ -47,7 +47,8 @@ static int check_image(const char *path, struct hw_err *err)
 			close(fd);
 		return rc;
 	}
-	image = file.st_size ? mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	image = file.st_size ? mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, fd, 0)
+			     : MAP_FAILED;
 	close(fd);
 	if (image == MAP_FAILED)
 		return hw_err_set(err, -EINVAL, "it is empty, or no file");

@@ -37,7 +37,8 @@ static const struct hw_tenant_rules *find(const struct hw_generation *g, struct 
 	return NULL;
 }
 
-const struct hw_tenant_rules *hw_generation_rules(const struct hw_generation *g, struct hw_str tenant_id)
+const struct hw_tenant_rules *hw_generation_rules(
+	const struct hw_generation *g, struct hw_str tenant_id)
 {
 	const struct hw_tenant_rules *own = find(g, tenant_id);
 

@@ -1,5 +1,6 @@
-/* One generation of the configuration as the broker's lower ranks see it: numbers and chains, nothing of files.
- * Made on the control thread by core/app, immutable, shared by reference count; each worker holds the current one. */
+/* One generation of the configuration as the broker's lower ranks see it: numbers and chains,
+ * nothing of files. Made on the control thread by core/app, immutable, shared by reference count;
+ * each worker holds the current one. */
 #pragma once
 
 #include <stdatomic.h>
@@ -43,7 +44,8 @@ struct hw_generation {
 	struct hw_hook_chain *global;
 	size_t n_rules;
 	struct hw_tenant_rules *rules; /* sorted by id (strcmp) */
-	void (*free)(struct hw_generation *g); /* by who made it: frees all this, once n_refs is 0; any thread */
+	void (*free)(struct hw_generation
+			*g); /* by who made it: frees all this, once n_refs is 0; any thread */
 };
 
 static inline struct hw_generation *hw_generation_ref(struct hw_generation *g)
@@ -53,4 +55,5 @@ static inline struct hw_generation *hw_generation_ref(struct hw_generation *g)
 }
 void hw_generation_unref(struct hw_generation **g);
 /** The tenant's own rules, else those of "*", else NULL: refused. */
-const struct hw_tenant_rules *hw_generation_rules(const struct hw_generation *g, struct hw_str tenant_id);
+const struct hw_tenant_rules *hw_generation_rules(
+	const struct hw_generation *g, struct hw_str tenant_id);

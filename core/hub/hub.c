@@ -27,7 +27,9 @@ struct hw_str hw_hub_topic_name(const struct hw_topic *t)
 	return (struct hw_str){t->name, t->name_len};
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static int bench_start(struct hw_worker *w, struct hw_str tenant_id, struct hw_hook_bench **out)
 {
@@ -85,7 +87,7 @@ void hw_hub_destroy(struct hw_hub **hub_in)
 	hw_list_remove(&hub->unread_link);
 	hw_reader_destroy(&hub->reader);
 	hw_hook_bench_destroy(&hub->bench);
-	for (hw_map_each(&hub->topics, i)) {
+	for (hw_map_each (&hub->topics, i)) {
 		struct hw_topic *t = hub->topics.slots[i].value;
 
 		free(t->subs);
@@ -113,7 +115,9 @@ int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out
 	return 0;
 }
 
-/* ---- subscriptions -------------------------------------------------------------------------------------------------- */
+/* ---- subscriptions
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static int grow(void **array, uint32_t *cap, size_t item)
 {
@@ -156,7 +160,8 @@ static void topic_drop_if_empty(struct hw_hub *hub, struct hw_topic *t)
 	free(t);
 }
 
-static uint32_t find_link(const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic)
+static uint32_t find_link(
+	const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic)
 {
 	const struct hw_topic *t = hw_map_get(&hub->topics, topic);
 
@@ -178,7 +183,8 @@ static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str na
 	if (!t)
 		return -ENOMEM;
 	if ((t->n == t->cap && grow((void **)&t->subs, &t->cap, sizeof(*t->subs))) ||
-		(s->n_subs == s->cap_subs && grow((void **)&s->subs, &s->cap_subs, sizeof(*s->subs)))) {
+		(s->n_subs == s->cap_subs &&
+			grow((void **)&s->subs, &s->cap_subs, sizeof(*s->subs)))) {
 		topic_drop_if_empty(hub, t);
 		return -ENOMEM;
 	}
@@ -227,7 +233,8 @@ static void unlink_at(struct hw_hub *hub, struct hw_subscriber *s, uint32_t link
 		hw_hub_rest(hub);
 }
 
-/* Nobody listens any more: publishers need not tell us. What was read in this turn stays until the end of it. */
+/* Nobody listens any more: publishers need not tell us. What was read in this turn stays until the
+ * end of it. */
 void hw_hub_rest(struct hw_hub *hub)
 {
 	if (hw_list_empty(&hub->read_link))
@@ -253,7 +260,9 @@ void hw_hub_unsubscribe_all(struct hw_hub *hub, struct hw_subscriber *s)
 	s->cap_subs = 0;
 }
 
-/* ---- delivery ------------------------------------------------------------------------------------------------------- */
+/* ---- delivery
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static struct hw_topic *pattern_of(const struct hw_hub *hub, struct hw_str topic)
 {
@@ -293,7 +302,8 @@ static void fan_out(struct hw_hub *hub, const struct hw_run *run)
 		deliver_to(hub, t, run);
 }
 
-bool hw_hub_matches(const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run)
+bool hw_hub_matches(
+	const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run)
 {
 	const struct hw_topic *t = hw_map_get_hashed(&hub->topics, run->topic_hash, run->topic);
 	const struct hw_topic *p = hub->n_patterns ? pattern_of(hub, run->topic) : NULL;
@@ -333,7 +343,8 @@ bool hw_hub_pump_some(struct hw_hub *hub)
 
 uint64_t hw_hub_seq(const struct hw_hub *hub)
 {
-	return hw_reader_active(hub->reader) ? hw_reader_seq(hub->reader) : hw_journal_head(hub->tenant->journal);
+	return hw_reader_active(hub->reader) ? hw_reader_seq(hub->reader)
+					     : hw_journal_head(hub->tenant->journal);
 }
 
 int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history)

@@ -1,5 +1,6 @@
-/* One tenant as one worker sees it: who subscribes to what here, and how far the journal has been read.
- * Fan-out: runs of the journal go to dense arrays of subscribers, a pointer each. One worker's own. */
+/* One tenant as one worker sees it: who subscribes to what here, and how far the journal has been
+ * read. Fan-out: runs of the journal go to dense arrays of subscribers, a pointer each. One
+ * worker's own. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,19 +15,21 @@ struct hw_topic; /* a topic, or pattern, with subscribers here */
 struct hw_subscriber;
 
 struct hw_subscriber_ops {
-	/** A run of events that the subscriber wants, once however many subscriptions match. Queues, never destroys a subscriber. */
+	/** A run of events that the subscriber wants, once however many subscriptions match.
+	 * Queues, never destroys a subscriber. */
 	void (*deliver)(struct hw_subscriber *s, const struct hw_run *run);
 };
 
 /* Embedded in who subscribes. */
 struct hw_subscriber {
 	const struct hw_subscriber_ops *ops;
-	uint64_t delivered_seq; /* last of the last run: the second of two matching subscriptions sees that it was there */
+	uint64_t delivered_seq; /* last of the last run: the second of two matching subscriptions
+				   sees that it was there */
 	uint32_t n_subs, cap_subs;
 	struct hw_sub_link {
 		struct hw_topic *topic;
 		uint32_t index; /* in the topic's array */
-	} *subs;
+	} * subs;
 };
 
 struct hw_hub {
@@ -42,26 +45,31 @@ struct hw_hub {
 	atomic_bool told;
 };
 
-/** Finds or makes the worker's hub of a tenant. 0; -ENOENT: the generation refuses the tenant; -ENOMEM, -EIO (its hooks would not
- *  start on this worker). */
+/** Finds or makes the worker's hub of a tenant. 0; -ENOENT: the generation refuses the tenant;
+ * -ENOMEM, -EIO (its hooks would not start on this worker). */
 HW_MUST_CHECK int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out);
 
 enum { HW_HUB_ALREADY = 1 };
-/** The subscription begins behind hw_hub_seq: call hw_hub_pump before, once for all that join together, to begin now.
- *  0, HW_HUB_ALREADY, -EDQUOT (tenant's limit), -ENOMEM. */
-HW_MUST_CHECK int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
+/** The subscription begins behind hw_hub_seq: call hw_hub_pump before, once for all that join
+ * together, to begin now. 0, HW_HUB_ALREADY, -EDQUOT (tenant's limit), -ENOMEM. */
+HW_MUST_CHECK int hw_hub_subscribe(
+	struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
 /** false: was not subscribed. */
 bool hw_hub_unsubscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
 void hw_hub_unsubscribe_all(struct hw_hub *hub, struct hw_subscriber *s);
-bool hw_hub_subscribed(const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic);
+bool hw_hub_subscribed(
+	const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic);
 /** Of a subscription's link; lives as long as the subscription. */
 struct hw_str hw_hub_topic_name(const struct hw_topic *topic);
 /** Would @s get events of @topic, by name or by pattern? For who reads the journal himself. */
-bool hw_hub_matches(const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run);
+bool hw_hub_matches(
+	const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run);
 
 /** Appends to the tenant's journal and tells every worker that reads it. As hw_journal_append. */
-HW_MUST_CHECK int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history);
+HW_MUST_CHECK int hw_hub_append(
+	struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history);
 /** The cursor of everything that this hub has read: what a subscriber here has seen. */
 uint64_t hw_hub_seq(const struct hw_hub *hub);
-/** Reads up to the journal's head now, delivering. Without subscriptions there is nothing to do: the first begins at the head. */
+/** Reads up to the journal's head now, delivering. Without subscriptions there is nothing to do:
+ * the first begins at the head. */
 void hw_hub_pump(struct hw_hub *hub);

@@ -30,16 +30,19 @@ static void forget(struct hw_idempotency *store, struct hw_idempotency_entry *e)
 void hw_idempotency_fini(struct hw_idempotency *store)
 {
 	while (!hw_list_empty(&store->by_age))
-		forget(store, HW_CONTAINER_OF(store->by_age.next, struct hw_idempotency_entry, link));
+		forget(store,
+			HW_CONTAINER_OF(store->by_age.next, struct hw_idempotency_entry, link));
 	hw_map_fini(&store->by_key);
 	pthread_mutex_destroy(&store->lock);
 }
 
-/* The oldest go first; one that is being decided stays where it is: whoever decides it holds a pointer. */
+/* The oldest go first; one that is being decided stays where it is: whoever decides it holds a
+ * pointer. */
 static void trim(struct hw_idempotency *store, int64_t wall_ms)
 {
-	hw_list_each_safe(node, &store->by_age) {
-		struct hw_idempotency_entry *e = HW_CONTAINER_OF(node, struct hw_idempotency_entry, link);
+	hw_list_each_safe (node, &store->by_age) {
+		struct hw_idempotency_entry *e =
+			HW_CONTAINER_OF(node, struct hw_idempotency_entry, link);
 
 		if (e->expires_ms > wall_ms && hw_map_count(&store->by_key) < HW_IDEMPOTENCY_MAX)
 			return;
@@ -48,8 +51,8 @@ static void trim(struct hw_idempotency *store, int64_t wall_ms)
 	}
 }
 
-static struct hw_idempotency_entry *reserve(struct hw_idempotency *store, struct hw_str user, struct hw_str key,
-	uint64_t body_hash, int64_t wall_ms)
+static struct hw_idempotency_entry *reserve(struct hw_idempotency *store, struct hw_str user,
+	struct hw_str key, uint64_t body_hash, int64_t wall_ms)
 {
 	size_t len = user.len + 1 + key.len;
 	struct hw_idempotency_entry *e = malloc(sizeof(*e) + len);
@@ -69,7 +72,8 @@ static struct hw_idempotency_entry *reserve(struct hw_idempotency *store, struct
 	return e;
 }
 
-static struct hw_idempotency_entry *find(struct hw_idempotency *store, struct hw_str user, struct hw_str key)
+static struct hw_idempotency_entry *find(
+	struct hw_idempotency *store, struct hw_str user, struct hw_str key)
 {
 	char name[1024];
 	size_t len = user.len + 1 + key.len;
@@ -83,7 +87,8 @@ static struct hw_idempotency_entry *find(struct hw_idempotency *store, struct hw
 }
 
 enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store, struct hw_str user,
-	struct hw_str key, uint64_t body_hash, int64_t wall_ms, struct hw_idempotency_entry **entry, uint64_t *seq)
+	struct hw_str key, uint64_t body_hash, int64_t wall_ms, struct hw_idempotency_entry **entry,
+	uint64_t *seq)
 {
 	enum hw_idempotency_outcome outcome = HW_IDEMPOTENCY_NEW;
 	struct hw_idempotency_entry *e;
@@ -109,7 +114,8 @@ enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store, s
 	return outcome;
 }
 
-void hw_idempotency_settle(struct hw_idempotency *store, struct hw_idempotency_entry *entry, uint64_t seq)
+void hw_idempotency_settle(
+	struct hw_idempotency *store, struct hw_idempotency_entry *entry, uint64_t seq)
 {
 	pthread_mutex_lock(&store->lock);
 	entry->seq = seq;

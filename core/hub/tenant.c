@@ -21,7 +21,7 @@ static void tenant_free(struct hw_tenant *t)
 
 void hw_tenants_fini(struct hw_tenants *tenants)
 {
-	for (hw_map_each(&tenants->by_id, i))
+	for (hw_map_each (&tenants->by_id, i))
 		tenant_free(tenants->by_id.slots[i].value);
 	hw_map_fini(&tenants->by_id);
 	pthread_mutex_destroy(&tenants->lock);
@@ -48,8 +48,8 @@ static struct hw_tenant *tenant_create(struct hw_tenants *tenants, struct hw_str
 	return t;
 }
 
-struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id, const struct hw_tenant_rules *rules,
-	unsigned generation)
+struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
+	const struct hw_tenant_rules *rules, unsigned generation)
 {
 	struct hw_tenant *t;
 
@@ -71,7 +71,7 @@ int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation 
 	int result = 0;
 
 	pthread_mutex_lock(&tenants->lock);
-	for (hw_map_each(&tenants->by_id, i)) {
+	for (hw_map_each (&tenants->by_id, i)) {
 		struct hw_tenant *t = tenants->by_id.slots[i].value;
 		const struct hw_tenant_rules *rules = hw_generation_rules(g, t->id);
 		int r;
@@ -93,7 +93,7 @@ int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation 
 void hw_tenants_trim(struct hw_tenants *tenants, int64_t wall_ms)
 {
 	pthread_mutex_lock(&tenants->lock);
-	for (hw_map_each(&tenants->by_id, i)) {
+	for (hw_map_each (&tenants->by_id, i)) {
 		struct hw_tenant *t = tenants->by_id.slots[i].value;
 
 		hw_journal_trim(t->journal, wall_ms);
@@ -102,10 +102,11 @@ void hw_tenants_trim(struct hw_tenants *tenants, int64_t wall_ms)
 	pthread_mutex_unlock(&tenants->lock);
 }
 
-void hw_tenants_each(struct hw_tenants *tenants, void (*each)(void *arg, struct hw_tenant *tenant), void *arg)
+void hw_tenants_each(
+	struct hw_tenants *tenants, void (*each)(void *arg, struct hw_tenant *tenant), void *arg)
 {
 	pthread_mutex_lock(&tenants->lock);
-	for (hw_map_each(&tenants->by_id, i))
+	for (hw_map_each (&tenants->by_id, i))
 		each(arg, tenants->by_id.slots[i].value);
 	pthread_mutex_unlock(&tenants->lock);
 }

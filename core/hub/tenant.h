@@ -1,5 +1,6 @@
-/* A tenant as all workers share it: its journal, its limits, its idempotency keys. Made when first named, kept
- * until the broker ends. Isolation is by construction: whoever holds this pointer reaches no other tenant's things. */
+/* A tenant as all workers share it: its journal, its limits, its idempotency keys. Made when first
+ * named, kept until the broker ends. Isolation is by construction: whoever holds this pointer
+ * reaches no other tenant's things. */
 #pragma once
 
 #include <pthread.h>
@@ -19,8 +20,9 @@ struct hw_tenant {
 	struct hw_quota subscriptions;
 	struct hw_rate publishes;
 	struct hw_idempotency idempotency;
-	_Atomic(struct hw_hub *) hubs[HW_JOURNAL_MAX_WORKERS]; /* by worker; whoever appends tells the ones that read */
-	atomic_uint generation; /* whose limits are in force */
+	_Atomic(struct hw_hub *) hubs[HW_JOURNAL_MAX_WORKERS]; /* by worker; whoever appends tells
+								  the ones that read */
+	atomic_uint generation;                                /* whose limits are in force */
 };
 
 /* All tenants of the broker. */
@@ -32,12 +34,15 @@ struct hw_tenants {
 
 HW_MUST_CHECK int hw_tenants_init(struct hw_tenants *tenants);
 void hw_tenants_fini(struct hw_tenants *tenants); /* no hub is left */
-/** Finds or makes; limits and classes are those of @rules when made. Any thread. NULL: out of memory. */
-struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id, const struct hw_tenant_rules *rules,
-	unsigned generation);
-/** Puts a new generation's limits and classes in force for all tenants there are. 0 or negative errno: some kept the old. */
+/** Finds or makes; limits and classes are those of @rules when made. Any thread. NULL: out of
+ * memory. */
+struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
+	const struct hw_tenant_rules *rules, unsigned generation);
+/** Puts a new generation's limits and classes in force for all tenants there are. 0 or negative
+ * errno: some kept the old. */
 HW_MUST_CHECK int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation *g);
 /** Housekeeping, once a second: age retention, idempotency keys. Any thread. */
 void hw_tenants_trim(struct hw_tenants *tenants, int64_t wall_ms);
 /** Calls @each for every tenant, the lock held. */
-void hw_tenants_each(struct hw_tenants *tenants, void (*each)(void *arg, struct hw_tenant *tenant), void *arg);
+void hw_tenants_each(
+	struct hw_tenants *tenants, void (*each)(void *arg, struct hw_tenant *tenant), void *arg);

@@ -9,17 +9,21 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 #define COUNTER(name, help) hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_" name, help, "")
 #define GAUGE(name, help) hw_metrics_get(m, HW_METRIC_GAUGE, "hookwire_" name, help, "")
 	*c = (struct hw_counters){
-		.http_requests = COUNTER("http_requests_total", "HTTP requests read, refused ones too"),
+		.http_requests =
+			COUNTER("http_requests_total", "HTTP requests read, refused ones too"),
 		.connections = GAUGE("connections", "Connections open now"),
 		.connections_total = COUNTER("connections_total", "Connections accepted"),
 		.sessions = GAUGE("sessions", "Sessions that are authenticated and open"),
 		.subscriptions = GAUGE("subscriptions", "Subscriptions of all sessions"),
 		.published = COUNTER("events_published_total", "Events stored in a journal"),
 		.delivered = COUNTER("events_delivered_total", "Events queued to subscribers"),
-		.refused = COUNTER("publishes_refused_total", "Events refused: not allowed, malformed, over a limit"),
+		.refused = COUNTER("publishes_refused_total",
+			"Events refused: not allowed, malformed, over a limit"),
 		.dropped = COUNTER("events_dropped_total", "Events that a transform hook dropped"),
-		.slow = COUNTER("slow_sessions_total", "Times a session fell behind and went on from the journal"),
-		.gaps = COUNTER("gaps_total", "Times a session lost events that retention had dropped"),
+		.slow = COUNTER("slow_sessions_total",
+			"Times a session fell behind and went on from the journal"),
+		.gaps = COUNTER(
+			"gaps_total", "Times a session lost events that retention had dropped"),
 	};
 #undef COUNTER
 #undef GAUGE
@@ -42,7 +46,7 @@ int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 
 void hw_worker_fini(struct hw_worker *w)
 {
-	for (hw_map_each(&w->hubs, i)) {
+	for (hw_map_each (&w->hubs, i)) {
 		struct hw_hub *hub = w->hubs.slots[i].value;
 
 		hw_hub_destroy(&hub);
@@ -52,7 +56,9 @@ void hw_worker_fini(struct hw_worker *w)
 	hw_generation_unref(&w->generation);
 }
 
-/* ---- telling and reading ------------------------------------------------------------------------------------------------ */
+/* ---- telling and reading
+ * ------------------------------------------------------------------------------------------------
+ */
 
 void hw_hub_tell(struct hw_hub *hub)
 {
@@ -72,7 +78,8 @@ void hw_hub_tell(struct hw_hub *hub)
 
 bool hw_worker_has_work(struct hw_worker *w)
 {
-	return atomic_load(&w->told) || !hw_list_empty(&w->unread_hubs) || !hw_list_empty(&w->catching_up);
+	return atomic_load(&w->told) || !hw_list_empty(&w->unread_hubs) ||
+	       !hw_list_empty(&w->catching_up);
 }
 
 bool hw_worker_turn(struct hw_worker *w)
@@ -116,9 +123,12 @@ void hw_worker_flushed(struct hw_worker *w)
 	}
 }
 
-/* ---- generations ------------------------------------------------------------------------------------------------------------ */
+/* ---- generations
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-/* Its new bench, or none: then its sessions' questions end `unavailable` and new sessions ask again. */
+/* Its new bench, or none: then its sessions' questions end `unavailable` and new sessions ask
+ * again. */
 static void hub_swap(struct hw_worker *w, struct hw_hub *hub)
 {
 	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, hub->tenant->id);
@@ -131,7 +141,8 @@ static void hub_swap(struct hw_worker *w, struct hw_hub *hub)
 		return;
 	r = hw_hook_bench_create(w->env, rules->chain, hub->tenant->id, w->index, &hub->bench);
 	if (r)
-		hw_log(w->log, HW_LOG_ERROR, "hub", "the tenant's hooks do not start; it is unavailable",
+		hw_log(w->log, HW_LOG_ERROR, "hub",
+			"the tenant's hooks do not start; it is unavailable",
 			HW_F_STR("tenant", hub->tenant->id), HW_F_INT("error", -r));
 }
 
@@ -150,7 +161,7 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g)
 	hw_generation_ref(g);
 	hw_generation_unref(&w->generation);
 	w->generation = g;
-	for (hw_map_each(&w->hubs, i))
+	for (hw_map_each (&w->hubs, i))
 		hub_swap(w, w->hubs.slots[i].value);
 	return 0;
 }

@@ -1,5 +1,6 @@
-/* What one worker is to the ranks above: its clock, its timers, its generation, its hubs. One thread's own, but for what is
- * marked atomic. core/app makes it and drives it: hw_worker_turn in each turn of the loop, then hw_worker_flushed. */
+/* What one worker is to the ranks above: its clock, its timers, its generation, its hubs. One
+ * thread's own, but for what is marked atomic. core/app makes it and drives it: hw_worker_turn in
+ * each turn of the loop, then hw_worker_flushed. */
 #pragma once
 
 #include <stdatomic.h>
@@ -18,7 +19,8 @@ struct hw_sessions;
 
 /* Counters of the whole broker, looked up once. */
 struct hw_counters {
-	struct hw_metric *http_requests, *connections, *connections_total, *sessions, *subscriptions;
+	struct hw_metric *http_requests, *connections, *connections_total, *sessions,
+		*subscriptions;
 	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
 };
 void hw_counters_init(struct hw_counters *c, struct hw_metrics *metrics);
@@ -37,14 +39,14 @@ struct hw_worker {
 	struct hw_generation *generation;
 	struct hw_hook_bench *global; /* bench of the generation's global chain */
 	bool draining;
-	struct hw_map hubs; /* tenant id -> struct hw_hub */
-	struct hw_list read_hubs; /* read in this turn: advance them when flushed */
+	struct hw_map hubs;         /* tenant id -> struct hw_hub */
+	struct hw_list read_hubs;   /* read in this turn: advance them when flushed */
 	struct hw_list unread_hubs; /* have more than one turn's worth */
 	struct hw_list catching_up; /* sessions behind the journal: struct hw_session.catch_up */
 	bool (*catch_up)(struct hw_worker *w); /* of core/session; true: there is more */
 	_Atomic(struct hw_hub *) told; /* stack of hubs whose journal grew, linked by told_next */
-	uint64_t n_traces;           /* trace ids made */
-	struct hw_sessions *sessions; /* core/session's own */
+	uint64_t n_traces;             /* trace ids made */
+	struct hw_sessions *sessions;  /* core/session's own */
 };
 
 static inline int64_t hw_worker_now_ms(const struct hw_worker *w) /* monotonic */
@@ -63,6 +65,7 @@ void hw_worker_fini(struct hw_worker *w); /* no session is left */
 bool hw_worker_turn(struct hw_worker *w);
 void hw_worker_flushed(struct hw_worker *w);
 bool hw_worker_has_work(struct hw_worker *w);
-/** Between turns: @g decides from the next message on. Benches whose chain is the same object stay. Hubs whose tenant @g refuses
- *  keep their old chain's bench closed: their asks answer `unavailable`. 0, or negative errno: the old generation stays. */
+/** Between turns: @g decides from the next message on. Benches whose chain is the same object stay.
+ * Hubs whose tenant @g refuses keep their old chain's bench closed: their asks answer
+ * `unavailable`. 0, or negative errno: the old generation stays. */
 HW_MUST_CHECK int hw_worker_swap(struct hw_worker *w, struct hw_generation *g);

@@ -20,7 +20,9 @@ enum {
 	SEQ_DIGITS_MAX = 20,
 };
 
-/* ---- segments ------------------------------------------------------------------------------------------------ */
+/* ---- segments
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void segment_hold(struct hw_pin *pin)
 {
@@ -109,10 +111,12 @@ static bool segment_takes(const struct hw_class_log *log, size_t frame_max, int6
 		hw_segment_entry(s, 0)->wall_ms < wall_ms - conf->retention.age_ms / 2)
 		return false;
 	return n < max_entries(conf) &&
-		s->used + frame_max + (n + 1) * sizeof(struct hw_journal_entry) <= s->cap;
+	       s->used + frame_max + (n + 1) * sizeof(struct hw_journal_entry) <= s->cap;
 }
 
-/* ---- retention ------------------------------------------------------------------------------------------------ */
+/* ---- retention
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Have all readers and scans passed it? */
 static bool is_read(const struct hw_journal *j, size_t class, const struct hw_segment *s)
@@ -120,7 +124,8 @@ static bool is_read(const struct hw_journal *j, size_t class, const struct hw_se
 	for (uint64_t left = j->active; left; left &= left - 1) {
 		const struct hw_reader *r = j->readers[__builtin_ctzll(left)];
 
-		/* acquire: what that worker did with the segment before it moved on, happened before */
+		/* acquire: what that worker did with the segment before it moved on, happened
+		 * before */
 		if (atomic_load_explicit(&r->needs[class], memory_order_acquire) <= s->number)
 			return false;
 	}
@@ -138,8 +143,8 @@ static void segment_free(struct hw_class_log *log, struct hw_segment *s)
 	log->spare = s;
 }
 
-/* What is trimmed while a blocked socket has yet to send from it is set aside, so that it does not keep all that came
- * after it; it goes with one of the trims after the socket let go. */
+/* What is trimmed while a blocked socket has yet to send from it is set aside, so that it does not
+ * keep all that came after it; it goes with one of the trims after the socket let go. */
 static void segment_hold_back(struct hw_class_log *log, struct hw_segment *s)
 {
 	s->held_next = log->held;
@@ -164,7 +169,8 @@ static void free_held(struct hw_class_log *log)
 	}
 }
 
-static bool retention_drops(const struct hw_class_log *log, const struct hw_segment *s, int64_t wall_ms)
+static bool retention_drops(
+	const struct hw_class_log *log, const struct hw_segment *s, int64_t wall_ms)
 {
 	const struct hw_retention *keep = &log->conf.retention;
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
@@ -173,7 +179,8 @@ static bool retention_drops(const struct hw_class_log *log, const struct hw_segm
 		return true;
 	if (log->n_events - n >= keep->count || log->bytes > keep->bytes)
 		return true;
-	return keep->age_ms > 0 && n > 0 && hw_segment_entry(s, n - 1)->wall_ms < wall_ms - keep->age_ms;
+	return keep->age_ms > 0 && n > 0 &&
+	       hw_segment_entry(s, n - 1)->wall_ms < wall_ms - keep->age_ms;
 }
 
 static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
@@ -192,7 +199,8 @@ static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		log->bytes -= s->cap;
 		if (n && log->conf.history && s->number >= log->history_from)
 			log->trimmed_seq = hw_segment_entry(s, n - 1)->seq;
-		/* nobody can pin it any more: who did, did it before the reader or the scan moved on */
+		/* nobody can pin it any more: who did, did it before the reader or the scan moved
+		 * on */
 		if (is_pinned(s))
 			segment_hold_back(log, s);
 		else
@@ -210,7 +218,8 @@ void hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
 		struct hw_segment *last = log->last;
 		unsigned n = atomic_load_explicit(&last->n, memory_order_relaxed);
 
-		/* a quiet tenant's last segment ages too: start another, so that it can go (no memory: next time) */
+		/* a quiet tenant's last segment ages too: start another, so that it can go (no
+		 * memory: next time) */
 		if (n && log->n_events && retention_drops(log, last, wall_ms) && log->n_events == n)
 			(void)!segment_push(j, log, 0);
 		class_trim(j, c, wall_ms);
@@ -220,7 +229,9 @@ void hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
 	pthread_mutex_unlock(&j->lock);
 }
 
-/* ---- append ---------------------------------------------------------------------------------------------------- */
+/* ---- append
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 /* The exact name wins over "resource:*", whatever their order. */
 static size_t class_of(const struct hw_journal *j, struct hw_str topic)
@@ -255,8 +266,8 @@ static size_t digits(char out[SEQ_DIGITS_MAX], uint64_t n)
 }
 
 /* Writes the finished frame: header, text, the id where the class has one, the brace. */
-static void store(const struct hw_journal *j, struct hw_segment *s, const struct hw_append *event, uint64_t hash,
-	uint64_t seq, bool history)
+static void store(const struct hw_journal *j, struct hw_segment *s, const struct hw_append *event,
+	uint64_t hash, uint64_t seq, bool history)
 {
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 	struct hw_journal_entry *entry = hw_segment_entry(s, n);
@@ -291,11 +302,12 @@ static void store(const struct hw_journal *j, struct hw_segment *s, const struct
 	atomic_store_explicit(&s->n, n + 1, memory_order_release);
 }
 
-int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint64_t *seq, bool *history,
-	uint64_t *wake)
+int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint64_t *seq,
+	bool *history, uint64_t *wake)
 {
 	uint64_t hash = hw_hash(&j->hash_key, event->topic.p, event->topic.len);
-	size_t frame_max = FRAME_HEADER_MAX + event->text.len + sizeof(j->id_prefix) + SEQ_DIGITS_MAX + 2;
+	size_t frame_max =
+		FRAME_HEADER_MAX + event->text.len + sizeof(j->id_prefix) + SEQ_DIGITS_MAX + 2;
 	size_t needed = frame_max + sizeof(struct hw_journal_entry);
 	struct hw_class_log *log;
 	uint64_t number;
@@ -326,7 +338,9 @@ out:
 	return r;
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t random_epoch(void)
 {
@@ -341,7 +355,8 @@ static uint64_t random_epoch(void)
 	return epoch;
 }
 
-struct hw_journal *hw_journal_create(const struct hw_topic_classes *classes, const struct hw_hash_key *hash_key)
+struct hw_journal *hw_journal_create(
+	const struct hw_topic_classes *classes, const struct hw_hash_key *hash_key)
 {
 	struct hw_journal *j = calloc(1, sizeof(*j));
 	char cursor[HW_CURSOR_MAX + 1];
@@ -392,8 +407,9 @@ static size_t find_class(const struct hw_journal *j, size_t n, const char *patte
 	return SIZE_MAX;
 }
 
-/* Says for each of @classes which of ours it becomes: the one of its pattern, a retired one that has nothing left, or
- * one that was never used. @n grows past these; readers never see a class without a segment to stand in. */
+/* Says for each of @classes which of ours it becomes: the one of its pattern, a retired one that
+ * has nothing left, or one that was never used. @n grows past these; readers never see a class
+ * without a segment to stand in. */
 static int choose_classes(struct hw_journal *j, const struct hw_topic_classes *classes, unsigned *n,
 	size_t chosen[HW_JOURNAL_MAX_CLASSES])
 {
@@ -427,8 +443,8 @@ static int choose_classes(struct hw_journal *j, const struct hw_topic_classes *c
 	return 0;
 }
 
-/* Scans show what was stored with an id and only that: where history begins they find a segment of its own, and what was there
- * when it ended is lost to them. */
+/* Scans show what was stored with an id and only that: where history begins they find a segment of
+ * its own, and what was there when it ended is lost to them. */
 static int change_history(struct hw_journal *j, struct hw_class_log *log, bool history)
 {
 	const struct hw_segment *last = log->last;

@@ -1,16 +1,20 @@
 /* The journal: one tenant's events in one order, in shared memory, stored ready to send.
- * Everything that delivers reads on from a cursor: live, replay, a slow client's catching up, history.
+ * Everything that delivers reads on from a cursor: live, replay, a slow client's catching up,
+ * history.
  *
- * A journal has one sequence and up to HW_JOURNAL_MAX_CLASSES topic classes, each with its own segments and its own
- * retention, so that a flood in one class evicts nothing of another. A reader belongs to one worker and
- * merges the classes back into the one order. Appending takes a short lock; reading takes none.
+ * A journal has one sequence and up to HW_JOURNAL_MAX_CLASSES topic classes, each with its own
+ * segments and its own retention, so that a flood in one class evicts nothing of another. A reader
+ * belongs to one worker and merges the classes back into the one order. Appending takes a short
+ * lock; reading takes none.
  *
  *   class 0   [segment 7: frames…]->[segment 8: frames…]->[segment 9: frames… | room ]
  *   class 1   [segment 3: frames…      | room ]
- *                    ^ reader.at                                  ^ head: the last sequence number that readers may see
+ *                    ^ reader.at                                  ^ head: the last sequence number
+ * that readers may see
  *
- * In a segment the finished WebSocket frames lie back to back from the start and their index grows down from the end: what
- * one topic got in a row is one run of bytes, and a delivery is a pointer to it. */
+ * In a segment the finished WebSocket frames lie back to back from the start and their index grows
+ * down from the end: what one topic got in a row is one run of bytes, and a delivery is a pointer
+ * to it. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,12 +32,14 @@ struct hw_journal;
 struct hw_segment;
 
 struct hw_retention {
-	uint64_t count;  /* at least so many are kept (and fewer than twice as many), unless bytes or age forbid */
-	uint64_t bytes;  /* memory of the class's segments */
+	uint64_t count; /* at least so many are kept (and fewer than twice as many), unless bytes or
+			   age forbid */
+	uint64_t bytes; /* memory of the class's segments */
 	int64_t age_ms;
 };
 
-/* What the config says of topics. An exact pattern wins over "resource:*", which wins over the default. */
+/* What the config says of topics. An exact pattern wins over "resource:*", which wins over the
+ * default. */
 struct hw_topic_class {
 	char pattern[256]; /* "cursor:*" or "cursor:1"; "" for the default */
 	bool history;      /* false: no id, never replayed, evicts nothing */
@@ -45,18 +51,23 @@ struct hw_topic_classes {
 	struct hw_topic_class classes[HW_JOURNAL_MAX_CLASSES];
 };
 
-/** @hash_key: of topic names, the same for all who look topics up. The epoch is drawn at random. NULL: out of memory. */
-struct hw_journal *hw_journal_create(const struct hw_topic_classes *classes, const struct hw_hash_key *hash_key);
+/** @hash_key: of topic names, the same for all who look topics up. The epoch is drawn at random.
+ * NULL: out of memory. */
+struct hw_journal *hw_journal_create(
+	const struct hw_topic_classes *classes, const struct hw_hash_key *hash_key);
 void hw_journal_destroy(struct hw_journal **journal); /* no reader is active, nothing pinned */
-/** Takes new patterns and retention (reload). A class whose pattern is gone is kept until its events have left.
- *  0, -ENOMEM, or -ENOSPC when more than HW_JOURNAL_MAX_CLASSES would be in use: nothing is changed. Any thread. */
-HW_MUST_CHECK int hw_journal_configure(struct hw_journal *journal, const struct hw_topic_classes *classes);
+/** Takes new patterns and retention (reload). A class whose pattern is gone is kept until its
+ * events have left. 0, -ENOMEM, or -ENOSPC when more than HW_JOURNAL_MAX_CLASSES would be in use:
+ * nothing is changed. Any thread. */
+HW_MUST_CHECK int hw_journal_configure(
+	struct hw_journal *journal, const struct hw_topic_classes *classes);
 
 uint64_t hw_journal_epoch(const struct hw_journal *journal);
 /** The last sequence number that readers may see; 0 = nothing yet. Any thread. */
 uint64_t hw_journal_head(const struct hw_journal *journal);
 
-/* ---- append: any worker ------------------------------------------------------------------------------------ */
+/* ---- append: any worker
+ * ------------------------------------------------------------------------------------ */
 
 struct hw_append {
 	struct hw_str topic;
@@ -64,14 +75,15 @@ struct hw_append {
 	int64_t wall_ms;
 };
 
-/** Numbers, stores and publishes one event. *@seq is its number; *@history false when its class keeps none (it has no id).
+/** Numbers, stores and publishes one event. *@seq is its number; *@history false when its class
+ * keeps none (it has no id).
  *  *@wake gets the set of workers (bit = worker) whose active readers now have something to read.
  *  0 or -ENOMEM (nothing was stored). */
-HW_MUST_CHECK int hw_journal_append(struct hw_journal *journal, const struct hw_append *event, uint64_t *seq,
-	bool *history, uint64_t *wake);
+HW_MUST_CHECK int hw_journal_append(struct hw_journal *journal, const struct hw_append *event,
+	uint64_t *seq, bool *history, uint64_t *wake);
 
-/** Drops what retention no longer keeps and nobody reads. Appending does it for its class; age needs this call now and
- *  then. Any thread. */
+/** Drops what retention no longer keeps and nobody reads. Appending does it for its class; age
+ * needs this call now and then. Any thread. */
 void hw_journal_trim(struct hw_journal *journal, int64_t wall_ms);
 
 struct hw_journal_stats {
@@ -81,9 +93,12 @@ struct hw_journal_stats {
 };
 void hw_journal_stats(struct hw_journal *journal, struct hw_journal_stats *out); /* any thread */
 
-/* ---- read ---------------------------------------------------------------------------------------------------- */
+/* ---- read
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-/* Some events of one topic, contiguous in memory and in the journal's order. Valid until the reader's worker advances. */
+/* Some events of one topic, contiguous in memory and in the journal's order. Valid until the
+ * reader's worker advances. */
 struct hw_run {
 	const char *frames; /* finished WebSocket text frames, back to back */
 	size_t len;
@@ -91,8 +106,8 @@ struct hw_run {
 	uint64_t first_seq, last_seq;
 	struct hw_str topic;
 	uint64_t topic_hash;
-	int64_t wall_ms; /* when the first was appended */
-	struct hw_pin *pin; /* holds the frames for who must wait to send them */
+	int64_t wall_ms;                      /* when the first was appended */
+	struct hw_pin *pin;                   /* holds the frames for who must wait to send them */
 	const struct hw_journal_entry *entry; /* of the first; hw_run_event finds the rest */
 };
 
@@ -121,8 +136,9 @@ HW_MUST_CHECK bool hw_reader_next(struct hw_reader *reader, uint64_t head, struc
 /** What was read before may be freed from now on: call when all of it was sent or pinned. */
 void hw_reader_advance(struct hw_reader *reader);
 
-/* A look back from a cursor, for one client, within one turn: while it lasts nothing that it has yet to read is trimmed. A run
- * of it is valid until the next; who must wait to send it holds its pin. */
+/* A look back from a cursor, for one client, within one turn: while it lasts nothing that it has
+ * yet to read is trimmed. A run of it is valid until the next; who must wait to send it holds its
+ * pin. */
 struct hw_scan {
 	struct hw_journal *journal;
 	uint64_t seq; /* everything up to this number has been looked at */
@@ -131,8 +147,9 @@ struct hw_scan {
 };
 
 enum { HW_JOURNAL_GONE = 1 };
-/** Starts behind @after. 0, or HW_JOURNAL_GONE: events newer than @after are no longer there (the scan starts with the
- *  oldest that are). End it with hw_scan_end. Classes without history are left out. */
+/** Starts behind @after. 0, or HW_JOURNAL_GONE: events newer than @after are no longer there (the
+ * scan starts with the oldest that are). End it with hw_scan_end. Classes without history are left
+ * out. */
 HW_MUST_CHECK int hw_scan_begin(struct hw_scan *scan, struct hw_journal *journal, uint64_t after);
 HW_MUST_CHECK bool hw_scan_next(struct hw_scan *scan, uint64_t head, struct hw_run *run);
 void hw_scan_end(struct hw_scan *scan);

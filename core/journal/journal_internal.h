@@ -23,10 +23,11 @@ struct hw_journal_entry {
 struct hw_segment {
 	struct hw_pin pin;
 	struct hw_journal *journal;
-	atomic_uint n_pins;     /* blocked sockets: they keep its memory, not its place in the journal */
-	atomic_uint n_scans;    /* scans that stand in it: nothing from here on is trimmed meanwhile */
+	atomic_uint
+		n_pins; /* blocked sockets: they keep its memory, not its place in the journal */
+	atomic_uint n_scans; /* scans that stand in it: nothing from here on is trimmed meanwhile */
 	struct hw_segment *held_next;
-	uint64_t number;        /* 1, 2, 3 … within the class */
+	uint64_t number; /* 1, 2, 3 … within the class */
 	_Atomic(struct hw_segment *) next;
 	atomic_uint n;
 	size_t used;
@@ -46,10 +47,11 @@ struct hw_class_log {
 	struct hw_segment *last;  /* appended to */
 	uint64_t n_events;
 	uint64_t bytes;
-	uint64_t trimmed_seq;     /* the newest that is gone; 0 = none */
-	uint64_t history_from;    /* number of the first segment that has history */
+	uint64_t trimmed_seq;  /* the newest that is gone; 0 = none */
+	uint64_t history_from; /* number of the first segment that has history */
 	uint64_t next_number;
-	struct hw_segment *held;  /* trimmed, but some socket has yet to send from it; linked by held_next */
+	struct hw_segment
+		*held; /* trimmed, but some socket has yet to send from it; linked by held_next */
 	uint64_t held_bytes;
 	struct hw_segment *spare; /* a freed one kept for the next rotation */
 };
@@ -77,4 +79,3 @@ struct hw_reader {
 	/* Oldest segment number that the reader still needs, per class; read by who trims. */
 	atomic_uint_fast64_t needs[HW_JOURNAL_MAX_CLASSES];
 };
-

@@ -3,10 +3,12 @@
 
 #include "journal/journal_internal.h"
 
-/* Told when a place leaves a segment for the next: a scan takes note of it, a reader has nothing to do. */
+/* Told when a place leaves a segment for the next: a scan takes note of it, a reader has nothing to
+ * do. */
 typedef void hop_fn(struct hw_segment *from, struct hw_segment *to);
 
-/* The number of the entry at @place, going on to the next segment where one ends; 0 = nothing to read yet. */
+/* The number of the entry at @place, going on to the next segment where one ends; 0 = nothing to
+ * read yet. */
 static uint64_t place_peek(struct hw_place *place, hop_fn *hop)
 {
 	for (;;) {
@@ -17,7 +19,8 @@ static uint64_t place_peek(struct hw_place *place, hop_fn *hop)
 		next = atomic_load_explicit(&s->next, memory_order_acquire);
 		if (!next)
 			return 0;
-		/* what was appended before the next segment came is visible now: look once more before leaving */
+		/* what was appended before the next segment came is visible now: look once more
+		 * before leaving */
 		if (place->index < atomic_load_explicit(&s->n, memory_order_acquire))
 			continue;
 		if (hop)
@@ -33,7 +36,8 @@ static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struc
 	struct hw_segment *s = place->segment;
 	size_t n = atomic_load_explicit(&s->n, memory_order_acquire);
 	const struct hw_journal_entry *first = hw_segment_entry(s, place->index);
-	const char *topic = s->data + first->offset + first->header_len + sizeof("{\"topic\":\"") - 1;
+	const char *topic =
+		s->data + first->offset + first->header_len + sizeof("{\"topic\":\"") - 1;
 
 	*run = (struct hw_run){
 		.frames = s->data + first->offset,
@@ -57,8 +61,10 @@ static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struc
 	} while (++place->index < n);
 }
 
-/* The classes merged: the one whose next entry is the oldest, as far as no other class comes between. */
-static bool merge_next(struct hw_place *places, size_t n_places, hop_fn *hop, uint64_t head, struct hw_run *run)
+/* The classes merged: the one whose next entry is the oldest, as far as no other class comes
+ * between. */
+static bool merge_next(
+	struct hw_place *places, size_t n_places, hop_fn *hop, uint64_t head, struct hw_run *run)
 {
 	uint64_t first = UINT64_MAX, second = UINT64_MAX;
 	size_t best = SIZE_MAX;
@@ -92,7 +98,9 @@ struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq)
 		e->len - e->header_len};
 }
 
-/* ---- readers ----------------------------------------------------------------------------------------------------- */
+/* ---- readers
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 struct hw_reader *hw_reader_create(struct hw_journal *journal, unsigned worker)
 {
@@ -173,14 +181,15 @@ uint64_t hw_reader_seq(const struct hw_reader *r)
 	return r->seq;
 }
 
-/* A reload added classes: stand at their beginning. needs[] was 0 for them, so nothing of theirs was freed. */
+/* A reload added classes: stand at their beginning. needs[] was 0 for them, so nothing of theirs
+ * was freed. */
 static void learn_classes(struct hw_reader *r)
 {
 	struct hw_journal *j = r->journal;
 
 	pthread_mutex_lock(&j->lock);
-	for (unsigned n = atomic_load_explicit(&j->n_classes, memory_order_relaxed); r->n_classes < n;
-		r->n_classes++) {
+	for (unsigned n = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+		r->n_classes < n; r->n_classes++) {
 		struct hw_segment *first = j->classes[r->n_classes].first;
 
 		r->places[r->n_classes] = (struct hw_place){.segment = first};
@@ -211,10 +220,12 @@ void hw_reader_advance(struct hw_reader *r)
 	}
 }
 
-/* ---- scans -------------------------------------------------------------------------------------------------------- */
+/* ---- scans
+ * --------------------------------------------------------------------------------------------------------
+ */
 
-/* Trimming goes from the oldest on and stops at a segment that a scan stands in: so the next one is there, and is stood in before
- * the former is left. */
+/* Trimming goes from the oldest on and stops at a segment that a scan stands in: so the next one is
+ * there, and is stood in before the former is left. */
 static void scan_enter(struct hw_segment *s)
 {
 	atomic_fetch_add_explicit(&s->n_scans, 1, memory_order_relaxed);
@@ -254,7 +265,8 @@ static struct hw_place find_place(const struct hw_class_log *log, uint64_t after
 		unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 		struct hw_segment *next = atomic_load_explicit(&s->next, memory_order_relaxed);
 
-		if (!next || (s->number >= log->history_from && n && hw_segment_entry(s, n - 1)->seq > after))
+		if (!next || (s->number >= log->history_from && n &&
+				     hw_segment_entry(s, n - 1)->seq > after))
 			return (struct hw_place){.segment = s, .index = first_after(s, after)};
 		s = next;
 	}

@@ -18,7 +18,9 @@
 
 enum { BACKLOG = 4096, PAUSE_MS = 100, LOG_EVERY_MS = 1000, REFUSED_AT_ONCE = 64 };
 
-/* ---- binding ------------------------------------------------------------------------------------------------------- */
+/* ---- binding
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void describe(const struct sockaddr_storage *addr, char out[128])
 {
@@ -80,7 +82,8 @@ static void remove_stale_socket(const struct sockaddr_storage *addr, socklen_t a
 	close(fd);
 }
 
-int hw_listen(struct sockaddr_storage *addr, socklen_t *addr_len, int *fds, size_t n, struct hw_err *err)
+int hw_listen(
+	struct sockaddr_storage *addr, socklen_t *addr_len, int *fds, size_t n, struct hw_err *err)
 {
 	char name[128];
 	size_t made = 0;
@@ -97,7 +100,8 @@ int hw_listen(struct sockaddr_storage *addr, socklen_t *addr_len, int *fds, size
 	if (addr->ss_family == AF_UNIX) {
 		fds[made++] = fd;
 	} else {
-		/* Both sockets may reuse the address: only listening tells that another process listens there. */
+		/* Both sockets may reuse the address: only listening tells that another process
+		 * listens there. */
 		error = listen(fd, 1) ? -errno : 0;
 		getsockname(fd, (struct sockaddr *)addr, addr_len);
 		close(fd);
@@ -124,7 +128,9 @@ fail:
 		error == -EADDRINUSE ? "; another process has it, maybe another hookwire" : "");
 }
 
-/* ---- accepting ------------------------------------------------------------------------------------------------------ */
+/* ---- accepting
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 struct hw_listener {
 	struct hw_loop *loop;
@@ -143,16 +149,19 @@ static void name_peer(const struct sockaddr *addr, char out[64])
 	char host[INET6_ADDRSTRLEN];
 
 	if (addr->sa_family == AF_INET) {
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, out, 64);
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)addr)->sin_addr, out,
+			64);
 	} else if (addr->sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr, host, sizeof(host));
+		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr,
+			host, sizeof(host));
 		snprintf(out, 64, "[%s]", host);
 	} else {
 		strcpy(out, "unix");
 	}
 }
 
-static void on_accept(struct evconnlistener *conns, evutil_socket_t fd, struct sockaddr *addr, int len, void *arg)
+static void on_accept(
+	struct evconnlistener *conns, evutil_socket_t fd, struct sockaddr *addr, int len, void *arg)
 {
 	struct hw_listener *l = arg;
 	char address[64];
@@ -210,7 +219,8 @@ static void on_accept_error(struct evconnlistener *conns, void *arg)
 		refuse_some(l);
 	if (l->loop->now_ms - l->logged_ms >= LOG_EVERY_MS) {
 		l->logged_ms = l->loop->now_ms;
-		hw_log(l->log, HW_LOG_ERROR, "net", "cannot accept a connection", HW_F_Z("error", strerror(error)));
+		hw_log(l->log, HW_LOG_ERROR, "net", "cannot accept a connection",
+			HW_F_Z("error", strerror(error)));
 	}
 	/* the listener stays readable: without a pause this would be a busy loop */
 	evconnlistener_disable(conns);
@@ -227,8 +237,8 @@ static void on_pause_over(struct hw_timer *timer)
 	evconnlistener_enable(l->conns);
 }
 
-struct hw_listener *hw_listener_create(struct hw_loop *loop, int fd, const struct hw_listener_ops *ops, void *owner,
-	struct hw_log *log, const char *refusal)
+struct hw_listener *hw_listener_create(struct hw_loop *loop, int fd,
+	const struct hw_listener_ops *ops, void *owner, struct hw_log *log, const char *refusal)
 {
 	struct hw_listener *l = calloc(1, sizeof(*l));
 
@@ -242,7 +252,8 @@ struct hw_listener *hw_listener_create(struct hw_loop *loop, int fd, const struc
 	l->logged_ms = loop->now_ms - LOG_EVERY_MS;
 	hw_timer_init(&l->pause, on_pause_over);
 	l->reserve_fd = open_reserve();
-	l->conns = evconnlistener_new(loop->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	l->conns = evconnlistener_new(
+		loop->base, on_accept, l, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (!l->conns)
 		goto fail;
 	evconnlistener_set_error_cb(l->conns, on_accept_error);

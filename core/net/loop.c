@@ -24,7 +24,8 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)arg; /* that the loop woke up is all that is wanted: timers are advanced every turn */
 }
 
-/* Callbacks run inside event_base_loop, maybe long after the clock was read: the first of them reads it. */
+/* Callbacks run inside event_base_loop, maybe long after the clock was read: the first of them
+ * reads it. */
 void hw_loop_refresh(struct hw_loop *loop)
 {
 	if (loop->clock_is_fresh)
@@ -34,7 +35,8 @@ void hw_loop_refresh(struct hw_loop *loop)
 	loop->wall_ms = hw_clock_wall_ms(loop->clock);
 }
 
-struct hw_loop *hw_loop_create(const struct hw_clock *clock, const struct hw_loop_ops *ops, void *arg)
+struct hw_loop *hw_loop_create(
+	const struct hw_clock *clock, const struct hw_loop_ops *ops, void *arg)
 {
 	struct hw_loop *loop = calloc(1, sizeof(*loop));
 	struct event_config *config = event_config_new();
@@ -57,7 +59,8 @@ struct hw_loop *hw_loop_create(const struct hw_clock *clock, const struct hw_loo
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (!loop->base || !loop->timers || loop->wake_fd < 0)
 		goto fail;
-	event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+	event_assign(
+		&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
 	event_assign(&loop->timeout, loop->base, -1, 0, on_timeout, loop);
 	if (event_add(&loop->wake_event, NULL))
 		goto fail;
@@ -122,10 +125,11 @@ static void wait_for_events(struct hw_loop *loop, bool more)
 	int64_t wait_ms;
 
 	if (!more) {
-		/* seq_cst on both sides: either we see the work here, or its maker sees that we sleep */
+		/* seq_cst on both sides: either we see the work here, or its maker sees that we
+		 * sleep */
 		atomic_store(&loop->sleeping, 1);
 		more = loop->ops->has_work(loop->arg) || atomic_load(&loop->has_tasks) ||
-			!hw_list_empty(&loop->dirty);
+		       !hw_list_empty(&loop->dirty);
 	}
 	if (!more) {
 		wait_ms = hw_timers_wait_ms(loop->timers, hw_clock_mono_ms(loop->clock));
@@ -152,7 +156,8 @@ void hw_loop_run(struct hw_loop *loop)
 		run_tasks(loop);
 		hw_timers_advance(loop->timers, loop->now_ms);
 		more = loop->ops->turn(loop->arg);
-		/* what a flush sets free may queue more: that is written by the next turn, which then does not sleep */
+		/* what a flush sets free may queue more: that is written by the next turn, which
+		 * then does not sleep */
 		hw_streams_flush(loop);
 		loop->ops->flushed(loop->arg);
 		hw_streams_bury(loop);

@@ -30,7 +30,8 @@ struct hw_loop {
 	bool clock_is_fresh; /* read since the last wait */
 	int64_t now_ms, wall_ms;
 	struct hw_list dirty;     /* streams with something to write at the end of the turn */
-	struct hw_list graveyard; /* streams destroyed in this turn: their callbacks may still be on the stack */
+	struct hw_list graveyard; /* streams destroyed in this turn: their callbacks may still be on
+				     the stack */
 	struct hw_ref_block *free_blocks;
 	size_t n_free_blocks;
 	pthread_mutex_t tasks_lock;

@@ -15,7 +15,7 @@ enum {
 	BLOCK_REFS = 30,
 	BLOCKS_KEPT = 256,
 	WRITE_VECTORS = 64,
-	READS_PER_TURN = 4, /* then others get their turn */
+	READS_PER_TURN = 4,   /* then others get their turn */
 	MERGED_BYTES = 65536, /* what hw_stream_drop may have to copy */
 };
 
@@ -33,8 +33,8 @@ struct ref_block {
 	struct hw_ref refs[BLOCK_REFS];
 };
 
-/* The outbox, first to last: inline refs first..n_inline, then blocks, each BLOCK_REFS but the first (from block_first)
- * and the last (up to block_end).
+/* The outbox, first to last: inline refs first..n_inline, then blocks, each BLOCK_REFS but the
+ * first (from block_first) and the last (up to block_end).
  *
  *   inline_refs [sent|ref|…]  first_block [sent|ref|ref…] -> … -> last_block [ref|ref|room]  */
 struct hw_stream {
@@ -56,7 +56,9 @@ struct hw_stream {
 	struct hw_ref inline_refs[INLINE_REFS];
 };
 
-/* ---- references ------------------------------------------------------------------------------------------------- */
+/* ---- references
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static struct ref_block *block_take(struct hw_loop *loop)
 {
@@ -149,7 +151,8 @@ static void ref_pop(struct hw_stream *s)
 		return;
 	}
 	ref_release(&block->refs[s->block_first++]);
-	if (block == s->last_block ? s->block_first == s->block_end : s->block_first == BLOCK_REFS) {
+	if (block == s->last_block ? s->block_first == s->block_end
+				   : s->block_first == BLOCK_REFS) {
 		s->first_block = (struct ref_block *)block->head.next;
 		s->block_first = 0;
 		if (block == s->last_block)
@@ -176,12 +179,13 @@ static void mark_dirty(struct hw_stream *s)
 		hw_list_push(&s->loop->dirty, &s->dirty);
 }
 
-static int queue(struct hw_stream *s, struct hw_pin *pin, const char *p, size_t len, uint64_t seq, bool held)
+static int queue(
+	struct hw_stream *s, struct hw_pin *pin, const char *p, size_t len, uint64_t seq, bool held)
 {
 	struct hw_ref *last = ref_last(s);
 
-	if (last && last->pin == pin && last->p + last->len == p && last->held == held && !last->seq == !seq &&
-		last->len + len <= MERGED_BYTES) {
+	if (last && last->pin == pin && last->p + last->len == p && last->held == held &&
+		!last->seq == !seq && last->len + len <= MERGED_BYTES) {
 		last->len += len;
 		if (held)
 			hw_pin_release(pin); /* the hold that is there covers both */
@@ -197,7 +201,8 @@ static int queue(struct hw_stream *s, struct hw_pin *pin, const char *p, size_t 
 	return 0;
 }
 
-int hw_stream_queue(struct hw_stream *s, struct hw_pin *pin, const void *p, size_t len, uint64_t seq, bool hold)
+int hw_stream_queue(
+	struct hw_stream *s, struct hw_pin *pin, const void *p, size_t len, uint64_t seq, bool hold)
 {
 	int r;
 
@@ -252,7 +257,8 @@ static bool ref_copy(struct hw_ref *ref)
 	if (!blob)
 		return false;
 	ref_release(ref);
-	*ref = (struct hw_ref){.p = blob->data, .len = ref->len, .pin = &blob->pin, .held = true, .begun = true};
+	*ref = (struct hw_ref){
+		.p = blob->data, .len = ref->len, .pin = &blob->pin, .held = true, .begun = true};
 	return true;
 }
 
@@ -264,7 +270,8 @@ uint64_t hw_stream_drop(struct hw_stream *s)
 	struct hw_ref *ref;
 	uint64_t dropped = 0;
 
-	/* count what stays first: if it is more than fits here nothing is dropped, and the outbox's bound holds anyway */
+	/* count what stays first: if it is more than fits here nothing is dropped, and the outbox's
+	 * bound holds anyway */
 	while ((ref = ref_at(s, &block, &i))) {
 		if (!ref->seq || ref->begun) {
 			if (n_kept == HW_COUNT(kept))
@@ -297,7 +304,9 @@ uint64_t hw_stream_drop(struct hw_stream *s)
 	return dropped;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static size_t gather(struct hw_stream *s, struct iovec *vectors)
 {
@@ -306,7 +315,8 @@ static size_t gather(struct hw_stream *s, struct iovec *vectors)
 	struct hw_ref *ref;
 
 	while (n < WRITE_VECTORS && (ref = ref_at(s, &block, &i))) {
-		vectors[n++] = (struct iovec){.iov_base = (void *)(uintptr_t)ref->p, .iov_len = ref->len};
+		vectors[n++] =
+			(struct iovec){.iov_base = (void *)(uintptr_t)ref->p, .iov_len = ref->len};
 		i++;
 	}
 	return n;
@@ -404,7 +414,8 @@ static void fail(struct hw_stream *s, int error)
 	s->ops->closed(s->owner, error);
 }
 
-/* Everything is written: send FIN, go on reading so that a late byte of the peer does not reset what it has yet to read. */
+/* Everything is written: send FIN, go on reading so that a late byte of the peer does not reset
+ * what it has yet to read. */
 static void shut(struct hw_stream *s)
 {
 	s->shut = true;
@@ -439,7 +450,8 @@ void hw_streams_flush(struct hw_loop *loop)
 {
 	struct hw_list dirty, *node;
 
-	/* a callback may queue on any stream, also on one that was flushed: such a stream waits for the next round */
+	/* a callback may queue on any stream, also on one that was flushed: such a stream waits for
+	 * the next round */
 	hw_list_init(&dirty);
 	hw_list_splice(&dirty, &loop->dirty);
 	while ((node = hw_list_pop(&dirty))) {
@@ -449,7 +461,9 @@ void hw_streams_flush(struct hw_loop *loop)
 	}
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 /* A peer that closed its half only is still owed what a finishing stream has to write. */
 static void end_of_input(struct hw_stream *s)
@@ -505,14 +519,17 @@ void hw_stream_read(struct hw_stream *s, bool on)
 	watch(s);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void on_linger(struct hw_timer *timer)
 {
 	fail(HW_CONTAINER_OF(timer, struct hw_stream, linger), -ETIMEDOUT);
 }
 
-struct hw_stream *hw_stream_create(struct hw_loop *loop, int fd, const struct hw_stream_ops *ops, void *owner)
+struct hw_stream *hw_stream_create(
+	struct hw_loop *loop, int fd, const struct hw_stream_ops *ops, void *owner)
 {
 	struct hw_stream *s = calloc(1, sizeof(*s));
 

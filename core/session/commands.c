@@ -19,9 +19,12 @@ static enum hw_code ask_code(const struct hw_ask *ask)
 	return ask->verdict == HW_DENY ? HW_CODE_FORBIDDEN_TOPIC : HW_CODE_UNAVAILABLE;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------------- */
+/* ---- asking
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
-/* Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in @decided. */
+/* Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in
+ * @decided. */
 static enum hw_verdict ask(struct job *job, enum hw_operation operation, struct hw_str topic,
 	void (*decided)(struct hw_ask *ask))
 {
@@ -50,12 +53,15 @@ static enum hw_verdict ask(struct job *job, enum hw_operation operation, struct 
 	return s->hub->bench ? hw_hooks_ask(&job->ask) : HW_ERROR;
 }
 
-/* ---- auth ---------------------------------------------------------------------------------------------------------------- */
+/* ---- auth
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void send_welcome(struct hw_session *s)
 {
 	const struct hw_settings *settings = &s->worker->generation->settings;
-	const struct hw_tenant_rules *rules = hw_generation_rules(s->worker->generation, s->hub->tenant->id);
+	const struct hw_tenant_rules *rules =
+		hw_generation_rules(s->worker->generation, s->hub->tenant->id);
 	char cursor[HW_CURSOR_MAX + 1];
 	struct hw_welcome welcome = {
 		.session = session_id(s),
@@ -63,7 +69,8 @@ static void send_welcome(struct hw_session *s)
 		.tenant_id = s->identity->tenant_id,
 		.cursor = session_cursor(s, cursor),
 		.ping_ms = settings->ping_interval_ms,
-		.expires_at = s->identity->expires_at ? s->identity->expires_at : HW_CONTROL_NO_EXPIRY,
+		.expires_at =
+			s->identity->expires_at ? s->identity->expires_at : HW_CONTROL_NO_EXPIRY,
 		.message_bytes = settings->message_bytes,
 		.topics_per_session = settings->topics_per_session,
 		.publish_per_s = rules ? rules->publish_per_s : 0,
@@ -90,7 +97,8 @@ static void tell_connect(struct job *job)
 {
 	struct hw_session *s = job->session;
 
-	job->lifecycle = (struct hw_lifecycle){.size = sizeof(job->lifecycle), .kind = HW_ON_CONNECT};
+	job->lifecycle =
+		(struct hw_lifecycle){.size = sizeof(job->lifecycle), .kind = HW_ON_CONNECT};
 	job->ask = (struct hw_ask){
 		.stage = HW_STAGE_LIFECYCLE,
 		.global = s->worker->global,
@@ -113,7 +121,8 @@ static void admit(struct job *job, enum hw_verdict verdict)
 		return;
 	}
 	if (!hw_quota_charge(&s->hub->tenant->connections, 1)) {
-		session_close_code(s, HW_CODE_RATE_LIMITED, "the tenant has as many connections as its limit allows");
+		session_close_code(s, HW_CODE_RATE_LIMITED,
+			"the tenant has as many connections as its limit allows");
 		return;
 	}
 	s->connected = true;
@@ -189,8 +198,9 @@ static bool recheck_subscriptions(struct job *job)
 
 	while (!s->closed && job->recheck < s->sub.n_subs) {
 		struct hw_str topic = hw_hub_topic_name(s->sub.subs[job->recheck].topic);
-		enum hw_verdict verdict = ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
-			topic, on_rechecked);
+		enum hw_verdict verdict =
+			ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+				topic, on_rechecked);
 
 		if (verdict == HW_PENDING)
 			return false;
@@ -208,7 +218,8 @@ static bool refresh(struct job *job)
 	job->login.identity = NULL;
 	if (!hw_identity_same_person(identity, s->identity)) {
 		hw_identity_unref(&identity);
-		session_close_code(s, HW_CODE_FORBIDDEN_TOPIC, "a refresh must be for the same user and tenant");
+		session_close_code(s, HW_CODE_FORBIDDEN_TOPIC,
+			"a refresh must be for the same user and tenant");
 		return true;
 	}
 	hw_identity_unref(&s->identity);
@@ -273,7 +284,9 @@ static bool command_auth(struct job *job)
 	return command_login(job, token);
 }
 
-/* ---- subscribe ------------------------------------------------------------------------------------------------------------- */
+/* ---- subscribe
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 /* One topic's outcome: a member of the reply, or an error naming it when there is no id. */
 static void subscribe_result(struct job *job, enum hw_code code, const char *message)
@@ -294,9 +307,10 @@ static void subscribe_result(struct job *job, enum hw_code code, const char *mes
 	} else if (code != HW_CODE_NONE) {
 		hw_buf_clear(&job->scratch);
 		hw_buf_str(&job->scratch, job->topic.topic.p ? job->topic.topic : job->topic.raw);
-		hw_buf_printf(&job->scratch, ": %s", message && *message ? message : hw_code_info(code)->message);
-		hw_control_error(session_out(s), s->plain, HW_STR_NULL, code, hw_buf_view(&job->scratch),
-			HW_CONTROL_NO_RETRY);
+		hw_buf_printf(&job->scratch, ": %s",
+			message && *message ? message : hw_code_info(code)->message);
+		hw_control_error(session_out(s), s->plain, HW_STR_NULL, code,
+			hw_buf_view(&job->scratch), HW_CONTROL_NO_RETRY);
 		session_send(s);
 	}
 }
@@ -310,19 +324,22 @@ static void subscribe_one(struct job *job, enum hw_verdict verdict)
 		subscribe_result(job, ask_code(&job->ask), job->ask.message);
 		return;
 	}
-	/* what one message subscribes to joins at one point: its live events come behind the reply */
+	/* what one message subscribes to joins at one point: its live events come behind the reply
+	 */
 	if (!job->joined)
 		hw_hub_pump(s->hub);
 	job->joined = true;
 	r = hw_hub_subscribe(s->hub, &s->sub, job->topic.topic);
 	if (r == -EDQUOT) {
-		subscribe_result(job, HW_CODE_TOPIC_LIMIT, "the tenant has as many subscriptions as its limit allows");
+		subscribe_result(job, HW_CODE_TOPIC_LIMIT,
+			"the tenant has as many subscriptions as its limit allows");
 	} else if (r < 0) {
 		subscribe_result(job, HW_CODE_UNAVAILABLE, "out of memory");
 	} else {
 		if (job->topic.has_cursor) {
 			s->knows_cursors = true;
-			session_gap(s, &job->topic.topic, 1, "events before this subscription are not replayed");
+			session_gap(s, &job->topic.topic, 1,
+				"events before this subscription are not replayed");
 		}
 		subscribe_result(job, HW_CODE_NONE, NULL);
 	}
@@ -353,8 +370,9 @@ static bool subscribe_next(struct job *job)
 		subscribe_result(job, HW_CODE_TOPIC_LIMIT, NULL);
 		return true;
 	}
-	verdict = ask(job, hw_topic_is_wildcard(job->topic.topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
-		job->topic.topic, on_subscribe_decided);
+	verdict =
+		ask(job, hw_topic_is_wildcard(job->topic.topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+			job->topic.topic, on_subscribe_decided);
 	if (verdict == HW_PENDING)
 		return false;
 	subscribe_one(job, verdict);
@@ -410,7 +428,9 @@ static bool command_unsubscribe(struct job *job)
 	return true;
 }
 
-/* ---- publish ---------------------------------------------------------------------------------------------------------------- */
+/* ---- publish
+ * ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void publish_done(struct job *job)
 {
@@ -440,8 +460,10 @@ static bool command_publish(struct job *job)
 	struct hw_session *s = job->session;
 	struct hw_str key = HW_STR_NULL;
 
-	if (job->command.key.kind == HW_JSON_STRING && hw_json_text(job->command.key, &job->scratch, &key)) {
-		session_error(s, job->command.id, HW_CODE_UNAVAILABLE, "out of memory", HW_CONTROL_NO_RETRY);
+	if (job->command.key.kind == HW_JSON_STRING &&
+		hw_json_text(job->command.key, &job->scratch, &key)) {
+		session_error(s, job->command.id, HW_CODE_UNAVAILABLE, "out of memory",
+			HW_CONTROL_NO_RETRY);
 		return true;
 	}
 	job->publish = (struct hw_publish){
@@ -460,11 +482,14 @@ static bool command_publish(struct job *job)
 	return true;
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the rest
+ * -----------------------------------------------------------------------------------------------------------------
+ */
 
 static bool refuse(struct job *job, const char *message)
 {
-	session_error(job->session, job->command.id, HW_CODE_BAD_REQUEST, message, HW_CONTROL_NO_RETRY);
+	session_error(
+		job->session, job->command.id, HW_CODE_BAD_REQUEST, message, HW_CONTROL_NO_RETRY);
 	return true;
 }
 
@@ -492,7 +517,8 @@ bool command_run(struct job *job)
 	case HW_COMMAND_UNKNOWN:
 		break;
 	}
-	return refuse(job, "unknown type; known are auth, subscribe, unsubscribe, publish and ping");
+	return refuse(
+		job, "unknown type; known are auth, subscribe, unsubscribe, publish and ping");
 }
 
 void command_cancel(struct job *job)

@@ -39,7 +39,8 @@ void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, co
 {
 	hw_metric_add(s->worker->counters->gaps, 1);
 	if (s->plain && !s->knows_cursors) {
-		session_close_code(s, HW_CODE_SLOW_CONSUMER, "events were lost; reconnect and read again");
+		session_close_code(
+			s, HW_CODE_SLOW_CONSUMER, "events were lost; reconnect and read again");
 		return;
 	}
 	hw_control_gap(session_out(s), s->plain, topics, n, hw_str_of(reason));
@@ -51,7 +52,8 @@ static void gap_of_all(struct hw_session *s)
 	struct hw_str *topics = calloc(s->sub.n_subs ? s->sub.n_subs : 1, sizeof(*topics));
 
 	if (!topics) {
-		session_close_code(s, HW_CODE_SLOW_CONSUMER, "events were lost; reconnect and read again");
+		session_close_code(
+			s, HW_CODE_SLOW_CONSUMER, "events were lost; reconnect and read again");
 		return;
 	}
 	for (uint32_t i = 0; i < s->sub.n_subs; i++)
@@ -94,8 +96,9 @@ static bool read_on(struct hw_session *s)
 static bool catch_up(struct hw_session *s)
 {
 	if (s->outlet->queued(s->arg)) {
-		/* Unsent after a flush: the socket is full, and its draining brings us back. Until then it pins nothing: a
-		 * segment that one slow client held would keep all later ones in memory. */
+		/* Unsent after a flush: the socket is full, and its draining brings us back. Until
+		 * then it pins nothing: a segment that one slow client held would keep all later
+		 * ones in memory. */
 		if (s->lag_waited) {
 			uint64_t dropped = s->outlet->drop(s->arg);
 

@@ -4,7 +4,9 @@
 
 #include "session/session_internal.h"
 
-/* ---- messages that wait ------------------------------------------------------------------------------------------------ */
+/* ---- messages that wait
+ * ------------------------------------------------------------------------------------------------
+ */
 
 bool inbox_push(struct hw_session *s, struct hw_str text, bool first)
 {
@@ -36,7 +38,8 @@ static void set_paused(struct hw_session *s, bool paused)
 	s->outlet->pause(s->arg, paused);
 }
 
-/* ---- the one message that is worked on ---------------------------------------------------------------------------------- */
+/* ---- the one message that is worked on
+ * ---------------------------------------------------------------------------------- */
 
 void job_free(struct job **job)
 {
@@ -82,15 +85,18 @@ static bool run_commands(struct job *job)
 		if (r == HW_COMMAND_END)
 			return true;
 		if (!s->live && (r || job->command.type != HW_COMMAND_AUTH)) {
-			session_close_code(s, HW_CODE_UNAUTHORIZED, "the first message must be auth");
+			session_close_code(
+				s, HW_CODE_UNAUTHORIZED, "the first message must be auth");
 			return true;
 		}
 		if (r == HW_COMMAND_REFUSED || r == -EINVAL) {
-			session_error(s, job->command.id, HW_CODE_BAD_REQUEST, err.text, HW_CONTROL_NO_RETRY);
+			session_error(s, job->command.id, HW_CODE_BAD_REQUEST, err.text,
+				HW_CONTROL_NO_RETRY);
 			if (r == -EINVAL)
 				return true;
 		} else if (r) {
-			session_error(s, HW_STR_NULL, HW_CODE_UNAVAILABLE, "out of memory", HW_CONTROL_NO_RETRY);
+			session_error(s, HW_STR_NULL, HW_CODE_UNAVAILABLE, "out of memory",
+				HW_CONTROL_NO_RETRY);
 			return true;
 		} else if (!command_run(job)) {
 			return false;
@@ -143,12 +149,13 @@ void job_start(struct hw_session *s, struct hw_str text)
 		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
 		return;
 	}
-	r = hw_commands_open(&s->job->commands, (struct hw_str){s->job->text, text.len}, HW_COMMAND_UTF8_DONE,
-		HW_COMMAND_MAX, &err);
+	r = hw_commands_open(&s->job->commands, (struct hw_str){s->job->text, text.len},
+		HW_COMMAND_UTF8_DONE, HW_COMMAND_MAX, &err);
 	if (r && !s->live)
 		session_close_code(s, HW_CODE_UNAUTHORIZED, "the first message must be auth");
 	else if (r)
-		session_error(s, HW_STR_NULL, r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST, err.text,
+		session_error(s, HW_STR_NULL,
+			r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST, err.text,
 			HW_CONTROL_NO_RETRY);
 	if (r || run_commands(s->job))
 		job_done(s->job);

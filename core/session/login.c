@@ -14,7 +14,8 @@ static struct hw_hook_bench *find_tenant(struct hw_ask *ask, struct hw_str tenan
 	login->hub = NULL;
 	ask->code = r == -ENOENT ? "forbidden_topic" : "unavailable";
 	snprintf(ask->message, sizeof(ask->message), "%s",
-		r == -ENOENT ? "this tenant is not served here" : "the tenant's policy cannot run now");
+		r == -ENOENT ? "this tenant is not served here"
+			     : "the tenant's policy cannot run now");
 	return NULL;
 }
 
@@ -25,7 +26,8 @@ static enum hw_verdict settle(struct hw_login *login)
 	int64_t now_s = hw_worker_wall_ms(login->worker) / 1000;
 
 	login->identity = ask->identity;
-	if (ask->verdict == HW_ALLOW && login->identity->expires_at && login->identity->expires_at <= now_s) {
+	if (ask->verdict == HW_ALLOW && login->identity->expires_at &&
+		login->identity->expires_at <= now_s) {
 		hw_identity_unref(&login->identity);
 		ask->verdict = HW_DENY;
 		ask->code = "token_expired";
@@ -34,7 +36,8 @@ static enum hw_verdict settle(struct hw_login *login)
 	if (ask->verdict != HW_ALLOW) {
 		login->code = ask->code ? hw_code_find(hw_str_of(ask->code)) : HW_CODE_NONE;
 		if (login->code == HW_CODE_NONE)
-			login->code = ask->verdict == HW_DENY ? HW_CODE_UNAUTHORIZED : HW_CODE_UNAVAILABLE;
+			login->code = ask->verdict == HW_DENY ? HW_CODE_UNAUTHORIZED
+							      : HW_CODE_UNAVAILABLE;
 		memcpy(login->message, ask->message, sizeof(login->message));
 	}
 	return ask->verdict;

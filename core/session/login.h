@@ -1,5 +1,6 @@
-/* Authentication by itself: a token and where it came from become an identity and the hub of its tenant. Used by sessions and
- * by every HTTP request that carries a token. May be pending: the struct lives until then. One worker's own. */
+/* Authentication by itself: a token and where it came from become an identity and the hub of its
+ * tenant. Used by sessions and by every HTTP request that carries a token. May be pending: the
+ * struct lives until then. One worker's own. */
 #pragma once
 
 #include "hook/hooks.h"
@@ -9,7 +10,7 @@
 struct hw_login {
 	/* set by the caller; borrowed until decided */
 	struct hw_worker *worker;
-	struct hw_request request; /* size is set by hw_login_start */
+	struct hw_request request;               /* size is set by hw_login_start */
 	void (*decided)(struct hw_login *login); /* only when start returned HW_PENDING */
 	void *arg;
 	/* the answer */

@@ -37,14 +37,17 @@ static bool finish(struct hw_publish *p)
 	return true;
 }
 
-/* ---- idempotency ----------------------------------------------------------------------------------------------------- */
+/* ---- idempotency
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 /* What makes two publishes the same: the event as the client gave it, not the message around it. */
 static uint64_t event_hash(const struct hw_publish *p)
 {
 	const struct hw_event *ev = &p->command->event;
 	const struct hw_hash_key *key = &p->hub->worker->tenants->hash_key;
-	struct hw_str parts[] = {ev->topic, ev->event.raw, ev->data.raw, ev->trace_id.raw, ev->version.raw};
+	struct hw_str parts[] = {
+		ev->topic, ev->event.raw, ev->data.raw, ev->trace_id.raw, ev->version.raw};
 	uint64_t hashes[HW_COUNT(parts)];
 
 	for (size_t i = 0; i < HW_COUNT(parts); i++)
@@ -54,7 +57,8 @@ static uint64_t event_hash(const struct hw_publish *p)
 
 static void set_event_id(struct hw_publish *p, uint64_t seq)
 {
-	hw_cursor_format((struct hw_cursor){.epoch = hw_journal_epoch(p->hub->tenant->journal), .seq = seq},
+	hw_cursor_format(
+		(struct hw_cursor){.epoch = hw_journal_epoch(p->hub->tenant->journal), .seq = seq},
 		p->event_id);
 }
 
@@ -63,8 +67,8 @@ static bool begin_idempotent(struct hw_publish *p)
 {
 	uint64_t seq = 0;
 
-	switch (hw_idempotency_begin(&p->hub->tenant->idempotency, p->identity->user_id, p->key, event_hash(p),
-		hw_worker_wall_ms(p->hub->worker), &p->reservation, &seq)) {
+	switch (hw_idempotency_begin(&p->hub->tenant->idempotency, p->identity->user_id, p->key,
+		event_hash(p), hw_worker_wall_ms(p->hub->worker), &p->reservation, &seq)) {
 	case HW_IDEMPOTENCY_NEW:
 		return true;
 	case HW_IDEMPOTENCY_DUPLICATE:
@@ -77,7 +81,8 @@ static bool begin_idempotent(struct hw_publish *p)
 		p->http_status = 422;
 		return false;
 	case HW_IDEMPOTENCY_PENDING:
-		answer(p, HW_CODE_UNAVAILABLE, "the first publish with this idempotency key is still being decided");
+		answer(p, HW_CODE_UNAVAILABLE,
+			"the first publish with this idempotency key is still being decided");
 		return false;
 	case HW_IDEMPOTENCY_NO_MEMORY:
 		break;
@@ -86,9 +91,12 @@ static bool begin_idempotent(struct hw_publish *p)
 	return false;
 }
 
-/* ---- the event's text -------------------------------------------------------------------------------------------------- */
+/* ---- the event's text
+ * --------------------------------------------------------------------------------------------------
+ */
 
-/* Unique, not secret: the process's random hash key over a counter, so that no event costs a system call. */
+/* Unique, not secret: the process's random hash key over a counter, so that no event costs a system
+ * call. */
 static void make_trace_id(struct hw_worker *w, char out[33])
 {
 	uint64_t input[2] = {w->n_traces++, w->index}, words[2];
@@ -96,7 +104,8 @@ static void make_trace_id(struct hw_worker *w, char out[33])
 	words[0] = hw_hash(&w->tenants->hash_key, input, sizeof(input));
 	input[1] |= UINT64_C(1) << 63;
 	words[1] = hw_hash(&w->tenants->hash_key, input, sizeof(input));
-	snprintf(out, 33, "%016llx%016llx", (unsigned long long)words[0], (unsigned long long)words[1]);
+	snprintf(out, 33, "%016llx%016llx", (unsigned long long)words[0],
+		(unsigned long long)words[1]);
 }
 
 /* Writes the canonical text, without its end. */
@@ -119,7 +128,9 @@ static void encode(struct hw_publish *p, const struct hw_event *ev, bool keep_us
 	hw_event_encode(&p->encoded, ev, &fill);
 }
 
-/* ---- transform and append ------------------------------------------------------------------------------------------------ */
+/* ---- transform and append
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static bool append(struct hw_publish *p)
 {
@@ -138,14 +149,16 @@ static bool append(struct hw_publish *p)
 	if (history)
 		set_event_id(p, seq);
 	if (p->reservation) {
-		hw_idempotency_settle(&p->hub->tenant->idempotency, p->reservation, history ? seq : 0);
+		hw_idempotency_settle(
+			&p->hub->tenant->idempotency, p->reservation, history ? seq : 0);
 		p->reservation = NULL;
 	}
 	hw_metric_add(p->hub->worker->counters->published, 1);
 	return finish(p);
 }
 
-/* A hook's event is held to the same rules as a client's; where it goes is not a hook's to change. */
+/* A hook's event is held to the same rules as a client's; where it goes is not a hook's to change.
+ */
 static bool take_transformed(struct hw_publish *p)
 {
 	struct hw_event ev;
@@ -155,14 +168,16 @@ static bool take_transformed(struct hw_publish *p)
 
 	if (r) {
 		answer(p, HW_CODE_UNAVAILABLE, "a transform hook made an invalid event");
-		hw_log(p->hub->worker->log, HW_LOG_ERROR, "session", "a transform hook made an invalid event",
+		hw_log(p->hub->worker->log, HW_LOG_ERROR, "session",
+			"a transform hook made an invalid event",
 			HW_F_STR("tenant", p->hub->tenant->id), HW_F_Z("hook", p->ask.decided_by),
 			HW_F_Z("error", err.text));
 		return false;
 	}
 	if (!hw_str_eq(ev.topic, p->command->event.topic)) {
 		answer(p, HW_CODE_UNAVAILABLE, "a transform hook changed the event's topic");
-		hw_log(p->hub->worker->log, HW_LOG_ERROR, "session", "a transform hook changed the event's topic",
+		hw_log(p->hub->worker->log, HW_LOG_ERROR, "session",
+			"a transform hook changed the event's topic",
 			HW_F_STR("tenant", p->hub->tenant->id), HW_F_Z("hook", p->ask.decided_by));
 		return false;
 	}
@@ -201,7 +216,8 @@ static void on_transformed(struct hw_ask *ask)
 	p->decided(p);
 }
 
-/* The questions of one publish are asked of the benches of one generation: those it began with, unless they are gone. */
+/* The questions of one publish are asked of the benches of one generation: those it began with,
+ * unless they are gone. */
 static bool ready_to_ask(struct hw_publish *p)
 {
 	p->ask = (struct hw_ask){
@@ -232,7 +248,9 @@ static bool transform(struct hw_publish *p)
 	return after_transform(p);
 }
 
-/* ---- authorize -------------------------------------------------------------------------------------------------------------- */
+/* ---- authorize
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static bool after_authorize(struct hw_publish *p)
 {
@@ -284,7 +302,8 @@ static bool authorize(struct hw_publish *p)
 
 bool hw_publish_start(struct hw_publish *p)
 {
-	int64_t wait_ms = hw_rate_take(&p->hub->tenant->publishes, 1, hw_worker_now_ms(p->hub->worker) * 1000);
+	int64_t wait_ms = hw_rate_take(
+		&p->hub->tenant->publishes, 1, hw_worker_now_ms(p->hub->worker) * 1000);
 
 	p->code = HW_CODE_NONE;
 	p->http_status = 0;
@@ -294,7 +313,8 @@ bool hw_publish_start(struct hw_publish *p)
 	p->reservation = NULL;
 	hw_buf_init(&p->encoded);
 	hw_who_fill(&p->who, p->identity, p->session, p->address);
-	p->who.tenant_id = hw_slice_of(p->hub->tenant->id); /* a back end's other tenant sees one of its own */
+	p->who.tenant_id =
+		hw_slice_of(p->hub->tenant->id); /* a back end's other tenant sees one of its own */
 	p->act_as = p->http && p->identity->act_as;
 	if (wait_ms) {
 		answer(p, HW_CODE_RATE_LIMITED, "the tenant publishes more than its limit allows");
@@ -302,7 +322,8 @@ bool hw_publish_start(struct hw_publish *p)
 		return finish(p);
 	}
 	if (p->command->event.data.raw.len > p->hub->worker->generation->settings.message_bytes) {
-		/* one bound for an event, whichever way it comes: a subscriber must be able to take it */
+		/* one bound for an event, whichever way it comes: a subscriber must be able to take
+		 * it */
 		answer(p, HW_CODE_TOO_LARGE, "");
 		return finish(p);
 	}

@@ -1,5 +1,6 @@
-/* Publishing: one event from a client's command to the journal, through authorize, transform and the tenant's limits. Used by
- * WebSocket sessions and POST /publish alike. May be pending. One worker's own. */
+/* Publishing: one event from a client's command to the journal, through authorize, transform and
+ * the tenant's limits. Used by WebSocket sessions and POST /publish alike. May be pending. One
+ * worker's own. */
 #pragma once
 
 #include "base/buf.h"
@@ -13,18 +14,18 @@ struct hw_publish {
 	struct hw_hub *hub;
 	struct hw_identity *identity;
 	const struct hw_command *command; /* HW_COMMAND_PUBLISH, read from @text */
-	struct hw_str text;       /* the item as it came: what an idempotency key is held against */
-	struct hw_str key;        /* idempotency key, plain; p NULL: none */
-	struct hw_str trace_id;   /* 32 hex digits from traceparent; p NULL: the event's, else new */
-	struct hw_str session, address; /* for hooks and logs */
-	bool http;                /* POST /publish: act_as and tenants count */
+	struct hw_str text;     /* the item as it came: what an idempotency key is held against */
+	struct hw_str key;      /* idempotency key, plain; p NULL: none */
+	struct hw_str trace_id; /* 32 hex digits from traceparent; p NULL: the event's, else new */
+	struct hw_str session, address;              /* for hooks and logs */
+	bool http;                                   /* POST /publish: act_as and tenants count */
 	void (*decided)(struct hw_publish *publish); /* only when start returned false */
 	void *arg;
 	/* the answer */
-	enum hw_code code; /* HW_CODE_NONE: published, or dropped by a hook (then no event_id) */
+	enum hw_code code;    /* HW_CODE_NONE: published, or dropped by a hook (then no event_id) */
 	unsigned http_status; /* where it is not the code's own: 422; else 0 */
 	char message[256];
-	int64_t retry_after_ms; /* HW_CONTROL_NO_RETRY */
+	int64_t retry_after_ms;           /* HW_CONTROL_NO_RETRY */
 	char event_id[HW_CURSOR_MAX + 1]; /* "" = none */
 	bool duplicate;
 	/* its own */
@@ -36,7 +37,8 @@ struct hw_publish {
 	bool act_as;
 };
 
-/** true: decided now. false: pending, decided() comes. Answers are in the struct; call hw_publish_fini afterwards. */
+/** true: decided now. false: pending, decided() comes. Answers are in the struct; call
+ * hw_publish_fini afterwards. */
 HW_MUST_CHECK bool hw_publish_start(struct hw_publish *publish);
 void hw_publish_cancel(struct hw_publish *publish);
 void hw_publish_fini(struct hw_publish *publish);

@@ -9,7 +9,9 @@
 #include "crypto/random.h"
 #include "session/session_internal.h"
 
-/* ---- speaking ------------------------------------------------------------------------------------------------------ */
+/* ---- speaking
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 void session_send(struct hw_session *s)
 {
@@ -18,10 +20,12 @@ void session_send(struct hw_session *s)
 	if (s->closed)
 		return;
 	if (out->failed || s->outlet->message(s->arg, hw_buf_view(out)))
-		hw_session_close(s, hw_code_info(HW_CODE_INTERNAL)->close_code, HW_STR("out of memory"));
+		hw_session_close(
+			s, hw_code_info(HW_CODE_INTERNAL)->close_code, HW_STR("out of memory"));
 }
 
-void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, const char *message, int64_t retry_after_ms)
+void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, const char *message,
+	int64_t retry_after_ms)
 {
 	hw_control_error(session_out(s), s->plain, id, code, hw_str_of(message), retry_after_ms);
 	session_send(s);
@@ -30,9 +34,11 @@ void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, co
 void session_close_code(struct hw_session *s, enum hw_code code, const char *message)
 {
 	const struct hw_code_info *info = hw_code_info(code);
-	char reason[128]; /* a close frame carries 123 bytes: the code first, then what fits of the message */
+	char reason[128]; /* a close frame carries 123 bytes: the code first, then what fits of the
+			     message */
 
-	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name, message && message[0] ? message : info->message);
+	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name,
+		message && message[0] ? message : info->message);
 	hw_session_close(s, info->close_code, hw_str_of(reason));
 }
 
@@ -46,7 +52,9 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 	return (struct hw_str){text, hw_cursor_format(cursor, text)};
 }
 
-/* ---- time ------------------------------------------------------------------------------------------------------------ */
+/* ---- time
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t expiry_ms(const struct hw_session *s) /* wall; INT64_MAX = never */
 {
@@ -122,7 +130,9 @@ void hw_session_alive(struct hw_session *s)
 	}
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static bool copy_origin(struct hw_session *s, const struct hw_session_open *open)
 {
@@ -244,7 +254,8 @@ void hw_session_destroy(struct hw_session **session)
 /* The policy hears that the session ends; what it answers changes nothing. */
 static void tell_disconnect(struct hw_session *s, uint16_t close_code)
 {
-	struct hw_lifecycle what = {.size = sizeof(what), .kind = HW_ON_DISCONNECT, .close_code = close_code};
+	struct hw_lifecycle what = {
+		.size = sizeof(what), .kind = HW_ON_DISCONNECT, .close_code = close_code};
 	struct hw_who who;
 	struct hw_ask ask = {
 		.stage = HW_STAGE_LIFECYCLE,
@@ -256,7 +267,8 @@ static void tell_disconnect(struct hw_session *s, uint16_t close_code)
 
 	if (!ask.tenant)
 		return;
-	hw_who_fill(&who, s->identity, (struct hw_str){s->id, SESSION_ID_LEN}, hw_str_of(s->address));
+	hw_who_fill(
+		&who, s->identity, (struct hw_str){s->id, SESSION_ID_LEN}, hw_str_of(s->address));
 	if (hw_hooks_ask(&ask) == HW_PENDING)
 		hw_hooks_cancel(&ask);
 }
@@ -288,12 +300,13 @@ void hw_session_close(struct hw_session *s, uint16_t close_code, struct hw_str r
 	if (was_closed)
 		return;
 	hw_log(s->worker->log, HW_LOG_DEBUG, "session", "session closed", HW_F_Z("session", s->id),
-		HW_F_STR("tenant", s->hub ? s->hub->tenant->id : HW_STR("")), HW_F_INT("code", close_code),
-		HW_F_STR("reason", reason));
+		HW_F_STR("tenant", s->hub ? s->hub->tenant->id : HW_STR("")),
+		HW_F_INT("code", close_code), HW_F_STR("reason", reason));
 	s->outlet->close(s->arg, close_code, reason);
 }
 
-void hw_session_goaway(struct hw_session *s, int64_t retry_after_ms, int64_t jitter_ms, struct hw_str reason)
+void hw_session_goaway(
+	struct hw_session *s, int64_t retry_after_ms, int64_t jitter_ms, struct hw_str reason)
 {
 	if (s->plain || !s->live)
 		return;
@@ -318,11 +331,14 @@ void hw_session_too_large(struct hw_session *s)
 	session_close_code(s, HW_CODE_TOO_LARGE, NULL);
 }
 
-/* ---- all of a worker's --------------------------------------------------------------------------------------------------- */
+/* ---- all of a worker's
+ * ---------------------------------------------------------------------------------------------------
+ */
 
-void hw_sessions_each(struct hw_worker *w, void (*each)(void *arg, struct hw_session *session), void *arg)
+void hw_sessions_each(
+	struct hw_worker *w, void (*each)(void *arg, struct hw_session *session), void *arg)
 {
-	hw_list_each_safe(node, &w->sessions->all)
+	hw_list_each_safe (node, &w->sessions->all)
 		each(arg, HW_CONTAINER_OF(node, struct hw_session, all));
 }
 

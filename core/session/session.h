@@ -1,5 +1,5 @@
-/* One client, whatever its transport: who it is, what it follows, what it may. It speaks through an outlet that the
- * transport gives it and knows nothing of sockets. One worker's own.
+/* One client, whatever its transport: who it is, what it follows, what it may. It speaks through an
+ * outlet that the transport gives it and knows nothing of sockets. One worker's own.
  *
  *   opened ──(token known)──> authenticating ──> live ──> closed
  *      └──(first message must be auth)──^   │(refused: outlet->close) */
@@ -15,32 +15,36 @@
 
 struct hw_session;
 
-/* How a session reaches its client. Called with the transport's @arg. None destroys the session while the call lasts. */
+/* How a session reaches its client. Called with the transport's @arg. None destroys the session
+ * while the call lasts. */
 struct hw_outlet {
-	/** A control message: JSON text. 0 or negative errno (the session then closes with 1011). */
+	/** A control message: JSON text. 0 or negative errno (the session then closes with 1011).
+	 */
 	int (*message)(void *arg, struct hw_str text);
 	/** Events; @hold as hw_stream_queue has it. 0 or negative errno. */
 	int (*run)(void *arg, const struct hw_run *run, bool hold);
-	size_t (*queued)(void *arg);   /* bytes not yet taken by the kernel */
-	uint64_t (*drop)(void *arg);   /* as hw_stream_drop */
-	void (*ping)(void *arg);       /* the transport's own ping */
+	size_t (*queued)(void *arg);       /* bytes not yet taken by the kernel */
+	uint64_t (*drop)(void *arg);       /* as hw_stream_drop */
+	void (*ping)(void *arg);           /* the transport's own ping */
 	void (*pause)(void *arg, bool on); /* stop giving us messages, and go on */
-	/** Closes: what is queued is still sent. The transport later calls hw_session_destroy. Called once. */
+	/** Closes: what is queued is still sent. The transport later calls hw_session_destroy.
+	 * Called once. */
 	void (*close)(void *arg, uint16_t close_code, struct hw_str reason);
 };
 
 struct hw_session_open {
 	const struct hw_outlet *outlet;
 	void *arg;
-	bool plain; /* did not negotiate hookwire.v1 */
-	const char *transport; /* "ws" */
+	bool plain;                          /* did not negotiate hookwire.v1 */
+	const char *transport;               /* "ws" */
 	struct hw_str address, origin, path; /* copied */
-	struct hw_str token;  /* p NULL: the first message must be auth */
+	struct hw_str token;                 /* p NULL: the first message must be auth */
 	struct hw_str topics; /* of the query, comma separated, decoded; p NULL: none */
 	struct hw_str cursor; /* of the query, decoded; p NULL: none */
 };
 
-/** Opens and, with a token, authenticates; the outlet may be called (also close) before this returns. NULL: out of memory. */
+/** Opens and, with a token, authenticates; the outlet may be called (also close) before this
+ * returns. NULL: out of memory. */
 struct hw_session *hw_session_create(struct hw_worker *w, const struct hw_session_open *open);
 void hw_session_destroy(struct hw_session **session);
 
@@ -52,8 +56,10 @@ void hw_session_alive(struct hw_session *session);
 void hw_session_drained(struct hw_session *session);
 /** Ends it from the broker's side: draining, revoked. */
 void hw_session_close(struct hw_session *session, uint16_t close_code, struct hw_str reason);
-/** Tells a client that knows control messages to come again elsewhere or later; it closes, or is closed. */
-void hw_session_goaway(struct hw_session *session, int64_t retry_after_ms, int64_t jitter_ms, struct hw_str reason);
+/** Tells a client that knows control messages to come again elsewhere or later; it closes, or is
+ * closed. */
+void hw_session_goaway(struct hw_session *session, int64_t retry_after_ms, int64_t jitter_ms,
+	struct hw_str reason);
 bool hw_session_closed(const struct hw_session *session);
 /** Largest message that it takes now: 8 KiB until it is authenticated. */
 size_t hw_session_message_bytes(const struct hw_session *session);
@@ -61,8 +67,10 @@ size_t hw_session_message_bytes(const struct hw_session *session);
 void hw_session_too_large(struct hw_session *session);
 
 /** Calls @each for every session of the worker; @each may close it. */
-void hw_sessions_each(struct hw_worker *w, void (*each)(void *arg, struct hw_session *session), void *arg);
+void hw_sessions_each(
+	struct hw_worker *w, void (*each)(void *arg, struct hw_session *session), void *arg);
 size_t hw_sessions_count(const struct hw_worker *w);
-/** Set as the worker's catch_up by who makes the worker, with the list of sessions. 0 or -ENOMEM. */
+/** Set as the worker's catch_up by who makes the worker, with the list of sessions. 0 or -ENOMEM.
+ */
 HW_MUST_CHECK int hw_sessions_init(struct hw_worker *w);
 void hw_sessions_fini(struct hw_worker *w);

@@ -1,5 +1,6 @@
 /* Inside core/session: a session's state, and the jobs that its messages become.
- * session.c: life and timers; job.c: the order of messages; commands.c: what each means; delivery.c: events. */
+ * session.c: life and timers; job.c: the order of messages; commands.c: what each means;
+ * delivery.c: events. */
 #pragma once
 
 #include "base/timers.h"
@@ -10,7 +11,8 @@
 
 #define SESSION_ID_LEN 16
 #define SESSION_AUTH_BYTES 8192
-#define SESSION_INBOX_BYTES (256u << 10) /* of messages that wait for a pending one; then reading stops */
+#define SESSION_INBOX_BYTES \
+	(256u << 10) /* of messages that wait for a pending one; then reading stops */
 
 struct hw_sessions {
 	struct hw_list all;
@@ -25,7 +27,8 @@ struct inbox_item {
 	char text[];
 };
 
-/* A message of the client while it is worked on; kept until it is done, which may take turns when a hook is pending. */
+/* A message of the client while it is worked on; kept until it is done, which may take turns when a
+ * hook is pending. */
 struct job {
 	struct hw_session *session;
 	char *text; /* its own copy: questions point into it */
@@ -35,9 +38,9 @@ struct job {
 	struct hw_command_topics topics; /* of a subscribe or unsubscribe */
 	struct hw_command_topic topic;
 	struct hw_buf reply;
-	struct hw_buf scratch;  /* the token or key, plain */
-	bool joined;            /* of a subscribe: its first topic is in, and so where the others begin */
-	uint32_t recheck;       /* of a refresh: the next subscription to authorize again */
+	struct hw_buf scratch; /* the token or key, plain */
+	bool joined;      /* of a subscribe: its first topic is in, and so where the others begin */
+	uint32_t recheck; /* of a refresh: the next subscription to authorize again */
 	struct hw_login login;
 	struct hw_publish publish;
 	struct hw_ask ask;
@@ -46,8 +49,9 @@ struct job {
 	struct hw_lifecycle lifecycle;
 };
 
-/*   all events so far          level: cursor is the hub's               lagging: cursor_seq is its own
- *   ───────────────────────────────●────────                ─────●─────────────────── catches up when drained  */
+/*   all events so far          level: cursor is the hub's               lagging: cursor_seq is its
+ * own ───────────────────────────────●────────                ─────●─────────────────── catches up
+ * when drained  */
 struct hw_session {
 	struct hw_list all;
 	struct hw_list catch_up; /* on the worker's list while it has to read the journal itself */
@@ -63,10 +67,11 @@ struct hw_session {
 	int64_t opened_ms, alive_ms, lag_since_ms;
 	uint64_t cursor_seq;
 	struct job *job; /* NULL: nothing is being worked on */
-	char *query; /* the message that the query's topics become, once live; NULL: none */
+	char *query;     /* the message that the query's topics become, once live; NULL: none */
 	struct hw_list inbox;
 	size_t inbox_bytes;
-	bool plain, knows_cursors, live, closed, pinged, lagging, lag_waited, paused, connected, running;
+	bool plain, knows_cursors, live, closed, pinged, lagging, lag_waited, paused, connected,
+		running;
 	char id[SESSION_ID_LEN + 1];
 };
 
@@ -78,7 +83,8 @@ static inline struct hw_buf *session_out(struct hw_session *s)
 	hw_buf_clear(&s->worker->sessions->out);
 	return &s->worker->sessions->out;
 }
-void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, const char *message, int64_t retry_after_ms);
+void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, const char *message,
+	int64_t retry_after_ms);
 void session_close_code(struct hw_session *s, enum hw_code code, const char *message);
 void session_arm(struct hw_session *s);
 struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX + 1]);
@@ -87,7 +93,7 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 void job_start(struct hw_session *s, struct hw_str text);
 void job_start_login(struct hw_session *s, struct hw_str token);
 void job_free(struct job **job);
-void job_resume(struct job *job);   /* the command that was pending is done: go on with the next */
+void job_resume(struct job *job); /* the command that was pending is done: go on with the next */
 void inbox_clear(struct hw_session *s);
 HW_MUST_CHECK bool inbox_push(struct hw_session *s, struct hw_str text, bool first);
 

@@ -109,9 +109,11 @@ static void hooks_that_do_not_load_are_told_at_their_places(void **state)
 		" \"tenants\": {\"a\": {\"hooks\": [{\"lua\": \"bad.lua\"}]}}}");
 	run(&r, "-c", l->files.conf, NULL);
 	assert_int_equal(r.code, 1);
-	snprintf(expected, sizeof(expected), "%s:1:20: hook \"bad\" does not load: ", l->files.conf);
+	snprintf(
+		expected, sizeof(expected), "%s:1:20: hook \"bad\" does not load: ", l->files.conf);
 	assert_memory_equal(r.out, expected, strlen(expected));
-	snprintf(expected, sizeof(expected), "\n%s:2:38: hook \"bad\" does not load: ", l->files.conf);
+	snprintf(expected, sizeof(expected),
+		"\n%s:2:38: hook \"bad\" does not load: ", l->files.conf);
 	assert_non_null(strstr(r.out, expected));
 	assert_non_null(strstr(r.out, "bad.lua:3: "));
 	assert_non_null(strstr(r.out, ": 2 errors, 0 warnings\n"));

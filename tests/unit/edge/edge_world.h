@@ -1,5 +1,5 @@
-/* For the tests of the edge: a worker with real hooks on a real loop in a thread of its own, and clients that are the
- * other end of a socket pair. The clock stands still but for world_pass. */
+/* For the tests of the edge: a worker with real hooks on a real loop in a thread of its own, and
+ * clients that are the other end of a socket pair. The clock stands still but for world_pass. */
 #pragma once
 
 #include "../session/session_world.h"
@@ -40,7 +40,8 @@ static inline void order_run(struct hw_task *task)
 	sem_post(&order->done);
 }
 
-static inline void on_loop(struct edge_world *ew, void (*run)(struct edge_world *ew, void *arg), void *arg)
+static inline void on_loop(
+	struct edge_world *ew, void (*run)(struct edge_world *ew, void *arg), void *arg)
 {
 	struct order order = {.task.run = order_run, .run = run, .ew = ew, .arg = arg};
 
@@ -81,7 +82,8 @@ static inline void count_reload(void *arg)
 	((struct edge_world *)arg)->n_reloads++;
 }
 
-static inline struct edge_world *edge_world_create(const char *policy, void (*configure)(struct hw_settings *settings))
+static inline struct edge_world *edge_world_create(
+	const char *policy, void (*configure)(struct hw_settings *settings))
 {
 	struct edge_world *ew = calloc(1, sizeof(*ew));
 	struct hw_worker *w = &ew->world.worker;
@@ -96,7 +98,8 @@ static inline struct edge_world *edge_world_create(const char *policy, void (*co
 	w->timers = hw_loop_timers(ew->loop);
 	w->loop = ew->loop;
 	w->wake = hw_loop_wake;
-	ew->edge = (struct hw_edge){.worker = w, .version = "1.2.3", .reload = count_reload, .reload_arg = ew};
+	ew->edge = (struct hw_edge){
+		.worker = w, .version = "1.2.3", .reload = count_reload, .reload_arg = ew};
 	assert_int_equal(hw_edge_init(&ew->edge), 0);
 	assert_int_equal(pthread_create(&ew->thread, NULL, edge_thread, ew), 0);
 	return ew;

@@ -27,12 +27,15 @@ static int publish(struct edge_world *ew, const char *headers, const char *body)
 {
 	static char request[70000];
 
-	snprintf(request, sizeof(request), "POST /publish HTTP/1.1\r\nHost: h\r\n%sContent-Length: %zu\r\n\r\n%s", headers,
+	snprintf(request, sizeof(request),
+		"POST /publish HTTP/1.1\r\nHost: h\r\n%sContent-Length: %zu\r\n\r\n%s", headers,
 		strlen(body), body);
 	return ask_once(ew, HW_EDGE_PUBLIC, request);
 }
 
-#define EVENT(topic) "{\"topic\":\"" topic "\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\",\"payload\":1}}"
+#define EVENT(topic) \
+	"{\"topic\":\"" topic "\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\",\"payload\":" \
+			      "1}}"
 
 static void health_is_answered_on_both_listeners_and_unknown_paths_are_not_found(void **state)
 {
@@ -45,18 +48,24 @@ static void health_is_answered_on_both_listeners_and_unknown_paths_are_not_found
 		assert_int_equal(ask_once(ew, kind, GET("/sse", "")), 404);
 		heard_part(ew, "{\"code\":\"bad_request\",\"message\":\"");
 	}
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, "POST /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"), 405);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC,
+			"POST /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"),
+		405);
 	heard_part(ew, "\r\nAllow: GET, HEAD, OPTIONS\r\n");
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/publish", "")), 405);
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, "HEAD /healthz HTTP/1.1\r\nHost: h\r\n\r\n"), 200);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, "HEAD /healthz HTTP/1.1\r\nHost: h\r\n\r\n"), 200);
 	heard_part(ew, "\r\nContent-Length: 11\r\n");
 	edge_world_destroy(ew);
 }
 
 static void pipelined_requests_are_answered_in_their_order_at_every_split(void **state)
 {
-	static const char requests[] = GET("/healthz", "") GET("/none", "") "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON
-		BEARER "Transfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n" GET("/cursor", BEARER);
+	static const char requests[] = GET("/healthz", "")
+		GET("/none", "") "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON BEARER
+				 "Transfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n" GET(
+					 "/cursor", BEARER);
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
 	static const int expected[] = {200, 404, 207, 200};
 	size_t step = 7;
@@ -123,7 +132,8 @@ static void late_heads_and_bodies_get_408_and_silence_is_closed(void **state)
 	heard_part(ew, "HTTP/1.1 408 ");
 	close(fd);
 	fd = dial(ew, HW_EDGE_PUBLIC);
-	say_text(fd, "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON BEARER "Content-Length: 10\r\n\r\n12345");
+	say_text(fd, "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON BEARER
+		     "Content-Length: 10\r\n\r\n12345");
 	on_loop(ew, nothing_to_do, NULL);
 	world_pass(ew, 29990);
 	say_text(fd, "6");
@@ -153,14 +163,16 @@ static void continue_is_said_before_a_body_and_not_before_a_refusal(void **state
 	int fd = dial(ew, HW_EDGE_PUBLIC);
 
 	(void)state;
-	say_text(fd, "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON BEARER "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+	say_text(fd, "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON BEARER
+		     "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
 	hear(ew, fd, sizeof(HW_HTTP1_CONTINUE) - 1);
 	assert_string_equal(ew->answer, HW_HTTP1_CONTINUE);
 	say_text(fd, "[]");
 	assert_int_equal(hear_http(ew, fd, false), 400);
 	close(fd);
 	fd = dial(ew, HW_EDGE_PUBLIC);
-	say_text(fd, "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+	say_text(fd, "POST /publish HTTP/1.1\r\nHost: h\r\n" JSON
+		     "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
 	hear(ew, fd, 0);
 	assert_memory_equal(ew->answer, "HTTP/1.1 401 ", 13);
 	close(fd);
@@ -180,7 +192,9 @@ static void a_publish_is_authenticated_and_answered_one_by_one(void **state)
 	assert_int_equal(publish(ew, JSON BEARER, "[]"), 400);
 	assert_int_equal(publish(ew, JSON BEARER, EVENT("shut:1")), 403);
 	heard_part(ew, "{\"code\":\"forbidden_topic\"");
-	assert_int_equal(publish(ew, "Content-Type: Application/JSON; charset=utf-8\r\n" BEARER, EVENT("a:1")), 200);
+	assert_int_equal(publish(ew, "Content-Type: Application/JSON; charset=utf-8\r\n" BEARER,
+				 EVENT("a:1")),
+		200);
 	heard_part(ew, "{\"ok\":true,\"id\":\"");
 	assert_int_equal(publish(ew, JSON BEARER, "[" EVENT("a:1") "," EVENT("shut:1") ",7]"), 207);
 	heard_part(ew, "{\"results\":[{\"ok\":true,\"id\":\"");
@@ -203,11 +217,16 @@ static void idempotency_keys_come_from_the_header_and_the_items(void **state)
 	heard_part(ew, "-1\",\"duplicate\":true}");
 	assert_int_equal(publish(ew, JSON BEARER "Idempotency-Key: k\r\n", EVENT("a:2")), 422);
 	heard_part(ew, "{\"code\":\"bad_request\"");
-	assert_int_equal(publish(ew, JSON BEARER "Idempotency-Key: k\r\n", "[" EVENT("a:1") "," EVENT("a:1") "]"), 200);
+	assert_int_equal(publish(ew, JSON BEARER "Idempotency-Key: k\r\n",
+				 "[" EVENT("a:1") "," EVENT("a:1") "]"),
+		200);
 	not_heard(ew, "duplicate");
-	assert_int_equal(publish(ew, JSON BEARER "Idempotency-Key: k\r\n", "[" EVENT("a:1") "]"), 200);
+	assert_int_equal(
+		publish(ew, JSON BEARER "Idempotency-Key: k\r\n", "[" EVENT("a:1") "]"), 200);
 	heard_part(ew, "-2\",\"duplicate\":true}");
-	assert_int_equal(publish(ew, JSON BEARER "Idempotency-Key: a\r\nIdempotency-Key: b\r\n", EVENT("a:1")), 400);
+	assert_int_equal(publish(ew, JSON BEARER "Idempotency-Key: a\r\nIdempotency-Key: b\r\n",
+				 EVENT("a:1")),
+		400);
 	edge_world_destroy(ew);
 }
 
@@ -216,7 +235,8 @@ static void tokens_that_are_several_or_malformed_are_bad_requests(void **state)
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
 
 	(void)state;
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=ann@acme&token=b", "")), 400);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=ann@acme&token=b", "")), 400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=%zz", "")), 400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", BEARER BEARER)), 400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=", "")), 401);
@@ -231,19 +251,27 @@ static void a_cookie_counts_only_with_a_listed_origin_and_never_for_a_post(void 
 	struct edge_world *ew = edge_world_create(OPEN, list_an_origin);
 
 	(void)state;
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", "Cookie: x=1; sid=ann@acme\r\n")), 401);
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC,
-				 GET("/cursor", "Cookie: sid=ann@acme\r\nOrigin: https://evil.example.com\r\n")),
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", "Cookie: x=1; sid=ann@acme\r\n")), 401);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC,
+			GET("/cursor",
+				"Cookie: sid=ann@acme\r\nOrigin: https://evil.example.com\r\n")),
 		401);
 	not_heard(ew, "Access-Control-Allow-Origin");
 	heard_part(ew, "\r\nVary: Origin\r\n");
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC,
-				 GET("/cursor", "Cookie: x=1; sid=ann@acme\r\nOrigin: https://app.example.com\r\n")),
+				 GET("/cursor", "Cookie: x=1; sid=ann@acme\r\nOrigin: "
+						"https://app.example.com\r\n")),
 		200);
 	heard_part(ew, "\r\nAccess-Control-Allow-Origin: https://app.example.com\r\n");
-	assert_int_equal(publish(ew, JSON "Cookie: sid=ann@acme\r\nOrigin: https://app.example.com\r\n", EVENT("a:1")), 401);
+	assert_int_equal(
+		publish(ew, JSON "Cookie: sid=ann@acme\r\nOrigin: https://app.example.com\r\n",
+			EVENT("a:1")),
+		401);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC,
-				 "OPTIONS /publish HTTP/1.1\r\nHost: h\r\nOrigin: https://app.example.com\r\n"
+				 "OPTIONS /publish HTTP/1.1\r\nHost: h\r\nOrigin: "
+				 "https://app.example.com\r\n"
 				 "Access-Control-Request-Method: POST\r\n\r\n"),
 		204);
 	heard_part(ew, "\r\nAccess-Control-Allow-Methods: GET, POST\r\n");
@@ -257,17 +285,31 @@ static void the_admin_api_wants_its_token_and_a_host_of_this_machine(void **stat
 	(void)state;
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/metrics", "")), 200);
 	heard_part(ew, "hookwire_http_requests_total ");
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, "GET /metrics HTTP/1.1\r\nHost: evil.example.com\r\n\r\n"), 403);
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, "GET /metrics HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"), 403);
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, "GET /metrics HTTP/1.1\r\nHost: [::1]:8081\r\n\r\n"), 200);
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "")), 401);
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "Authorization: Bearer s3creT\r\n")), 401);
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "Authorization: Bearer s3cret\r\n")), 200);
-	heard_part(ew, "{\"version\":\"1.2.3\",\"generation\":1,\"draining\":false,\"sessions\":0}");
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/none", "")), 401);
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/none", "Authorization: Bearer s3cret\r\n")), 404);
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN,
-				 "POST /api/reload HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n"),
+				 "GET /metrics HTTP/1.1\r\nHost: evil.example.com\r\n\r\n"),
+		403);
+	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN,
+				 "GET /metrics HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"),
+		403);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_ADMIN, "GET /metrics HTTP/1.1\r\nHost: [::1]:8081\r\n\r\n"),
+		200);
+	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "")), 401);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "Authorization: Bearer s3creT\r\n")),
+		401);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "Authorization: Bearer s3cret\r\n")),
+		200);
+	heard_part(
+		ew, "{\"version\":\"1.2.3\",\"generation\":1,\"draining\":false,\"sessions\":0}");
+	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/none", "")), 401);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_ADMIN, GET("/api/none", "Authorization: Bearer s3cret\r\n")),
+		404);
+	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN,
+				 "POST /api/reload HTTP/1.1\r\nHost: localhost\r\nAuthorization: "
+				 "Bearer s3cret\r\n\r\n"),
 		415);
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN,
 				 "POST /api/reload HTTP/1.1\r\nHost: localhost\r\n" JSON
@@ -283,7 +325,8 @@ static void without_an_admin_token_the_api_is_shut(void **state)
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
 
 	(void)state;
-	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "Authorization: Bearer \r\n")), 401);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "Authorization: Bearer \r\n")), 401);
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/console", BEARER)), 401);
 	edge_world_destroy(ew);
 }
@@ -298,7 +341,8 @@ static void order_drain(struct edge_world *ew, void *arg)
 static void draining_closes_idle_connections_answers_the_others_and_is_not_ready(void **state)
 {
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
-	int idle = dial(ew, HW_EDGE_PUBLIC), begun = dial(ew, HW_EDGE_PUBLIC), fresh = dial(ew, HW_EDGE_PUBLIC);
+	int idle = dial(ew, HW_EDGE_PUBLIC), begun = dial(ew, HW_EDGE_PUBLIC),
+	    fresh = dial(ew, HW_EDGE_PUBLIC);
 
 	(void)state;
 	say_text(idle, GET("/healthz", ""));
@@ -329,7 +373,8 @@ static void draining_closes_idle_connections_answers_the_others_and_is_not_ready
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(health_is_answered_on_both_listeners_and_unknown_paths_are_not_found),
+		cmocka_unit_test(
+			health_is_answered_on_both_listeners_and_unknown_paths_are_not_found),
 		cmocka_unit_test(pipelined_requests_are_answered_in_their_order_at_every_split),
 		cmocka_unit_test(many_pipelined_requests_are_all_answered),
 		cmocka_unit_test(what_is_no_request_is_refused_and_the_connection_ends),
@@ -341,7 +386,8 @@ int main(void)
 		cmocka_unit_test(a_cookie_counts_only_with_a_listed_origin_and_never_for_a_post),
 		cmocka_unit_test(the_admin_api_wants_its_token_and_a_host_of_this_machine),
 		cmocka_unit_test(without_an_admin_token_the_api_is_shut),
-		cmocka_unit_test(draining_closes_idle_connections_answers_the_others_and_is_not_ready),
+		cmocka_unit_test(
+			draining_closes_idle_connections_answers_the_others_and_is_not_ready),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,21 +16,23 @@ static struct fake *guard;
 static struct fake_log guard_log;
 static struct hw_ask *asked; /* the loop's thread only */
 
-static enum hw_verdict guard_call(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask,
-	struct hw_entry_answer *answer)
+static enum hw_verdict guard_call(struct hw_hook_entry *entry, struct hw_entry_state *state,
+	struct hw_ask *ask, struct hw_entry_answer *answer)
 {
 	asked = ask;
 	return fake_call(entry, state, ask, answer);
 }
 
-static void guard_cancel(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
+static void guard_cancel(
+	struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
 {
 	if (asked == ask)
 		asked = NULL;
 	fake_cancel(entry, state, ask);
 }
 
-static const struct hw_entry_ops guard_ops = {fake_attach, fake_detach, guard_call, guard_cancel, fake_free, NULL};
+static const struct hw_entry_ops guard_ops = {
+	fake_attach, fake_detach, guard_call, guard_cancel, fake_free, NULL};
 
 static void order_install(struct edge_world *ew, void *arg)
 {
@@ -41,7 +43,8 @@ static void order_install(struct edge_world *ew, void *arg)
 	memset(&guard_log, 0, sizeof(guard_log));
 	guard = fake_create(ew->world.env, &guard_log, "g", true);
 	guard->base.ops = &guard_ops;
-	guard->base.registers = HW_REGISTERS_STAGE(HW_STAGE_AUTHENTICATE) | HW_REGISTERS_STAGE(HW_STAGE_AUTHORIZE) |
+	guard->base.registers = HW_REGISTERS_STAGE(HW_STAGE_AUTHENTICATE) |
+				HW_REGISTERS_STAGE(HW_STAGE_AUTHORIZE) |
 				HW_REGISTERS_OPERATION(HW_OP_PUBLISH);
 	guard->verdict = HW_ALLOW;
 	guard->user = "ann";
@@ -141,8 +144,8 @@ static void items_are_published_one_after_the_other(void **state)
 
 	(void)state;
 	snprintf(request, sizeof(request),
-		"POST /publish HTTP/1.1\r\nHost: h\r\n" BEARER "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s"
-		HEALTH,
+		"POST /publish HTTP/1.1\r\nHost: h\r\n" BEARER
+		"Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s" HEALTH,
 		sizeof(body) - 1, body);
 	say_text(fd, request);
 	for (int i = 0; i < 3; i++) { /* who it is, and each item */
@@ -170,8 +173,10 @@ static void an_upgrade_waits_for_the_login_and_keeps_what_came_behind_it(void **
 	(void)state;
 	memcpy(frame + n, text, sizeof(text) - 1);
 	hw_ws_mask(frame + n, sizeof(text) - 1, mask, 0);
-	say_text(fd, "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" BEARER
-		     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+	say_text(fd,
+		"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: "
+		"Upgrade\r\n" BEARER
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
 	say_bytes(fd, frame, n + sizeof(text) - 1);
 	guard_is_asked(ew);
 	assert_true(silent(fd));
@@ -192,7 +197,8 @@ static void a_refused_login_is_answered_when_it_is_decided(void **state)
 	(void)state;
 	guard->verdict = HW_DENY;
 	say_text(fd, "POST /publish HTTP/1.1\r\nHost: h\r\n" BEARER
-		     "Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+		     "Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: "
+		     "2\r\n\r\n");
 	guard_answers(ew);
 	hear(ew, fd, 0);
 	assert_memory_equal(ew->answer, "HTTP/1.1 401 ", 13);

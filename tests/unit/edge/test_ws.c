@@ -7,7 +7,8 @@
 	" publish = function() return allow() end } }"
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 #define UPGRADE(path, headers) \
-	"GET " path " HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" KEY headers "\r\n"
+	"GET " path \
+	" HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" KEY headers "\r\n"
 #define V1 "Sec-WebSocket-Protocol: hookwire.v1\r\n"
 
 static const char *const one_origin[] = {"https://app.example.com"};
@@ -48,7 +49,8 @@ static void say_frame(int fd, bool fin, enum hw_ws_opcode opcode, const char *te
 	say_bytes(fd, out, frame(out, fin, opcode, text, strlen(text)));
 }
 
-/* The next frame from the broker: its payload is in ew->answer, zero-terminated. Returns its opcode. */
+/* The next frame from the broker: its payload is in ew->answer, zero-terminated. Returns its
+ * opcode. */
 static int hear_frame(struct edge_world *ew, int fd, size_t *len_out)
 {
 	uint64_t len;
@@ -104,7 +106,8 @@ static void an_upgrade_is_accepted_and_carries_a_session(void **state)
 	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
 	heard_part(ew, "{\"type\":\"welcome\"");
 	say_frame(fd, true, HW_WS_OP_TEXT,
-		"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_id\":1,\"payload\":2}}");
+		"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_"
+		"id\":1,\"payload\":2}}");
 	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
 	heard_part(ew, "{\"topic\":\"a:1\",\"event\":\"ADDED\"");
 	say_frame(fd, true, HW_WS_OP_PING, "still there?");
@@ -151,12 +154,16 @@ static void a_plain_client_reads_its_refusal_as_a_status(void **state)
 	(void)state;
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=nobody", "")), 401);
 	heard_part(ew, "{\"code\":\"unauthorized\"");
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=ann@acme&cursor=x", "")), 400);
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=ann@acme&token=b", "")), 400);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=ann@acme&cursor=x", "")), 400);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws?token=ann@acme&token=b", "")), 400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, "GET /ws HTTP/1.1\r\nHost: h\r\n\r\n"), 400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC,
-				 "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-				 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n"),
+				 "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: "
+				 "Upgrade\r\n"
+				 "Sec-WebSocket-Key: "
+				 "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n"),
 		426);
 	heard_part(ew, "\r\nSec-WebSocket-Version: 13\r\n");
 	edge_world_destroy(ew);
@@ -180,7 +187,8 @@ static void a_client_of_v1_reads_its_refusal_as_a_close_code(void **state)
 	refused(ew, UPGRADE("/ws", V1), 4401);
 	refused(ew, UPGRADE("/ws?token=ann@acme&cursor=x", V1), 4400);
 	refused(ew, UPGRADE("/ws?token=%zz", V1), 4400);
-	refused(ew, UPGRADE("/ws", "Sec-WebSocket-Protocol: hookwire.v1, token.a, token.b\r\n"), 4400);
+	refused(ew, UPGRADE("/ws", "Sec-WebSocket-Protocol: hookwire.v1, token.a, token.b\r\n"),
+		4400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, UPGRADE("/ws", "")), 401);
 	edge_world_destroy(ew);
 }
@@ -188,8 +196,10 @@ static void a_client_of_v1_reads_its_refusal_as_a_close_code(void **state)
 static void a_token_may_be_a_sub_protocol_and_is_not_echoed(void **state)
 {
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
-	/* the world's tokens hold an @, which no sub-protocol may: what counts is that it was asked about */
-	int fd = upgrade(ew, UPGRADE("/ws", "Sec-WebSocket-Protocol: token.nobody, hookwire.v1\r\n"));
+	/* the world's tokens hold an @, which no sub-protocol may: what counts is that it was asked
+	 * about */
+	int fd = upgrade(
+		ew, UPGRADE("/ws", "Sec-WebSocket-Protocol: token.nobody, hookwire.v1\r\n"));
 
 	(void)state;
 	not_heard(ew, "nobody");
@@ -203,8 +213,9 @@ static void a_page_of_another_origin_opens_no_socket(void **state)
 	struct edge_world *ew = edge_world_create(OPEN, list_an_origin);
 
 	(void)state;
-	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC,
-				 UPGRADE("/ws?token=ann@acme", "Origin: https://evil.example.com\r\n")),
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC,
+			UPGRADE("/ws?token=ann@acme", "Origin: https://evil.example.com\r\n")),
 		403);
 	refused(ew, UPGRADE("/ws?token=ann@acme", V1 "Origin: https://evil.example.com\r\n"), 4403);
 	close(upgrade(ew, UPGRADE("/ws?token=ann@acme", "Origin: https://app.example.com\r\n")));

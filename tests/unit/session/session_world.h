@@ -1,5 +1,6 @@
-/* For the tests of sessions: one worker with real hooks, journal and hubs, a clock set by hand, and clients whose outlet is
- * a buffer. Policies are Lua texts: a global one that takes "USER@TENANT" for a token, and the tenant's under test. */
+/* For the tests of sessions: one worker with real hooks, journal and hubs, a clock set by hand, and
+ * clients whose outlet is a buffer. Policies are Lua texts: a global one that takes "USER@TENANT"
+ * for a token, and the tenant's under test. */
 #pragma once
 
 #include <setjmp.h>
@@ -61,10 +62,14 @@ static inline void world_wake(struct hw_loop *loop)
 	((struct world *)(void *)loop)->n_wakes++;
 }
 
-static inline struct hw_hook_chain *world_chain(struct world *w, const char *name, const char *lua, bool global)
+static inline struct hw_hook_chain *world_chain(
+	struct world *w, const char *name, const char *lua, bool global)
 {
-	struct hw_hook_spec spec = {.name = name, .kind = HW_HOOK_LUA, .config = HW_STR("{}"),
-		.budget = HW_HOOK_BUDGET_DEFAULT, .global = global};
+	struct hw_hook_spec spec = {.name = name,
+		.kind = HW_HOOK_LUA,
+		.config = HW_STR("{}"),
+		.budget = HW_HOOK_BUDGET_DEFAULT,
+		.global = global};
 	struct hw_hook_problem problem = {0};
 	struct hw_hook_entry *entry;
 	struct hw_hook_chain *chain;
@@ -94,7 +99,8 @@ static inline void world_generation_free(struct hw_generation *g)
 	free(g);
 }
 
-static inline struct hw_generation *world_generation(struct world *w, unsigned number, const char *lua)
+static inline struct hw_generation *world_generation(
+	struct world *w, unsigned number, const char *lua)
 {
 	struct hw_generation *g = calloc(1, sizeof(*g));
 	struct hw_tenant_rules *rules = calloc(1, sizeof(*rules));
@@ -102,9 +108,17 @@ static inline struct hw_generation *world_generation(struct world *w, unsigned n
 	atomic_init(&g->n_refs, 1);
 	g->number = number;
 	g->free = world_generation_free;
-	g->settings = (struct hw_settings){.auth_query = true, .auth_first_message = true, .auth_timeout_ms = 5000,
-		.any_origin = true, .message_bytes = 65536, .body_bytes = 1 << 20, .topics_per_session = 3,
-		.outbox_bytes = 4096, .slow_deadline_ms = 60000, .ping_interval_ms = 25000, .ping_timeout_ms = 60000};
+	g->settings = (struct hw_settings){.auth_query = true,
+		.auth_first_message = true,
+		.auth_timeout_ms = 5000,
+		.any_origin = true,
+		.message_bytes = 65536,
+		.body_bytes = 1 << 20,
+		.topics_per_session = 3,
+		.outbox_bytes = 4096,
+		.slow_deadline_ms = 60000,
+		.ping_interval_ms = 25000,
+		.ping_timeout_ms = 60000};
 	g->global = world_chain(w, "auth", WORLD_AUTH, true);
 	rules->id = "*";
 	rules->chain = world_chain(w, "policy", lua, false);
@@ -112,7 +126,8 @@ static inline struct hw_generation *world_generation(struct world *w, unsigned n
 	rules->subscriptions = 100;
 	rules->classes.n = 1;
 	rules->classes.classes[0].history = true;
-	rules->classes.classes[0].retention = (struct hw_retention){.count = 1000, .bytes = 1 << 20};
+	rules->classes.classes[0].retention =
+		(struct hw_retention){.count = 1000, .bytes = 1 << 20};
 	g->rules = rules;
 	g->n_rules = 1;
 	return g;
@@ -133,8 +148,13 @@ static inline void world_init(struct world *w, const char *lua)
 	w->env = hw_hook_env_create(NULL, w->metrics, &w->clock, w->watchdog, w->dir, NULL, NULL);
 	assert_int_equal(hw_tenants_init(&w->tenants), 0);
 	w->generation = world_generation(w, 1, lua);
-	w->worker = (struct hw_worker){.loop = (struct hw_loop *)(void *)w, .wake = world_wake, .clock = &w->clock,
-		.timers = hw_timers_create(w->mono_ms), .metrics = w->metrics, .counters = &w->counters, .env = w->env,
+	w->worker = (struct hw_worker){.loop = (struct hw_loop *)(void *)w,
+		.wake = world_wake,
+		.clock = &w->clock,
+		.timers = hw_timers_create(w->mono_ms),
+		.metrics = w->metrics,
+		.counters = &w->counters,
+		.env = w->env,
 		.tenants = &w->tenants};
 	assert_int_equal(hw_worker_init(&w->worker, w->generation), 0);
 	assert_int_equal(hw_sessions_init(&w->worker), 0);
@@ -222,14 +242,26 @@ static inline void client_close(void *arg, uint16_t code, struct hw_str reason)
 	c->closed_with = code;
 }
 
-static const struct hw_outlet client_outlet = {.message = client_message, .run = client_run, .queued = client_queued,
-	.drop = client_drop, .ping = client_ping, .pause = client_pause, .close = client_close};
+static const struct hw_outlet client_outlet = {.message = client_message,
+	.run = client_run,
+	.queued = client_queued,
+	.drop = client_drop,
+	.ping = client_ping,
+	.pause = client_pause,
+	.close = client_close};
 
-static inline void client_open(struct world *w, struct client *c, const char *token, const char *topics, bool plain)
+static inline void client_open(
+	struct world *w, struct client *c, const char *token, const char *topics, bool plain)
 {
-	struct hw_session_open open = {.outlet = &client_outlet, .arg = c, .plain = plain, .transport = "ws",
-		.address = HW_STR("192.0.2.1"), .origin = HW_STR(""), .path = HW_STR("/ws"),
-		.token = hw_str_of(token), .topics = hw_str_of(topics)};
+	struct hw_session_open open = {.outlet = &client_outlet,
+		.arg = c,
+		.plain = plain,
+		.transport = "ws",
+		.address = HW_STR("192.0.2.1"),
+		.origin = HW_STR(""),
+		.path = HW_STR("/ws"),
+		.token = hw_str_of(token),
+		.topics = hw_str_of(topics)};
 
 	memset(c, 0, sizeof(*c));
 	hw_buf_init(&c->text);

@@ -1,8 +1,10 @@
 #include "session_world.h"
 
 #define OPEN_POLICY \
-	"return policy { api = 1, authorize = { subscribe = function(s, t) if t.resource == 'a' then return allow() end end," \
-	" publish = function() return allow() end, wildcard = function(s, t) if s.user_id == 'boss' then return allow() end end } }"
+	"return policy { api = 1, authorize = { subscribe = function(s, t) if t.resource == 'a' " \
+	"then return allow() end end," \
+	" publish = function() return allow() end, wildcard = function(s, t) if s.user_id == " \
+	"'boss' then return allow() end end } }"
 
 static char text[65536];
 
@@ -17,14 +19,17 @@ static void a_session_subscribes_publishes_and_gets_its_event_once(void **state)
 	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"type\":\"welcome\""));
 	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"a:1\",\"a:*\",\"b:1\"],\"id\":7}");
 	heard(&c, text, sizeof(text));
-	assert_non_null(strstr(text, "{\"type\":\"reply\",\"id\":7,\"ok\":true,\"topics\":{\"a:1\":{\"ok\":true"));
+	assert_non_null(strstr(
+		text, "{\"type\":\"reply\",\"id\":7,\"ok\":true,\"topics\":{\"a:1\":{\"ok\":true"));
 	assert_non_null(strstr(text, "\"b:1\":{\"ok\":false,\"code\":\"forbidden_topic\""));
-	say(&c, "{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\",\"payload\": 1.50,"
+	say(&c, "{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_"
+		"id\":\"e\",\"payload\": 1.50,"
 		"\"user_id\":\"forged\",\"tenant_id\":\"other\"},\"id\":\"p\"}");
 	world_turn(&w);
 	heard(&c, text, sizeof(text));
 	assert_non_null(strstr(text, "{\"type\":\"ack\",\"id\":\"p\",\"event_id\":\""));
-	assert_non_null(strstr(text, "{\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\",\"payload\":1.50"));
+	assert_non_null(strstr(text, "{\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_"
+				     "id\":\"e\",\"payload\":1.50"));
 	assert_non_null(strstr(text, "\"user_id\":\"boss\""));
 	assert_non_null(strstr(text, "\"tenant_id\":\"acme\""));
 	assert_null(strstr(text, "forged"));
@@ -70,7 +75,8 @@ static void the_first_message_may_authenticate_and_then_the_query_counts(void **
 	assert_null(strstr(text, "welcome"));
 	assert_non_null(strstr(text, "\"type\":\"error\""));
 	assert_non_null(strstr(text, "b:2"));
-	say(&c, "{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"X\",\"data\":{\"entity_id\":1}}");
+	say(&c, "{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"X\",\"data\":{\"entity_id\":1}"
+		"}");
 	world_turn(&w);
 	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"topic\":\"a:1\""));
 	say(&c, "{\"type\":\"auth\",\"token\":\"v@acme\"}");
@@ -109,7 +115,9 @@ static void publish_n(struct world *w, struct client *c, unsigned from, unsigned
 
 	for (unsigned i = from; i < from + n; i++) {
 		snprintf(message, sizeof(message),
-			"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"X\",\"data\":{\"entity_id\":\"n%u.\"}}", i);
+			"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"X\",\"data\":{"
+			"\"entity_id\":\"n%u.\"}}",
+			i);
 		say(c, message);
 	}
 	world_turn(w);
@@ -184,12 +192,15 @@ static void a_new_generation_decides_from_the_next_message_on(void **state)
 	client_open(&w, &c, "u@acme", NULL, true);
 	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"b:1\"],\"id\":1}");
 	assert_non_null(strstr(heard(&c, text, sizeof(text)), "forbidden_topic"));
-	g = world_generation(&w, 2, "return policy { api = 1, authorize = { subscribe = function() return allow() end } }");
+	g = world_generation(&w, 2,
+		"return policy { api = 1, authorize = { subscribe = function() return allow() end "
+		"} }");
 	assert_int_equal(hw_worker_swap(&w.worker, g), 0);
 	hw_generation_unref(&g);
 	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"b:1\"],\"id\":2}");
 	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"b:1\":{\"ok\":true"));
-	say(&c, "{\"type\":\"publish\",\"topic\":\"b:1\",\"event\":\"X\",\"data\":{\"entity_id\":1},\"id\":3}");
+	say(&c, "{\"type\":\"publish\",\"topic\":\"b:1\",\"event\":\"X\",\"data\":{\"entity_id\":1}"
+		",\"id\":3}");
 	assert_non_null(strstr(heard(&c, text, sizeof(text)), "forbidden_topic"));
 	assert_int_equal(c.closed_with, 0);
 	client_fini(&c);
@@ -221,7 +232,8 @@ static void topics_over_the_limit_are_refused(void **state)
 	(void)state;
 	world_init(&w, OPEN_POLICY);
 	client_open(&w, &c, "u@acme", NULL, true);
-	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"a:1\",\"a:2\",\"a:3\",\"a:4\",\"a:1\"],\"id\":1}");
+	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"a:1\",\"a:2\",\"a:3\",\"a:4\",\"a:1\"],"
+		"\"id\":1}");
 	heard(&c, text, sizeof(text));
 	assert_non_null(strstr(text, "\"a:4\":{\"ok\":false,\"code\":\"topic_limit\""));
 	assert_non_null(strstr(text, "\"a:3\":{\"ok\":true"));
