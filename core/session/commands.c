@@ -10,15 +10,6 @@ static struct hw_str session_id(const struct hw_session *s)
 	return (struct hw_str){s->id, SESSION_ID_LEN};
 }
 
-static enum hw_code ask_code(const struct hw_ask *ask)
-{
-	enum hw_code code = ask->code ? hw_code_find(hw_str_of(ask->code)) : HW_CODE_NONE;
-
-	if (code != HW_CODE_NONE)
-		return code;
-	return ask->verdict == HW_DENY ? HW_CODE_FORBIDDEN_TOPIC : HW_CODE_UNAVAILABLE;
-}
-
 /* ---- asking
  * -------------------------------------------------------------------------------------------------------------
  */
@@ -117,7 +108,8 @@ static void admit(struct job *job, enum hw_verdict verdict)
 	struct hw_session *s = job->session;
 
 	if (verdict != HW_ALLOW) {
-		session_close_code(s, ask_code(&job->ask), job->ask.message);
+		session_close_code(
+			s, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.message);
 		return;
 	}
 	if (!hw_quota_charge(&s->hub->tenant->connections, 1)) {
@@ -174,7 +166,8 @@ static void recheck_one(struct job *job, enum hw_verdict verdict)
 	}
 	/* revoked: the last subscription moves into its place and is asked next */
 	if (!s->plain) {
-		hw_control_unsubscribed(session_out(s), s->plain, &topic, 1, ask_code(&job->ask));
+		hw_control_unsubscribed(session_out(s), s->plain, &topic, 1,
+			hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
 		session_send(s);
 	}
 	hw_hub_unsubscribe(s->hub, &s->sub, topic);
@@ -321,7 +314,8 @@ static void subscribe_one(struct job *job, enum hw_verdict verdict)
 	int r;
 
 	if (verdict != HW_ALLOW) {
-		subscribe_result(job, ask_code(&job->ask), job->ask.message);
+		subscribe_result(
+			job, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.message);
 		return;
 	}
 	/* what one message subscribes to joins at one point: its live events come behind the reply

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "session/who.h"
+
 static struct hw_hook_bench *find_tenant(struct hw_ask *ask, struct hw_str tenant_id)
 {
 	struct hw_login *login = HW_CONTAINER_OF(ask, struct hw_login, ask);
@@ -34,10 +36,7 @@ static enum hw_verdict settle(struct hw_login *login)
 		ask->message[0] = '\0';
 	}
 	if (ask->verdict != HW_ALLOW) {
-		login->code = ask->code ? hw_code_find(hw_str_of(ask->code)) : HW_CODE_NONE;
-		if (login->code == HW_CODE_NONE)
-			login->code = ask->verdict == HW_DENY ? HW_CODE_UNAUTHORIZED
-							      : HW_CODE_UNAVAILABLE;
+		login->code = hw_ask_code(ask, HW_CODE_UNAUTHORIZED);
 		memcpy(login->message, ask->message, sizeof(login->message));
 	}
 	return ask->verdict;

@@ -15,11 +15,7 @@ static void answer(struct hw_publish *p, enum hw_code code, const char *message)
 
 static void answer_ask(struct hw_publish *p)
 {
-	enum hw_code code = p->ask.code ? hw_code_find(hw_str_of(p->ask.code)) : HW_CODE_NONE;
-
-	if (code == HW_CODE_NONE)
-		code = p->ask.verdict == HW_DENY ? HW_CODE_FORBIDDEN_TOPIC : HW_CODE_UNAVAILABLE;
-	answer(p, code, p->ask.message);
+	answer(p, hw_ask_code(&p->ask, HW_CODE_FORBIDDEN_TOPIC), p->ask.message);
 }
 
 /* The end of every way through: true = decided. */

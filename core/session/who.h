@@ -1,11 +1,12 @@
-/* A session as hooks see it: the identity's fields as the plugin interface has them.
- * Header only; the views live as long as what they are made of. */
+/* Between sessions and hooks: a session as hooks see it, and what they said as the protocol's
+ * codes. Header only; the views live as long as what they are made of. */
 #pragma once
 
 #include <hookwire/plugin.h>
 
 #include "base/str.h"
-#include "hook/identity.h"
+#include "hook/hooks.h"
+#include "wire/code.h"
 
 static inline struct hw_slice hw_slice_of(struct hw_str s)
 {
@@ -24,4 +25,15 @@ static inline void hw_who_fill(struct hw_who *who, const struct hw_identity *ide
 		.claims = hw_slice_of(identity->claims),
 		.expires_at = identity->expires_at,
 	};
+}
+
+/** The code of a decision that was not ALLOW: the hook's own, else @denied for DENY and unavailable
+ * for ERROR. */
+static inline enum hw_code hw_ask_code(const struct hw_ask *ask, enum hw_code denied)
+{
+	enum hw_code code = ask->code ? hw_code_find(hw_str_of(ask->code)) : HW_CODE_NONE;
+
+	if (code != HW_CODE_NONE)
+		return code;
+	return ask->verdict == HW_DENY ? denied : HW_CODE_UNAVAILABLE;
 }

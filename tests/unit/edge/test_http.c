@@ -35,7 +35,7 @@ static int publish(struct edge_world *ew, const char *headers, const char *body)
 
 #define EVENT(topic) \
 	"{\"topic\":\"" topic "\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\",\"payload\":" \
-			      "1}}"
+	"1}}"
 
 static void health_is_answered_on_both_listeners_and_unknown_paths_are_not_found(void **state)
 {
