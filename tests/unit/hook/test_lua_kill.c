@@ -503,6 +503,14 @@ struct neighbour {
 	long n_asked, n_wrong;
 };
 
+static int64_t thread_cpu_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static void *ask_on(void *arg)
 {
 	struct neighbour *n = arg;
@@ -514,7 +522,11 @@ static void *ask_on(void *arg)
 	if (hw_watchdog_enter_thread(n->w->watchdog) != 0)
 		return NULL;
 	while (!atomic_load(&n->stop)) {
-		n->n_wrong += world_subscribe(&mine, "a:normal") != HW_ALLOW;
+		int64_t before_us = thread_cpu_us();
+		bool refused = world_subscribe(&mine, "a:normal") != HW_ALLOW;
+
+		/* the machine may charge us with time of its own: that is the budget's business */
+		n->n_wrong += refused && thread_cpu_us() - before_us < 1000;
 		n->n_asked++;
 	}
 	hw_entry_answer_fini(&mine.answer);
