@@ -11,6 +11,11 @@ def scaled(seconds):
     return seconds * _SCALE
 
 
+def stretched():
+    """Whether this is a slow build: one with sanitizers."""
+    return _SCALE > 1
+
+
 def wait_until(condition, timeout=10.0, what=None, interval=0.01):
     """Calls condition() until it returns something true, and returns that. Raises AssertionError after timeout seconds.
 
