@@ -87,7 +87,8 @@ def test_a_broken_policy_leaves_the_old_one_deciding_is_logged_and_counted():
         contains(client.request({"type": "subscribe", "topics": ["list:9", "other:1"]})["topics"]["other:1"],
                  {"ok": False, "code": "forbidden_topic"}, "the old policy's no")
         # an error while the chunk runs, and a chunk that is no policy, are the same
-        for text in ("error('no')\n", "return 7\n", "while true do end\n", ""):
+        endless = ["while true do end\n"] if lua_can_be_ended() else []
+        for text in ("error('no')\n", "return 7\n", *endless, ""):
             broker.write_file("p.lua", text)
             hup(broker, r"p\.lua")
             equal(marked(broker, client), "one", f"the old policy's mark after {text!r}")

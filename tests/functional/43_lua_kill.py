@@ -152,4 +152,6 @@ def test_a_killed_policy_is_counted_by_hook_and_tenant():
         check(broker.metric("hookwire_hook_calls_total", hook="evil", tenant="evil") > before, "the call is counted")
 
 
-main()
+if lua_can_be_ended():
+    main()
+print("not run: ThreadSanitizer defers the signals that end a call")

@@ -169,7 +169,7 @@ def test_a_slow_reader_that_is_never_quite_done_is_closed_too():
 
 
 def test_a_client_that_reads_in_time_is_not_closed():
-    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 1500}})) as broker:
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": int(scaled(1500))}})) as broker:
         slow = WsClient(broker.address, token=mint("slow"), receive_buffer=4096)
         slow.subscribe(TOPIC)
         for start in (0, COUNT, 2 * COUNT):

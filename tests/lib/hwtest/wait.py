@@ -16,6 +16,11 @@ def stretched():
     return _SCALE > 1
 
 
+def lua_can_be_ended():
+    """Not under ThreadSanitizer: it defers the signals that end a call until the call makes a system call of its own."""
+    return os.environ.get("HOOKWIRE_SANITIZE") != "thread"
+
+
 def wait_until(condition, timeout=10.0, what=None, interval=0.01):
     """Calls condition() until it returns something true, and returns that. Raises AssertionError after timeout seconds.
 
