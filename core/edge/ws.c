@@ -35,6 +35,13 @@ static size_t outlet_queued(void *arg)
 	return hw_stream_queued(conn->base.stream);
 }
 
+static bool outlet_blocked(void *arg)
+{
+	struct ws_conn *conn = arg;
+
+	return hw_stream_blocked(conn->base.stream);
+}
+
 static uint64_t outlet_drop(void *arg)
 {
 	struct ws_conn *conn = arg;
@@ -65,6 +72,7 @@ static const struct hw_outlet outlet = {
 	.message = outlet_message,
 	.run = outlet_run,
 	.queued = outlet_queued,
+	.blocked = outlet_blocked,
 	.drop = outlet_drop,
 	.ping = outlet_ping,
 	.pause = outlet_pause,

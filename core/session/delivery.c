@@ -12,7 +12,6 @@ static void fall_behind(struct hw_session *s, const struct hw_run *run)
 
 	s->cursor_seq = (dropped ? dropped : run->first_seq) - 1;
 	s->lagging = true;
-	s->lag_waited = false;
 	s->lag_since_ms = hw_worker_now_ms(s->worker);
 	hw_metric_add(s->worker->counters->slow, 1);
 	hw_list_push(&s->worker->catching_up, &s->catch_up);
@@ -95,21 +94,15 @@ static bool read_on(struct hw_session *s)
 /* One session's turn. true: it wants another. */
 static bool catch_up(struct hw_session *s)
 {
-	if (s->outlet->queued(s->arg)) {
-		/* Unsent after a flush: the socket is full, and its draining brings us back. Until
-		 * then it pins nothing: a segment that one slow client held would keep all later
-		 * ones in memory. */
-		if (s->lag_waited) {
-			uint64_t dropped = s->outlet->drop(s->arg);
+	if (s->outlet->blocked(s->arg)) {
+		/* Its draining brings us back. Until then it pins nothing: the memory of a segment
+		 * is not for one slow client to keep. */
+		uint64_t dropped = s->outlet->drop(s->arg);
 
-			if (dropped)
-				s->cursor_seq = dropped - 1;
-			return false;
-		}
-		s->lag_waited = true;
-		return true;
+		if (dropped)
+			s->cursor_seq = dropped - 1;
+		return false;
 	}
-	s->lag_waited = false;
 	if (!read_on(s))
 		return !s->closed;
 	s->lagging = false;

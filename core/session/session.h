@@ -24,6 +24,7 @@ struct hw_outlet {
 	/** Events; @hold as hw_stream_queue has it. 0 or negative errno. */
 	int (*run)(void *arg, const struct hw_run *run, bool hold);
 	size_t (*queued)(void *arg);       /* bytes not yet taken by the kernel */
+	bool (*blocked)(void *arg);        /* the kernel takes no more: hw_session_drained comes */
 	uint64_t (*drop)(void *arg);       /* as hw_stream_drop */
 	void (*ping)(void *arg);           /* the transport's own ping */
 	void (*pause)(void *arg, bool on); /* stop giving us messages, and go on */

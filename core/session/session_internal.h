@@ -70,8 +70,7 @@ struct hw_session {
 	char *query;     /* the message that the query's topics become, once live; NULL: none */
 	struct hw_list inbox;
 	size_t inbox_bytes;
-	bool plain, knows_cursors, live, closed, pinged, lagging, lag_waited, paused, connected,
-		running;
+	bool plain, knows_cursors, live, closed, pinged, lagging, paused, connected, running;
 	char id[SESSION_ID_LEN + 1];
 };
 

@@ -217,6 +217,10 @@ static inline size_t client_queued(void *arg)
 {
 	return ((struct client *)arg)->queued;
 }
+static inline bool client_blocked(void *arg)
+{
+	return ((struct client *)arg)->keeps;
+}
 static inline uint64_t client_drop(void *arg)
 {
 	struct client *c = arg;
@@ -245,6 +249,7 @@ static inline void client_close(void *arg, uint16_t code, struct hw_str reason)
 static const struct hw_outlet client_outlet = {.message = client_message,
 	.run = client_run,
 	.queued = client_queued,
+	.blocked = client_blocked,
 	.drop = client_drop,
 	.ping = client_ping,
 	.pause = client_pause,

@@ -156,6 +156,32 @@ static void a_slow_client_is_caught_up_in_order_and_without_loss(void **state)
 	world_fini(&w);
 }
 
+/* What a client is answered while it catches up is on its way, not held up. */
+static void a_slow_client_that_is_answered_meanwhile_is_caught_up(void **state)
+{
+	struct world w;
+	struct client slow, other;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &slow, "u@acme", "a:1", true);
+	client_open(&w, &other, "v@acme", NULL, true);
+	slow.keeps = true;
+	for (unsigned i = 0; i < 100; i++)
+		publish_n(&w, &other, i, 1);
+	slow.keeps = false;
+	hw_session_drained(slow.session);
+	slow.queued = 100; /* an answer of this turn */
+	(void)hw_worker_turn(&w.worker);
+	hw_worker_flushed(&w.worker);
+	slow.queued = 0;
+	world_turn(&w);
+	assert_non_null(strstr(heard(&slow, text, sizeof(text)), "\"n99.\""));
+	client_fini(&slow);
+	client_fini(&other);
+	world_fini(&w);
+}
+
 static void a_client_that_stays_slow_is_closed(void **state)
 {
 	struct world w;
@@ -249,6 +275,7 @@ int main(void)
 		cmocka_unit_test(the_first_message_may_authenticate_and_then_the_query_counts),
 		cmocka_unit_test(a_silent_client_is_pinged_and_then_closed),
 		cmocka_unit_test(a_slow_client_is_caught_up_in_order_and_without_loss),
+		cmocka_unit_test(a_slow_client_that_is_answered_meanwhile_is_caught_up),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
 		cmocka_unit_test(tenants_see_nothing_of_each_other),
