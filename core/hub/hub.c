@@ -188,7 +188,8 @@ static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str na
 		topic_drop_if_empty(hub, t);
 		return -ENOMEM;
 	}
-	s->subs[s->n_subs] = (struct hw_sub_link){.topic = t, .index = t->n};
+	s->subs[s->n_subs] = (struct hw_sub_link){
+		.topic = t, .index = t->n, .after_seq = hw_reader_seq(hub->reader)};
 	t->subs[t->n++] = (struct hw_topic_sub){.who = s, .link = s->n_subs++};
 	return 0;
 }
@@ -309,9 +310,20 @@ bool hw_hub_matches(
 	const struct hw_topic *p = hub->n_patterns ? pattern_of(hub, run->topic) : NULL;
 
 	for (uint32_t i = 0; (t || p) && i < s->n_subs; i++)
-		if (s->subs[i].topic == t || s->subs[i].topic == p)
+		if ((s->subs[i].topic == t || s->subs[i].topic == p) &&
+			s->subs[i].after_seq < run->first_seq)
 			return true;
 	return false;
+}
+
+uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t seq, uint64_t head)
+{
+	uint64_t next = head;
+
+	for (uint32_t i = 0; i < s->n_subs; i++)
+		if (s->subs[i].after_seq > seq && s->subs[i].after_seq < next)
+			next = s->subs[i].after_seq;
+	return next;
 }
 
 static bool pump(struct hw_hub *hub, size_t max_runs)

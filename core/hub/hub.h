@@ -28,7 +28,8 @@ struct hw_subscriber {
 	uint32_t n_subs, cap_subs;
 	struct hw_sub_link {
 		struct hw_topic *topic;
-		uint32_t index; /* in the topic's array */
+		uint32_t index;     /* in the topic's array */
+		uint64_t after_seq; /* where it joined: its first event is behind that */
 	} * subs;
 };
 
@@ -61,9 +62,12 @@ bool hw_hub_subscribed(
 	const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic);
 /** Of a subscription's link; lives as long as the subscription. */
 struct hw_str hw_hub_topic_name(const struct hw_topic *topic);
-/** Would @s get events of @topic, by name or by pattern? For who reads the journal himself. */
+/** For who reads the journal himself: does @s get the run, by name or by pattern? A run may not go
+ * over a point where a subscription of @s joined: read up to the next of these. */
 bool hw_hub_matches(
 	const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run);
+/** The first point behind @seq where a subscription of @s joined, at most @head. */
+uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t seq, uint64_t head);
 
 /** Appends to the tenant's journal and tells every worker that reads it. As hw_journal_append. */
 HW_MUST_CHECK int hw_hub_append(

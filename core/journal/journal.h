@@ -141,7 +141,8 @@ void hw_reader_advance(struct hw_reader *reader);
  * pin. */
 struct hw_scan {
 	struct hw_journal *journal;
-	uint64_t seq; /* everything up to this number has been looked at */
+	uint64_t seq;      /* everything up to this number has been looked at */
+	uint64_t gone_seq; /* HW_JOURNAL_GONE: the last that is no longer there */
 	unsigned n_classes;
 	struct hw_place places[HW_JOURNAL_MAX_CLASSES]; /* segment NULL: not read */
 };

@@ -284,8 +284,11 @@ int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)
 
 		if (!log->conf.history)
 			continue;
-		if (log->trimmed_seq > after)
+		if (log->trimmed_seq > after) {
 			r = HW_JOURNAL_GONE;
+			if (log->trimmed_seq > scan->gone_seq)
+				scan->gone_seq = log->trimmed_seq;
+		}
 		scan->places[c] = find_place(log, after);
 		scan_enter(scan->places[c].segment);
 	}

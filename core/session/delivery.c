@@ -2,8 +2,9 @@
 
 #include "session/session_internal.h"
 
-/* What a session that catches up gets in one turn: the others are served in between. */
-enum { CATCH_UP_BYTES = 256u << 10 };
+/* What a session that catches up gets, and looks through for it, in one turn: the others are served
+ * in between. It looks through more than a hub reads in a turn, or it would never be level. */
+enum { CATCH_UP_BYTES = 256u << 10, CATCH_UP_RUNS = 2048 };
 
 /* The outbox is full: what has not begun to leave is dropped, the place in the journal is kept. */
 static void fall_behind(struct hw_session *s, const struct hw_run *run)
@@ -46,9 +47,12 @@ void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, co
 	session_send(s);
 }
 
-static void gap_of_all(struct hw_session *s)
+/* Events up to @gone_seq are no longer there. Other classes may have much to be read before the
+ * cursor is past it: it is told once, of what was subscribed to by then. */
+static void tell_gone(struct hw_session *s, uint64_t gone_seq)
 {
 	struct hw_str *topics = calloc(s->sub.n_subs ? s->sub.n_subs : 1, sizeof(*topics));
+	size_t n = 0;
 
 	if (!topics) {
 		session_close_code(
@@ -56,9 +60,12 @@ static void gap_of_all(struct hw_session *s)
 		return;
 	}
 	for (uint32_t i = 0; i < s->sub.n_subs; i++)
-		topics[i] = hw_hub_topic_name(s->sub.subs[i].topic);
-	session_gap(s, topics, s->sub.n_subs, "retention passed while the client was slow");
+		if (s->sub.subs[i].after_seq < gone_seq)
+			topics[n++] = hw_hub_topic_name(s->sub.subs[i].topic);
+	if (n)
+		session_gap(s, topics, n, "retention passed while the client was slow");
 	free(topics);
+	s->gap_seq = gone_seq;
 }
 
 /* Reads on from the session's cursor. true: it is level with the hub again. */
@@ -66,17 +73,23 @@ static bool read_on(struct hw_session *s)
 {
 	size_t outbox_bytes = s->worker->generation->settings.outbox_bytes, bytes = 0;
 	size_t most = outbox_bytes < CATCH_UP_BYTES ? outbox_bytes : CATCH_UP_BYTES;
-	uint64_t head = hw_hub_seq(s->hub);
+	uint64_t head = hw_hub_seq(s->hub), until = s->cursor_seq;
 	struct hw_scan scan;
 	struct hw_run run;
 	bool level = false;
 
-	if (hw_scan_begin(&scan, s->hub->tenant->journal, s->cursor_seq) == HW_JOURNAL_GONE)
-		gap_of_all(s);
-	while (!s->closed && bytes < most) {
-		if (!hw_scan_next(&scan, head, &run)) {
-			level = true;
-			break;
+	if (hw_scan_begin(&scan, s->hub->tenant->journal, s->cursor_seq) == HW_JOURNAL_GONE &&
+		scan.gone_seq > s->gap_seq)
+		tell_gone(s, scan.gone_seq);
+	for (size_t n = 0; n < CATCH_UP_RUNS && bytes < most && !s->closed; n++) {
+		if (!hw_scan_next(&scan, until, &run)) {
+			s->cursor_seq = until;
+			if (until == head) {
+				level = true;
+				break;
+			}
+			until = hw_subscriber_next_join(&s->sub, until, head);
+			continue;
 		}
 		if (hw_hub_matches(s->hub, &s->sub, &run)) {
 			if (s->outlet->run(s->arg, &run, true))

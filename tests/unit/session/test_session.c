@@ -109,18 +109,46 @@ static void a_silent_client_is_pinged_and_then_closed(void **state)
 	world_fini(&w);
 }
 
-static void publish_n(struct world *w, struct client *c, unsigned from, unsigned n)
+static void publish_one(struct client *c, const char *topic, unsigned i)
 {
 	char message[256];
 
-	for (unsigned i = from; i < from + n; i++) {
-		snprintf(message, sizeof(message),
-			"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"X\",\"data\":{"
-			"\"entity_id\":\"n%u.\"}}",
-			i);
-		say(c, message);
-	}
+	snprintf(message, sizeof(message),
+		"{\"type\":\"publish\",\"topic\":\"%s\",\"event\":\"X\",\"data\":{"
+		"\"entity_id\":\"n%u.\"}}",
+		topic, i);
+	say(c, message);
+}
+
+static void publish_n(struct world *w, struct client *c, unsigned from, unsigned n)
+{
+	for (unsigned i = from; i < from + n; i++)
+		publish_one(c, "a:1", i);
 	world_turn(w);
+}
+
+static unsigned count(const char *in, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *p = in; (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+/* The client's socket is full and more came for it than its outbox takes: events n0. to n99. */
+static void fall_behind(struct world *w, struct client *slow, struct client *publisher)
+{
+	slow->keeps = true;
+	for (unsigned i = 0; i < 100; i++)
+		publish_n(w, publisher, i, 1);
+}
+
+static void read_again(struct client *slow)
+{
+	slow->keeps = false;
+	slow->queued = 0;
+	hw_session_drained(slow->session);
 }
 
 static void a_slow_client_is_caught_up_in_order_and_without_loss(void **state)
@@ -133,13 +161,9 @@ static void a_slow_client_is_caught_up_in_order_and_without_loss(void **state)
 	world_init(&w, OPEN_POLICY);
 	client_open(&w, &slow, "u@acme", "a:1", true);
 	client_open(&w, &other, "v@acme", NULL, true);
-	slow.keeps = true;
-	for (unsigned i = 0; i < 100; i++)
-		publish_n(&w, &other, i, 1);
+	fall_behind(&w, &slow, &other);
 	assert_true(slow.queued < 8192);
-	slow.keeps = false;
-	slow.queued = 0;
-	hw_session_drained(slow.session);
+	read_again(&slow);
 	publish_n(&w, &other, 100, 50);
 	p = heard(&slow, text, sizeof(text));
 	for (unsigned i = 0; i < 150; i++) {
@@ -166,17 +190,110 @@ static void a_slow_client_that_is_answered_meanwhile_is_caught_up(void **state)
 	world_init(&w, OPEN_POLICY);
 	client_open(&w, &slow, "u@acme", "a:1", true);
 	client_open(&w, &other, "v@acme", NULL, true);
-	slow.keeps = true;
-	for (unsigned i = 0; i < 100; i++)
-		publish_n(&w, &other, i, 1);
-	slow.keeps = false;
-	hw_session_drained(slow.session);
+	fall_behind(&w, &slow, &other);
+	read_again(&slow);
 	slow.queued = 100; /* an answer of this turn */
 	(void)hw_worker_turn(&w.worker);
 	hw_worker_flushed(&w.worker);
 	slow.queued = 0;
 	world_turn(&w);
 	assert_non_null(strstr(heard(&slow, text, sizeof(text)), "\"n99.\""));
+	client_fini(&slow);
+	client_fini(&other);
+	world_fini(&w);
+}
+
+static void what_is_subscribed_while_behind_begins_where_it_joined(void **state)
+{
+	struct world w;
+	struct client slow, other;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &slow, "boss@acme", "a:1", true);
+	client_open(&w, &other, "v@acme", NULL, true);
+	fall_behind(&w, &slow, &other);
+	publish_one(&other, "a:2", 200); /* these three are one run of the journal */
+	publish_one(&other, "a:2", 201);
+	say(&slow, "{\"type\":\"subscribe\",\"topics\":[\"a:2\"]}");
+	publish_one(&other, "a:2", 202);
+	publish_one(&other, "a:3", 300);
+	say(&slow, "{\"type\":\"subscribe\",\"topics\":[\"a:*\"]}");
+	publish_one(&other, "a:3", 301);
+	publish_one(&other, "a:1", 100);
+	read_again(&slow);
+	world_turn(&w);
+	heard(&slow, text, sizeof(text));
+	assert_int_equal(count(text, "\"topic\":\"a:1\""), 101);
+	assert_non_null(strstr(text, "\"n202.\""));
+	assert_null(strstr(text, "\"n200.\""));
+	assert_null(strstr(text, "\"n201.\""));
+	assert_non_null(strstr(text, "\"n301.\""));
+	assert_null(strstr(text, "\"n300.\""));
+	assert_ptr_equal(strstr(strstr(text, "\"n202.\""), "\"n301.\""), strstr(text, "\"n301.\""));
+	client_fini(&slow);
+	client_fini(&other);
+	world_fini(&w);
+}
+
+/* However much lies between a slow client and the present, the others get their turn. */
+static void looking_through_what_is_for_others_takes_turns(void **state)
+{
+	const unsigned between = 3000;
+	struct world w;
+	struct client slow, other;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	w.generation->rules[0].classes.classes[0].retention.count = 10 * between;
+	client_open(&w, &slow, "u@acme", "a:1", true);
+	client_open(&w, &other, "v@acme", NULL, true);
+	fall_behind(&w, &slow, &other);
+	for (unsigned i = 0; i < between; i++)
+		publish_one(&other, i % 2 ? "a:2" : "a:3", 1000 + i);
+	publish_n(&w, &other, 100, 1);
+	w.generation->settings.outbox_bytes = 1 << 20; /* all that is for it fits into one turn */
+	read_again(&slow);
+	assert_true(hw_worker_turn(&w.worker));
+	hw_worker_flushed(&w.worker);
+	heard(&slow, text, sizeof(text));
+	assert_non_null(strstr(text, "\"n99.\""));
+	assert_null(strstr(text, "\"n100.\""));
+	world_turn(&w);
+	assert_non_null(strstr(heard(&slow, text, sizeof(text)), "\"n100.\""));
+	client_fini(&slow);
+	client_fini(&other);
+	world_fini(&w);
+}
+
+static void what_is_lost_is_told_once(void **state)
+{
+	struct world w;
+	struct client slow, other;
+	struct hw_topic_classes *classes;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	classes = &w.generation->rules[0].classes;
+	classes->classes[classes->n] = classes->classes[0];
+	strcpy(classes->classes[classes->n].pattern, "a:2");
+	classes->classes[classes->n++].retention.count = 2;
+	client_open(&w, &slow, "u@acme", "a:1,a:2", false);
+	client_open(&w, &other, "v@acme", NULL, true);
+	fall_behind(&w, &slow, &other);
+	for (unsigned i = 0; i < 10; i++) {
+		publish_one(&other, "a:2", 200 + i);
+		world_turn(&w);
+	}
+	say(&slow, "{\"type\":\"subscribe\",\"topics\":[\"a:3\"]}");
+	read_again(&slow); /* several turns' worth of a:1 comes before what is left of a:2 */
+	world_turn(&w);
+	heard(&slow, text, sizeof(text));
+	assert_null(strstr(text, "a:3")); /* it lost nothing of what it joined later */
+	assert_int_equal(count(text, "\"topic\":\"a:1\""), 100);
+	assert_non_null(strstr(text, "\"n209.\""));
+	assert_null(strstr(text, "\"n200.\""));
+	assert_int_equal(count(text, "\"type\":\"gap\""), 1);
 	client_fini(&slow);
 	client_fini(&other);
 	world_fini(&w);
@@ -191,9 +308,7 @@ static void a_client_that_stays_slow_is_closed(void **state)
 	world_init(&w, OPEN_POLICY);
 	client_open(&w, &slow, "u@acme", "a:1", true);
 	client_open(&w, &other, "v@acme", NULL, true);
-	slow.keeps = true;
-	for (unsigned i = 0; i < 100; i++)
-		publish_n(&w, &other, i, 1);
+	fall_behind(&w, &slow, &other);
 	for (int i = 0; i < 7; i++) {
 		w.mono_ms += 10000;
 		hw_session_alive(slow.session);
@@ -276,6 +391,9 @@ int main(void)
 		cmocka_unit_test(a_silent_client_is_pinged_and_then_closed),
 		cmocka_unit_test(a_slow_client_is_caught_up_in_order_and_without_loss),
 		cmocka_unit_test(a_slow_client_that_is_answered_meanwhile_is_caught_up),
+		cmocka_unit_test(what_is_subscribed_while_behind_begins_where_it_joined),
+		cmocka_unit_test(looking_through_what_is_for_others_takes_turns),
+		cmocka_unit_test(what_is_lost_is_told_once),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
 		cmocka_unit_test(tenants_see_nothing_of_each_other),
