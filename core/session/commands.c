@@ -164,13 +164,13 @@ static void recheck_one(struct job *job, enum hw_verdict verdict)
 		job->recheck++;
 		return;
 	}
-	/* revoked: the last subscription moves into its place and is asked next */
-	if (!s->plain) {
-		hw_control_unsubscribed(session_out(s), s->plain, &topic, 1,
-			hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
-		session_send(s);
-	}
+	/* revoked: the last subscription moves into its place and is asked next. The name is the
+	 * subscription's: it is written before that ends. */
+	hw_control_unsubscribed(session_out(s), s->plain, &topic, 1,
+		hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
 	hw_hub_unsubscribe(s->hub, &s->sub, topic);
+	if (!s->plain)
+		session_send(s);
 }
 
 static void on_rechecked(struct hw_ask *ask)

@@ -1,6 +1,6 @@
 /* For the tests of sessions: one worker with real hooks, journal and hubs, a clock set by hand, and
  * clients whose outlet is a buffer. Policies are Lua texts: a global one that takes "USER@TENANT"
- * for a token, and the tenant's under test. */
+ * for a token, with a claim "mark" of the digits behind, and the tenant's under test. */
 #pragma once
 
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,9 @@
 
 #define WORLD_AUTH \
 	"return policy { api = 1, authenticate = function(req, ctx)" \
-	" local user, tenant, ends = req.token:match('^(%w+)@(%w+)(%d*)$')" \
+	" local user, tenant, mark = req.token:match('^(%w+)@(%a+)(%d*)$')" \
 	" if not user then return deny('unauthorized', 'no such token') end" \
-	" return allow { user_id = user, tenant_id = tenant } end }"
+	" return allow { user_id = user, tenant_id = tenant, claims = { mark = mark } } end }"
 
 struct world {
 	struct hw_watchdog *watchdog;
@@ -43,6 +44,7 @@ struct client {
 	struct hw_buf text;  /* what it was sent, a line each */
 	size_t queued, room; /* bytes that a full socket would keep; drop forgets them */
 	bool keeps;          /* the socket is full */
+	bool no_memory;      /* to be told anything */
 	uint64_t first_kept;
 	unsigned n_pings;
 	int closed_with;
@@ -192,6 +194,8 @@ static inline int client_message(void *arg, struct hw_str text)
 {
 	struct client *c = arg;
 
+	if (c->no_memory)
+		return -ENOMEM;
 	hw_buf_str(&c->text, text);
 	hw_buf_putc(&c->text, '\n');
 	return 0;

@@ -348,6 +348,34 @@ static void a_new_generation_decides_from_the_next_message_on(void **state)
 	world_fini(&w);
 }
 
+static void a_refresh_with_other_claims_asks_again(void **state)
+{
+	struct world w;
+	struct client c, other;
+
+	(void)state;
+	world_init(&w,
+		"return policy { api = 1, authorize = { subscribe = function(s, t)"
+		" if t.resource == 'a' or s.claims.mark == '' then return allow() end end } }");
+	client_open(&w, &other, "v@acme", "a:1", true);
+	client_open(&w, &c, "u@acme", "a:1,b:1,b:2", false);
+	heard(&c, text, sizeof(text));
+	say(&c, "{\"type\":\"auth\",\"token\":\"u@acme1\"}");
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "\"type\":\"unsubscribed\""), 2);
+	assert_null(strstr(text, "a:1"));
+	say(&c, "{\"type\":\"auth\",\"token\":\"u@acme\"}");
+	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"b:1\",\"b:2\"],\"id\":1}");
+	assert_int_equal(count(heard(&c, text, sizeof(text)), "\"ok\":true"), 3);
+	/* who cannot be told is closed, and loses the subscriptions that are being looked at */
+	c.no_memory = true;
+	say(&c, "{\"type\":\"auth\",\"token\":\"u@acme1\"}");
+	assert_int_equal(c.closed_with, 1011);
+	client_fini(&c);
+	client_fini(&other);
+	world_fini(&w);
+}
+
 static void tenants_see_nothing_of_each_other(void **state)
 {
 	struct world w;
@@ -396,6 +424,7 @@ int main(void)
 		cmocka_unit_test(what_is_lost_is_told_once),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
+		cmocka_unit_test(a_refresh_with_other_claims_asks_again),
 		cmocka_unit_test(tenants_see_nothing_of_each_other),
 		cmocka_unit_test(topics_over_the_limit_are_refused),
 	};
