@@ -8,6 +8,12 @@
  * ------------------------------------------------------------------------------------------------
  */
 
+/* What it takes of the inbox's bound: an empty message is kept too. */
+static size_t item_bytes(const struct inbox_item *item)
+{
+	return sizeof(*item) + item->len;
+}
+
 bool inbox_push(struct hw_session *s, struct hw_str text, bool first)
 {
 	struct inbox_item *item = malloc(sizeof(*item) + text.len);
@@ -17,7 +23,7 @@ bool inbox_push(struct hw_session *s, struct hw_str text, bool first)
 	item->len = text.len;
 	memcpy(item->text, text.p, text.len);
 	hw_list_push(first ? s->inbox.next : &s->inbox, &item->link);
-	s->inbox_bytes += text.len;
+	s->inbox_bytes += item_bytes(item);
 	return true;
 }
 
@@ -116,7 +122,7 @@ static void go_on(struct hw_session *s)
 	while (!s->job && !s->closed && (node = hw_list_pop(&s->inbox))) {
 		struct inbox_item *item = HW_CONTAINER_OF(node, struct inbox_item, link);
 
-		s->inbox_bytes -= item->len;
+		s->inbox_bytes -= item_bytes(item);
 		job_start(s, (struct hw_str){item->text, item->len});
 		free(item);
 	}

@@ -19,7 +19,8 @@ struct fake {
 	struct fake_log *log;
 	/* the answer */
 	enum hw_verdict verdict;
-	bool pend; /* answers HW_PENDING first */
+	bool pend;              /* answers HW_PENDING first */
+	struct hw_ask *waiting; /* the last that was answered so */
 	const char *code, *message, *user, *tenant, *claims, *granted[3];
 	int64_t expires_at;
 	bool act_as;
@@ -70,8 +71,10 @@ static inline enum hw_verdict fake_call(struct hw_hook_entry *entry, struct hw_e
 	if ((void *)state != (void *)f) /* the chain gave another entry's state */
 		abort();
 	strcat(f->log->text, entry->name);
-	if (f->pend)
+	if (f->pend) {
+		f->waiting = ask;
 		return HW_PENDING;
+	}
 	fake_fill(f, ask, answer);
 	return f->verdict;
 }
