@@ -52,6 +52,7 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 	if (!hub)
 		return -ENOMEM;
 	hub->worker = w;
+	hw_list_init(&hub->left_link);
 	hw_list_init(&hub->read_link);
 	hw_list_init(&hub->unread_link);
 	hw_map_init(&hub->topics, &w->tenants->hash_key);

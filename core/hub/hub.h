@@ -37,6 +37,8 @@ struct hw_hub {
 	struct hw_worker *worker;
 	struct hw_tenant *tenant;
 	struct hw_hook_bench *bench; /* NULL: this generation refuses the tenant */
+	struct hw_hook_bench *left;  /* during a swap: of the generation before */
+	struct hw_list left_link;
 	struct hw_reader *reader;
 	struct hw_map topics; /* by name, patterns by "resource:*" */
 	size_t n_patterns;

@@ -66,25 +66,29 @@ struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
 	return t;
 }
 
+int hw_tenant_configure(struct hw_tenant *t, const struct hw_generation *g)
+{
+	const struct hw_tenant_rules *rules = hw_generation_rules(g, t->id);
+
+	/* without rules it is refused from now on: nobody is left to be limited */
+	if (!rules || atomic_exchange(&t->generation, g->number) == g->number)
+		return 0;
+	hw_quota_limit(&t->connections, rules->connections);
+	hw_quota_limit(&t->subscriptions, rules->subscriptions);
+	hw_rate_limit(&t->publishes, rules->publish_per_s);
+	return hw_journal_configure(t->journal, &rules->classes);
+}
+
 int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation *g)
 {
 	int result = 0;
 
 	pthread_mutex_lock(&tenants->lock);
 	for (hw_map_each (&tenants->by_id, i)) {
-		struct hw_tenant *t = tenants->by_id.slots[i].value;
-		const struct hw_tenant_rules *rules = hw_generation_rules(g, t->id);
-		int r;
+		int r = hw_tenant_configure(tenants->by_id.slots[i].value, g);
 
-		if (!rules)
-			continue; /* refused from now on: nobody is left to be limited */
-		hw_quota_limit(&t->connections, rules->connections);
-		hw_quota_limit(&t->subscriptions, rules->subscriptions);
-		hw_rate_limit(&t->publishes, rules->publish_per_s);
-		r = hw_journal_configure(t->journal, &rules->classes);
 		if (r && !result)
 			result = r;
-		atomic_store(&t->generation, g->number);
 	}
 	pthread_mutex_unlock(&tenants->lock);
 	return result;

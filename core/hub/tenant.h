@@ -38,6 +38,9 @@ void hw_tenants_fini(struct hw_tenants *tenants); /* no hub is left */
  * memory. */
 struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
 	const struct hw_tenant_rules *rules, unsigned generation);
+/** Puts a generation's limits and classes in force for a tenant, if they are not. Any thread. 0 or
+ * negative errno: it kept its classes. */
+HW_MUST_CHECK int hw_tenant_configure(struct hw_tenant *tenant, const struct hw_generation *g);
 /** Puts a new generation's limits and classes in force for all tenants there are. 0 or negative
  * errno: some kept the old. */
 HW_MUST_CHECK int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation *g);

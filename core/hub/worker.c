@@ -128,15 +128,23 @@ void hw_worker_flushed(struct hw_worker *w)
  */
 
 /* Its new bench, or none: then its sessions' questions end `unavailable` and new sessions ask
- * again. */
-static void hub_swap(struct hw_worker *w, struct hw_hub *hub)
+ * again. The old one is left to the end of the swap. */
+static void hub_swap(struct hw_worker *w, struct hw_hub *hub, struct hw_list *left)
 {
 	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, hub->tenant->id);
 	int r;
 
+	/* it may have been made after the others were configured, by who had yet to swap */
+	r = hw_tenant_configure(hub->tenant, w->generation);
+	if (r)
+		hw_log(w->log, HW_LOG_ERROR, "hub", "the tenant keeps its topic classes",
+			HW_F_STR("tenant", hub->tenant->id), HW_F_INT("error", -r));
 	if (rules && hub->bench && hw_hook_bench_chain(hub->bench) == rules->chain)
 		return;
-	hw_hook_bench_destroy(&hub->bench);
+	if (hub->bench)
+		hw_list_push(left, &hub->left_link);
+	hub->left = hub->bench;
+	hub->bench = NULL;
 	if (!rules)
 		return;
 	r = hw_hook_bench_create(w->env, rules->chain, hub->tenant->id, w->index, &hub->bench);
@@ -148,20 +156,29 @@ static void hub_swap(struct hw_worker *w, struct hw_hub *hub)
 
 int hw_worker_swap(struct hw_worker *w, struct hw_generation *g)
 {
-	struct hw_hook_bench *global = NULL;
+	struct hw_generation *left_generation = w->generation;
+	struct hw_hook_bench *left_global = NULL;
+	struct hw_list left, *node;
 
 	if (hw_hook_bench_chain(w->global) != g->global) {
+		struct hw_hook_bench *global;
 		int r = global_start(w, g, &global);
 
 		if (r)
 			return r;
-		hw_hook_bench_destroy(&w->global);
+		left_global = w->global;
 		w->global = global;
 	}
-	hw_generation_ref(g);
-	hw_generation_unref(&w->generation);
-	w->generation = g;
+	w->generation = hw_generation_ref(g);
+	hw_list_init(&left);
 	for (hw_map_each (&w->hubs, i))
-		hub_swap(w, w->hubs.slots[i].value);
+		hub_swap(w, w->hubs.slots[i].value, &left);
+	/* What is pending ends with its bench. What waits behind it goes on from there: the new
+	 * generation decides it, all of it is in place, and a new hub disturbs no walk over them.
+	 */
+	hw_hook_bench_destroy(&left_global);
+	while ((node = hw_list_pop(&left)))
+		hw_hook_bench_destroy(&HW_CONTAINER_OF(node, struct hw_hub, left_link)->left);
+	hw_generation_unref(&left_generation);
 	return 0;
 }

@@ -348,6 +348,28 @@ static void a_new_generation_decides_from_the_next_message_on(void **state)
 	world_fini(&w);
 }
 
+static void a_tenant_made_during_a_reload_has_the_new_limits(void **state)
+{
+	struct world w;
+	struct client a, b;
+	struct hw_generation *g;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	g = world_generation(&w, 2, OPEN_POLICY);
+	g->rules[0].connections = 1;
+	assert_int_equal(hw_tenants_configure(&w.tenants, g), 0);
+	client_open(&w, &a, "u@acme", NULL, true); /* by a worker that has yet to swap */
+	assert_int_equal(hw_worker_swap(&w.worker, g), 0);
+	hw_generation_unref(&g);
+	client_open(&w, &b, "u@acme", NULL, true);
+	assert_int_equal(a.closed_with, 0);
+	assert_int_equal(b.closed_with, 4429);
+	client_fini(&a);
+	client_fini(&b);
+	world_fini(&w);
+}
+
 static void a_refresh_with_other_claims_asks_again(void **state)
 {
 	struct world w;
@@ -424,6 +446,7 @@ int main(void)
 		cmocka_unit_test(what_is_lost_is_told_once),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
+		cmocka_unit_test(a_tenant_made_during_a_reload_has_the_new_limits),
 		cmocka_unit_test(a_refresh_with_other_claims_asks_again),
 		cmocka_unit_test(tenants_see_nothing_of_each_other),
 		cmocka_unit_test(topics_over_the_limit_are_refused),

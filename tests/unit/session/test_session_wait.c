@@ -60,10 +60,36 @@ static void messages_wait_their_turn_and_are_bounded(void **state)
 	world_fini(&w);
 }
 
+static void what_waits_behind_a_decision_is_the_next_generations(void **state)
+{
+	struct world w;
+	struct client c;
+	struct hw_generation *g;
+
+	(void)state;
+	world_init_waiting(&w);
+	client_open(&w, &c, "u@acme", NULL, false);
+	heard(&c, text, sizeof(text));
+	say(&c, SUBSCRIBE("a:1", "1"));
+	say(&c, SUBSCRIBE("a:2", "2"));
+	say(&c, "{\"type\":\"auth\",\"token\":\"u@acme\",\"id\":3}");
+	g = world_generation(&w, 2, ALLOW_ALL);
+	assert_int_equal(hw_worker_swap(&w.worker, g), 0);
+	hw_generation_unref(&g);
+	heard(&c, text, sizeof(text));
+	assert_non_null(strstr(text, "\"a:1\":{\"ok\":false,\"code\":\"unavailable\""));
+	assert_non_null(strstr(text, "\"a:2\":{\"ok\":true"));
+	assert_non_null(strstr(text, "\"id\":3,\"ok\":true"));
+	assert_int_equal(c.closed_with, 0);
+	client_fini(&c);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_wait_their_turn_and_are_bounded),
+		cmocka_unit_test(what_waits_behind_a_decision_is_the_next_generations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
