@@ -85,6 +85,8 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	s->pin.ops = &segment_pin_ops;
 	s->journal = j;
 	s->number = ++log->next_number;
+	s->position = j->position;
+	j->position += cap;
 	s->used = 0;
 	atomic_init(&s->n_pins, 0);
 	atomic_init(&s->n_scans, 0);

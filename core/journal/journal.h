@@ -106,8 +106,9 @@ struct hw_run {
 	uint64_t first_seq, last_seq;
 	struct hw_str topic;
 	uint64_t topic_hash;
-	int64_t wall_ms;                      /* when the first was appended */
-	struct hw_pin *pin;                   /* holds the frames for who must wait to send them */
+	int64_t wall_ms;    /* when the first was appended */
+	uint64_t position;  /* in the journal's memory, of the segment: how far apart runs are */
+	struct hw_pin *pin; /* holds the frames for who must wait to send them */
 	const struct hw_journal_entry *entry; /* of the first; hw_run_event finds the rest */
 };
 

@@ -27,7 +27,8 @@ struct hw_segment {
 		n_pins; /* blocked sockets: they keep its memory, not its place in the journal */
 	atomic_uint n_scans; /* scans that stand in it: nothing from here on is trimmed meanwhile */
 	struct hw_segment *held_next;
-	uint64_t number; /* 1, 2, 3 … within the class */
+	uint64_t number;   /* 1, 2, 3 … within the class */
+	uint64_t position; /* bytes of all segments that were made before it */
 	_Atomic(struct hw_segment *) next;
 	atomic_uint n;
 	size_t used;
@@ -63,6 +64,7 @@ struct hw_journal {
 	char id_prefix[24]; /* ,"id":"EPOCH- */
 	size_t id_prefix_len;
 	struct hw_hash_key hash_key;
+	uint64_t position;     /* of the next segment */
 	atomic_uint n_classes; /* only grows */
 	struct hw_class_log classes[HW_JOURNAL_MAX_CLASSES];
 	struct hw_reader *readers[HW_JOURNAL_MAX_WORKERS];

@@ -45,6 +45,7 @@ static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struc
 		.topic = {topic, first->topic_len},
 		.topic_hash = first->topic_hash,
 		.wall_ms = first->wall_ms,
+		.position = s->position,
 		.pin = &s->pin,
 		.entry = first,
 	};

@@ -19,15 +19,27 @@ static void fall_behind(struct hw_session *s, const struct hw_run *run)
 	session_arm(s);
 }
 
+/* Is it more than may wait for the socket? What waits for a full one stays where it is and keeps
+ * the memory around it: the little that comes for a quiet topic may be spread over the whole
+ * journal. */
+static bool too_much(struct hw_session *s, const struct hw_run *run)
+{
+	size_t outbox_bytes = s->worker->generation->settings.outbox_bytes;
+	size_t queued = s->outlet->queued(s->arg);
+
+	if (!s->outlet->blocked(s->arg))
+		s->held_position = run->position;
+	return queued && (queued + run->len > outbox_bytes ||
+				 run->position > s->held_position + outbox_bytes);
+}
+
 static void deliver(struct hw_subscriber *sub, const struct hw_run *run)
 {
 	struct hw_session *s = HW_CONTAINER_OF(sub, struct hw_session, sub);
-	size_t queued;
 
 	if (s->lagging)
 		return; /* it will read on from its own cursor */
-	queued = s->outlet->queued(s->arg);
-	if (queued && queued + run->len > s->worker->generation->settings.outbox_bytes)
+	if (too_much(s, run))
 		fall_behind(s, run);
 	else if (s->outlet->run(s->arg, run, false))
 		fall_behind(s, run); /* no memory now: read it again later */

@@ -93,6 +93,21 @@ def test_a_client_that_stalls_on_its_own_topic_keeps_nothing_of_the_others():
         stalled.abort()
 
 
+def test_a_client_that_stalls_on_a_quiet_topic_keeps_little_of_a_busy_tenant():
+    with Broker(merge(BASE, {"slow": {"outbox_bytes": 16777216, "deadline_ms": 60000},
+                             "journal": {"retention": {"bytes": 4194304, "count": 1000}}})) as broker:
+        stalled = WsClient(broker.address, token=mint("stalled"), receive_buffer=4096)
+        stalled.subscribe(TOPIC)
+        flood(broker, 1200)
+        before = broker.rss_bytes()
+        for i in range(60):  # one of its events to a megabyte of others'
+            flood(broker, 1, 1200 + i)
+            flood(broker, 130, topic="busy:1")
+        grown = broker.rss_bytes() - before
+        check(grown < 28 << 20, f"60 MB published beside one stalled client: memory grew by {grown >> 20} MiB")
+        stalled.abort()
+
+
 def test_what_was_lost_for_good_is_told():
     with Broker(merge(BASE, {"slow": {"outbox_bytes": 16384, "deadline_ms": 60000},
                              "journal": {"retention": {"count": 50}}})) as broker:
