@@ -46,10 +46,11 @@ static const struct hw_conf_key hook_keys[] = {
 };
 const struct hw_conf_keys hw_conf_keys_hook = TABLE(hook_keys);
 
+/* memory: of a few of the smallest segments, which leave as a whole */
 #define RETENTION(n, bytes_, ms) \
 	{ \
 		{AT("count", U64, retention, count), RANGE(1, 1000000000, n)}, \
-			{AT("bytes", U64, retention, bytes), RANGE(4 * KIB, 1024 * GIB, bytes_)}, \
+			{AT("bytes", U64, retention, bytes), RANGE(64 * KIB, 1024 * GIB, bytes_)}, \
 			{AT("age_ms", U64, retention, age_ms), RANGE(1, 3650 * DAY_MS, ms)}, \
 	}
 static const struct hw_conf_key retention_keys[] = RETENTION(100000, 64 * MIB, HOUR_MS);

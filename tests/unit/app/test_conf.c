@@ -84,7 +84,7 @@ static const char full[] =
 	"\"./plugins/jwt.so\"}],\n"
 	"      \"limits\": {\"connections\": 7, \"subscriptions\": 8, \"publish_per_s\": 9},\n"
 	"      \"journal\": {\"retention\": {\"count\": 10}}}},\n"
-	"  \"journal\": {\"retention\": {\"count\": 5, \"bytes\": 4096, \"age_ms\": 1}},\n"
+	"  \"journal\": {\"retention\": {\"count\": 5, \"bytes\": 65536, \"age_ms\": 1}},\n"
 	"  \"topics\": {\"cursor:*\": {\"history\": \"none\"}, \"audit:1\": {\"retention\": "
 	"{\"age_ms\": 99}}},\n"
 	"  \"slow\": {\"outbox_bytes\": 2048, \"deadline_ms\": 20},\n"
@@ -126,7 +126,7 @@ static void every_key_is_read(void **state)
 	assert_string_equal(g->auth.origins[2], "capacitor://localhost");
 	assert_false(g->auth.any_origin);
 	assert_int_equal(g->retention.count, 5);
-	assert_int_equal(g->retention.bytes, 4096);
+	assert_int_equal(g->retention.bytes, 65536);
 	assert_int_equal(g->retention.age_ms, 1);
 	assert_int_equal(g->n_topics, 2);
 	assert_string_equal(g->topics[0].pattern, "cursor:*");
@@ -216,7 +216,7 @@ static void tenants_are_found_and_complete_themselves(void **state)
 	assert_int_equal(tenant(l, "acme")->pos.line, 10);
 	r = hw_conf_retention_of(l->conf, tenant(l, "acme"));
 	assert_int_equal(r.count, 10);
-	assert_int_equal(r.bytes, 4096);
+	assert_int_equal(r.bytes, 65536);
 	assert_int_equal(r.age_ms, 1);
 	assert_string_equal(tenant(l, "acm")->id, "*");
 	assert_string_equal(tenant(l, "acme2")->id, "*");
@@ -419,6 +419,7 @@ static void each_mistake_is_told_at_its_place(void **state)
 		 "},\"a:16\":{}}}",
 			"1:12", "at most 15"},
 		{"{\"journal\": {\"retention\": {\"count\": 0}}}", "1:37", "out of range"},
+		{"{\"journal\": {\"retention\": {\"bytes\": 65535}}}", "1:37", "out of range"},
 		/* paths */
 		{"{\"plugin_path\": \"plugins\"}", "1:17", "an array of directories"},
 		{"{\"plugin_path\": [\"\"]}", "1:18", "without a name"},

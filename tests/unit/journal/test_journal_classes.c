@@ -63,6 +63,21 @@ static void the_memory_of_a_class_is_bounded(void **state)
 	hw_journal_destroy(&j);
 }
 
+/* Segments are at least 16 KiB and leave as a whole: less memory than a few of them keeps nothing.
+ */
+static void the_least_memory_that_the_config_takes_is_put_to_use(void **state)
+{
+	struct hw_journal *j = world_plain((struct hw_retention)KEEP(1u << 30, 64u << 10, 0));
+
+	(void)state;
+	for (uint64_t n = 1; n <= 1000; n++) {
+		(void)world_append_at(j, "a:1", n, 1000, 1);
+		assert_true(world_stats(j).events >= (n < 40 ? n : 40));
+		assert_true(world_stats(j).bytes <= 64u << 10);
+	}
+	hw_journal_destroy(&j);
+}
+
 /* A topic so slow that all of its events would fit one segment. */
 static void old_events_leave_though_their_segment_is_not_full(void **state)
 {
@@ -356,6 +371,7 @@ int main(void)
 		cmocka_unit_test(at_least_count_and_less_than_twice_as_many_are_kept),
 		cmocka_unit_test(a_lower_count_holds_from_the_next_events_on),
 		cmocka_unit_test(the_memory_of_a_class_is_bounded),
+		cmocka_unit_test(the_least_memory_that_the_config_takes_is_put_to_use),
 		cmocka_unit_test(old_events_leave_though_their_segment_is_not_full),
 		cmocka_unit_test(a_quiet_topic_ages_too),
 		cmocka_unit_test(the_exact_pattern_wins_in_any_order),
