@@ -334,11 +334,12 @@ static bool pump(struct hw_hub *hub, size_t max_runs)
 
 	if (!hw_reader_active(hub->reader))
 		return false;
+	/* also if there is nothing: the reader may have left a segment */
+	if (hw_list_empty(&hub->read_link))
+		hw_list_push(&hub->worker->read_hubs, &hub->read_link);
 	for (size_t i = 0; i < max_runs; i++) {
 		if (!hw_reader_next(hub->reader, head, &run))
 			return false;
-		if (hw_list_empty(&hub->read_link))
-			hw_list_push(&hub->worker->read_hubs, &hub->read_link);
 		fan_out(hub, &run);
 	}
 	return true;
@@ -365,7 +366,7 @@ int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *s
 	uint64_t wake = 0;
 	int r = hw_journal_append(hub->tenant->journal, event, seq, history, &wake);
 
-	for (; !r && wake; wake &= wake - 1)
-		hw_hub_tell(atomic_load(&hub->tenant->hubs[__builtin_ctzll(wake)]));
+	if (!r)
+		hw_hubs_tell(hub->tenant, wake);
 	return r;
 }

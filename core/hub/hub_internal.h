@@ -6,6 +6,8 @@
 void hw_hub_destroy(struct hw_hub **hub);
 /** Any thread, for an active reader: the hub's worker will read on. Wakes it if it sleeps. */
 void hw_hub_tell(struct hw_hub *hub);
+/** The same for those of a set of workers (bit = worker). */
+void hw_hubs_tell(struct hw_tenant *tenant, uint64_t workers);
 /** Reads on for one turn; true: there is more. */
 bool hw_hub_pump_some(struct hw_hub *hub);
 /** Without subscriptions: stops reading, once nothing of this turn needs the segments. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hub/hub_internal.h"
+
 int hw_tenants_init(struct hw_tenants *tenants)
 {
 	tenants->hash_key = hw_hash_key_random();
@@ -100,7 +102,7 @@ void hw_tenants_trim(struct hw_tenants *tenants, int64_t wall_ms)
 	for (hw_map_each (&tenants->by_id, i)) {
 		struct hw_tenant *t = tenants->by_id.slots[i].value;
 
-		hw_journal_trim(t->journal, wall_ms);
+		hw_hubs_tell(t, hw_journal_trim(t->journal, wall_ms));
 		hw_idempotency_trim(&t->idempotency, wall_ms);
 	}
 	pthread_mutex_unlock(&tenants->lock);

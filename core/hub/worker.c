@@ -76,6 +76,12 @@ void hw_hub_tell(struct hw_hub *hub)
 	w->wake(w->loop);
 }
 
+void hw_hubs_tell(struct hw_tenant *tenant, uint64_t workers)
+{
+	for (; workers; workers &= workers - 1)
+		hw_hub_tell(atomic_load(&tenant->hubs[__builtin_ctzll(workers)]));
+}
+
 bool hw_worker_has_work(struct hw_worker *w)
 {
 	return atomic_load(&w->told) || !hw_list_empty(&w->unread_hubs) ||
@@ -91,8 +97,9 @@ bool hw_worker_turn(struct hw_worker *w)
 		struct hw_hub *hub = told;
 
 		told = hub->told_next;
-		/* before the head is read: whoever appends after that tells again */
-		atomic_store(&hub->told, false);
+		/* before the head is read: whoever appends after that tells again; by an exchange,
+		 * so that what the last to find it told had appended is seen */
+		(void)atomic_exchange(&hub->told, false);
 		if (hw_list_empty(&hub->unread_link))
 			hw_list_push(&w->unread_hubs, &hub->unread_link);
 	}

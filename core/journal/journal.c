@@ -120,18 +120,25 @@ static bool segment_takes(const struct hw_class_log *log, size_t frame_max, int6
  * ------------------------------------------------------------------------------------------------
  */
 
-/* Have all readers and scans passed it? */
-static bool is_read(const struct hw_journal *j, size_t class, const struct hw_segment *s)
+/* The workers whose readers have not passed it. */
+static uint64_t readers_in(const struct hw_journal *j, size_t class, const struct hw_segment *s)
 {
+	uint64_t set = 0;
+
 	for (uint64_t left = j->active; left; left &= left - 1) {
 		const struct hw_reader *r = j->readers[__builtin_ctzll(left)];
 
 		/* acquire: what that worker did with the segment before it moved on, happened
 		 * before */
 		if (atomic_load_explicit(&r->needs[class], memory_order_acquire) <= s->number)
-			return false;
+			set |= left & -left;
 	}
-	return atomic_load_explicit(&s->n_scans, memory_order_acquire) == 0;
+	return set;
+}
+
+static bool is_scanned(const struct hw_segment *s)
+{
+	return atomic_load_explicit(&s->n_scans, memory_order_acquire) > 0;
 }
 
 static bool is_pinned(const struct hw_segment *s)
@@ -185,7 +192,8 @@ static bool retention_drops(
 	       hw_segment_entry(s, n - 1)->wall_ms < wall_ms - keep->age_ms;
 }
 
-static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
+/* Returns the workers whose readers keep what would go. */
+static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 {
 	struct hw_class_log *log = &j->classes[class];
 
@@ -194,8 +202,13 @@ static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		struct hw_segment *s = log->first;
 		unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 
-		if (!retention_drops(log, s, wall_ms) || !is_read(j, class, s))
-			return;
+		uint64_t readers;
+
+		if (!retention_drops(log, s, wall_ms))
+			break;
+		readers = readers_in(j, class, s);
+		if (readers || is_scanned(s))
+			return readers;
 		log->first = atomic_load_explicit(&s->next, memory_order_relaxed);
 		log->n_events -= n;
 		log->bytes -= s->cap;
@@ -208,11 +221,13 @@ static void class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		else
 			segment_free(log, s);
 	}
+	return 0;
 }
 
-void hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
+uint64_t hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
 {
 	unsigned n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+	uint64_t readers = 0;
 
 	pthread_mutex_lock(&j->lock);
 	for (size_t c = 0; c < n_classes; c++) {
@@ -224,11 +239,12 @@ void hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
 		 * memory: next time) */
 		if (n && log->n_events && retention_drops(log, last, wall_ms) && log->n_events == n)
 			(void)!segment_push(j, log, 0);
-		class_trim(j, c, wall_ms);
+		readers |= class_trim(j, c, wall_ms);
 		free(log->spare);
 		log->spare = NULL;
 	}
 	pthread_mutex_unlock(&j->lock);
+	return readers;
 }
 
 /* ---- append
@@ -331,7 +347,7 @@ int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint6
 	log->n_events++;
 	atomic_store_explicit(&j->head, number, memory_order_release);
 	if (rotate) /* with the new event counted: a class of count 1 keeps that one */
-		class_trim(j, class, event->wall_ms);
+		(void)class_trim(j, class, event->wall_ms);
 	*seq = number;
 	*history = log->conf.history;
 	*wake = j->active;

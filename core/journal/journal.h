@@ -83,8 +83,10 @@ HW_MUST_CHECK int hw_journal_append(struct hw_journal *journal, const struct hw_
 	uint64_t *seq, bool *history, uint64_t *wake);
 
 /** Drops what retention no longer keeps and nobody reads. Appending does it for its class; age
- * needs this call now and then. Any thread. */
-void hw_journal_trim(struct hw_journal *journal, int64_t wall_ms);
+ * needs this call now and then. Returns the set of workers whose readers keep something of it,
+ * because nothing came since that would have made them move on: one call of hw_reader_next and
+ * hw_reader_advance does. Any thread. */
+uint64_t hw_journal_trim(struct hw_journal *journal, int64_t wall_ms);
 
 struct hw_journal_stats {
 	uint64_t events;

@@ -415,6 +415,45 @@ static void tenants_see_nothing_of_each_other(void **state)
 	world_fini(&w);
 }
 
+/* Housekeeping, once a second. */
+static void trim(struct world *w, int64_t passed_ms)
+{
+	w->wall_ms += passed_ms;
+	w->mono_ms += passed_ms;
+	hw_tenants_trim(&w->tenants, w->wall_ms);
+	world_turn(w);
+}
+
+static void what_was_read_ages_though_nothing_new_comes(void **state)
+{
+	struct world w;
+	struct client c;
+	struct hw_tenant *tenant;
+	struct hw_journal_stats stats;
+	unsigned n_wakes;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	w.generation->rules[0].classes.classes[0].retention.age_ms = 5000;
+	client_open(&w, &c, "u@acme", "a:1", true);
+	publish_n(&w, &c, 0, 5);
+	tenant = hw_tenants_get(&w.tenants, HW_STR("acme"), &w.generation->rules[0], 1);
+	trim(&w, 5000);
+	hw_journal_stats(tenant->journal, &stats);
+	assert_int_equal(stats.events, 5);
+	trim(&w, 1000); /* old enough: who has read it is told to move on */
+	trim(&w, 1000);
+	hw_journal_stats(tenant->journal, &stats);
+	assert_int_equal(stats.events, 0);
+	n_wakes = w.n_wakes;
+	trim(&w, 1000);
+	assert_int_equal(w.n_wakes, n_wakes); /* nothing is left to move on for */
+	publish_n(&w, &c, 5, 1);
+	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"n5.\""));
+	client_fini(&c);
+	world_fini(&w);
+}
+
 static void topics_over_the_limit_are_refused(void **state)
 {
 	struct world w;
@@ -449,6 +488,7 @@ int main(void)
 		cmocka_unit_test(a_tenant_made_during_a_reload_has_the_new_limits),
 		cmocka_unit_test(a_refresh_with_other_claims_asks_again),
 		cmocka_unit_test(tenants_see_nothing_of_each_other),
+		cmocka_unit_test(what_was_read_ages_though_nothing_new_comes),
 		cmocka_unit_test(topics_over_the_limit_are_refused),
 	};
 
