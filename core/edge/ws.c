@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "edge/edge_internal.h"
 
 #define PONGS_QUEUED (1u << 20) /* beyond what the session may queue */
@@ -147,12 +145,10 @@ static void drain(struct ws_conn *conn)
  * accepted and closed. */
 static void close_refused(struct ws_conn *conn, const struct exchange *ex)
 {
-	const struct hw_code_info *info = hw_code_info(ex->code);
-	char reason[128];
+	char reason[HW_CODE_REASON_BYTES];
 
-	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name,
-		ex->why && ex->why[0] ? ex->why : info->message);
-	ws_conn_close(conn, info->close_code, hw_str_of(reason));
+	ws_conn_close(conn, hw_code_info(ex->code)->close_code,
+		hw_code_reason(ex->code, ex->why, reason));
 }
 
 static void open_session(struct ws_conn *conn, const struct exchange *ex)

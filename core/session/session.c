@@ -33,13 +33,9 @@ void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, co
 
 void session_close_code(struct hw_session *s, enum hw_code code, const char *message)
 {
-	const struct hw_code_info *info = hw_code_info(code);
-	char reason[128]; /* a close frame carries 123 bytes: the code first, then what fits of the
-			     message */
+	char reason[HW_CODE_REASON_BYTES];
 
-	snprintf(reason, sizeof(reason) - 4, "%s: %s", info->name,
-		message && message[0] ? message : info->message);
-	hw_session_close(s, info->close_code, hw_str_of(reason));
+	hw_session_close(s, hw_code_info(code)->close_code, hw_code_reason(code, message, reason));
 }
 
 struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX + 1])

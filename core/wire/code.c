@@ -1,5 +1,7 @@
 #include "wire/code.h"
 
+#include <stdio.h>
+
 #define CODE(id, name_, http, close, retry, message_) \
 	[HW_CODE_##id] = {.name = name_, \
 		.quoted = {"\"" name_ "\"", sizeof(name_) + 1}, \
@@ -62,4 +64,13 @@ void hw_code_body(
 	hw_buf_putc(out, '{');
 	hw_code_members(out, code, message, retry_after_ms);
 	hw_buf_putc(out, '}');
+}
+
+struct hw_str hw_code_reason(enum hw_code code, const char *message, char out[HW_CODE_REASON_BYTES])
+{
+	const struct hw_code_info *info = hw_code_info(code);
+
+	snprintf(out, HW_CODE_REASON_BYTES, "%s: %s", info->name,
+		message && message[0] ? message : info->message);
+	return hw_str_of(out);
 }

@@ -41,6 +41,11 @@ enum hw_code hw_code_find(struct hw_str name);
  * takes the table's; @retry_after_ms < 0: none. */
 void hw_code_body(
 	struct hw_buf *out, enum hw_code code, struct hw_str message, int64_t retry_after_ms);
+/** What a close frame tells of @code: "name: message", for an empty @message the table's. It is
+ * whole, so that whoever writes the frame cuts it, between characters. */
+#define HW_CODE_REASON_BYTES 288
+struct hw_str hw_code_reason(
+	enum hw_code code, const char *message, char out[HW_CODE_REASON_BYTES]);
 /** The members of that body without the braces, for those who wrap it. */
 void hw_code_members(
 	struct hw_buf *out, enum hw_code code, struct hw_str message, int64_t retry_after_ms);

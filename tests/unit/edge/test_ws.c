@@ -193,6 +193,33 @@ static void a_client_of_v1_reads_its_refusal_as_a_close_code(void **state)
 	edge_world_destroy(ew);
 }
 
+/* RFC 6455 5.5.1: a client fails a connection whose close reason is no UTF-8, and never sees the
+ * code. */
+static void a_long_reason_is_cut_between_characters(void **state)
+{
+	struct edge_world *ew = edge_world_create(
+		"return policy { api = 1, authorize = { session = function(s)"
+		" return deny('forbidden_topic', s.user_id .. ('\\u{20ac}'):rep(80)) end } }",
+		NULL);
+	static const char *const tokens[] = {"a@acme", "an@acme", "ann@acme"};
+	char request[512];
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i < HW_COUNT(tokens); i++) {
+		int fd;
+
+		snprintf(request, sizeof(request), UPGRADE("/ws?token=%s", V1), tokens[i]);
+		fd = upgrade(ew, request);
+		assert_int_equal(hear_frame(ew, fd, &len), HW_WS_OP_CLOSE);
+		assert_memory_equal(ew->answer + 2, "forbidden_topic: a", 18);
+		assert_true(hw_utf8_valid(ew->answer + 2, len - 2));
+		assert_true(len > HW_WS_CONTROL_BYTES - 3);
+		close(fd);
+	}
+	edge_world_destroy(ew);
+}
+
 static void a_token_may_be_a_sub_protocol_and_is_not_echoed(void **state)
 {
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
@@ -346,6 +373,7 @@ int main(void)
 		cmocka_unit_test(bytes_behind_the_upgrade_are_read_whatever_the_split),
 		cmocka_unit_test(a_plain_client_reads_its_refusal_as_a_status),
 		cmocka_unit_test(a_client_of_v1_reads_its_refusal_as_a_close_code),
+		cmocka_unit_test(a_long_reason_is_cut_between_characters),
 		cmocka_unit_test(a_token_may_be_a_sub_protocol_and_is_not_echoed),
 		cmocka_unit_test(a_page_of_another_origin_opens_no_socket),
 		cmocka_unit_test(too_large_messages_and_binary_ones_close),
