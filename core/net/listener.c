@@ -85,6 +85,8 @@ static void remove_stale_socket(const struct sockaddr_storage *addr, socklen_t a
 int hw_listen(
 	struct sockaddr_storage *addr, socklen_t *addr_len, int *fds, size_t n, struct hw_err *err)
 {
+	struct sockaddr_storage bound = *addr;
+	socklen_t bound_len = *addr_len;
 	char name[128];
 	size_t made = 0;
 	int fd, error;
@@ -103,12 +105,12 @@ int hw_listen(
 		/* Both sockets may reuse the address: only listening tells that another process
 		 * listens there. */
 		error = listen(fd, 1) ? -errno : 0;
-		getsockname(fd, (struct sockaddr *)addr, addr_len);
+		getsockname(fd, (struct sockaddr *)&bound, &bound_len);
 		close(fd);
 		if (error)
 			goto fail;
 		for (; made < n; made++) {
-			fds[made] = bind_one(addr, *addr_len, true);
+			fds[made] = bind_one(&bound, bound_len, true);
 			if (fds[made] < 0) {
 				error = fds[made];
 				goto fail;
@@ -120,6 +122,8 @@ int hw_listen(
 			error = -errno;
 			goto fail;
 		}
+	*addr = bound;
+	*addr_len = bound_len;
 	return 0;
 fail:
 	while (made > 0)

@@ -11,9 +11,9 @@
 #include "net/loop.h"
 
 /** Binds @addr for @n sockets to *@fds. TCP: the first bind is exclusive, so that a second broker
- * fails here. Port 0: all get the port that the kernel chose; @addr is updated to it. Unix: removes
- * a stale socket file (one that nobody accepts on), makes one descriptor; @n must be 1. 0 or
- * negative errno with @err filled; nothing is left open then. */
+ * fails here. Port 0: all get the port that the kernel chose; @addr is updated to it, on success
+ * alone. Unix: removes a stale socket file (one that nobody accepts on), makes one descriptor; @n
+ * must be 1. 0 or negative errno with @err filled; nothing is left open then. */
 HW_MUST_CHECK int hw_listen(
 	struct sockaddr_storage *addr, socklen_t *addr_len, int *fds, size_t n, struct hw_err *err);
 

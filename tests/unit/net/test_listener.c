@@ -342,6 +342,24 @@ static void expect_refusal(struct door *d, int client)
 	assert_int_equal(recv(client, got, sizeof(got), MSG_DONTWAIT), 0);
 }
 
+static void a_port_that_was_chosen_in_vain_is_not_told(void **state)
+{
+	struct sockaddr_storage addr;
+	struct rlimit before;
+	socklen_t len;
+	int fds[2], free_fd;
+
+	(void)state;
+	loopback(&addr, &len, 0);
+	free_fd = next_fd();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	set_limit((rlim_t)free_fd + 1); /* room for the first of the two */
+	assert_int_equal(hw_listen(&addr, &len, fds, 2, NULL), -EMFILE);
+	assert_int_equal(port_of(&addr), 0);
+	assert_int_equal(next_fd(), free_fd);
+	set_limit(before.rlim_cur);
+}
+
 static void at_the_limit_a_connection_is_answered_and_later_ones_get_in(void **state)
 {
 	struct rlimit before;
@@ -422,6 +440,7 @@ int main(void)
 		cmocka_unit_test(a_file_that_is_no_socket_is_never_removed),
 		cmocka_unit_test(a_connection_comes_with_its_address),
 		cmocka_unit_test(a_listener_may_be_destroyed_by_what_it_accepted),
+		cmocka_unit_test(a_port_that_was_chosen_in_vain_is_not_told),
 		cmocka_unit_test(at_the_limit_a_connection_is_answered_and_later_ones_get_in),
 		cmocka_unit_test(a_reserve_that_was_lost_comes_back),
 	};
