@@ -182,6 +182,7 @@ struct hw_buf *answer_body(struct exchange *ex);
  */
 
 struct ws_ops {
+	bool text_only; /* a binary message closes with 1003 as soon as it begins */
 	/** The largest message that is taken now. */
 	uint64_t (*max_bytes)(struct ws_conn *conn);
 	/** What may wait for a slow peer; above, nothing more is read of it. */

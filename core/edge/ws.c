@@ -99,13 +99,9 @@ static void alive(struct ws_conn *conn)
 
 static void message(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str text)
 {
-	if (!conn->session)
-		return;
-	if (opcode == HW_WS_OP_TEXT)
+	(void)opcode;
+	if (conn->session)
 		hw_session_received(conn->session, text);
-	else
-		hw_session_close(
-			conn->session, HW_WS_CODE_UNSUPPORTED, HW_STR("messages are text"));
 }
 
 static void too_large(struct ws_conn *conn)
@@ -174,6 +170,7 @@ static void open_session(struct ws_conn *conn, const struct exchange *ex)
 void ws_handle(struct exchange *ex)
 {
 	static const struct ws_ops ops = {
+		.text_only = true,
 		.max_bytes = max_bytes,
 		.max_queued = max_queued,
 		.alive = alive,

@@ -319,6 +319,7 @@ struct ws_conn *ws_conn_create(struct exchange *ex, const struct ws_ops *ops)
 	hw_stream_read(conn->base.stream, true);
 	hw_buf_init(&conn->message);
 	hw_ws_reader_init(&conn->reader, HW_WS_SERVER, 0);
+	conn->reader.text_only = ops->text_only;
 	ex->ws = conn;
 	return conn;
 }

@@ -87,6 +87,8 @@ static int check_start(struct hw_ws_reader *r, struct hw_ws_event *ev)
 		return refuse(r, ev, HW_WS_CODE_PROTOCOL, "a continuation without a message");
 	if (opcode != HW_WS_OP_CONTINUATION && r->message_opcode)
 		return refuse(r, ev, HW_WS_CODE_PROTOCOL, "a new message inside another");
+	if (opcode == HW_WS_OP_BINARY && r->text_only)
+		return refuse(r, ev, HW_WS_CODE_UNSUPPORTED, "messages are text");
 	return 0;
 }
 

@@ -81,6 +81,7 @@ struct hw_ws_reader {
 	uint8_t fin : 1;            /* of the frame */
 	uint8_t started : 1;        /* the message has had a piece */
 	uint8_t control_opcode : 2; /* of the control frame, without 0x8 */
+	bool text_only; /* set by the owner after init: binary messages are refused, with 1003 */
 };
 
 /** @max_message_bytes bounds a message over all its fragments: 1009. */
@@ -95,7 +96,8 @@ void hw_ws_reader_fini(struct hw_ws_reader *r);
  *
  * 1002 (5.2, 5.4, 5.5, 7.4): reserved bits or opcodes, wrong masking, lengths that are not
  * minimal, control frames that are fragmented or over 125 bytes, continuations of nothing, a
- * message inside another, close payloads of one byte or with codes that may not be sent. 1007
+ * message inside another, close payloads of one byte or with codes that may not be sent. 1003: a
+ * binary message where text_only is set, at the first two bytes of its first frame. 1007
  * (8.1): text or close reasons that are not UTF-8, at the first bad byte. 1009: at the frame header
  * that goes over the limit. */
 HW_MUST_CHECK int hw_ws_read(

@@ -272,6 +272,12 @@ static void too_large_messages_and_binary_ones_close(void **state)
 	say_frame(fd, true, HW_WS_OP_BINARY, "{}");
 	assert_int_equal(hear_close(ew, fd), 1003);
 	close(fd);
+	/* the first two bytes tell: nothing of it is waited for or kept, however large it would be
+	 */
+	fd = upgrade(ew, UPGRADE("/ws?token=ann@acme", ""));
+	say_bytes(fd, "\x02\xff", 2);
+	assert_int_equal(hear_close(ew, fd), 1003);
+	close(fd);
 	fd = upgrade(ew, UPGRADE("/ws?token=ann@acme", ""));
 	say_frame(fd, true, HW_WS_OP_TEXT, "\xff");
 	assert_int_equal(hear_close(ew, fd), 1007);

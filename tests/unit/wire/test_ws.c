@@ -322,6 +322,29 @@ static void the_first_two_bytes_are_enough_to_refuse(void **state HW_UNUSED)
 			error_code((struct hw_str){(const char *)frames[i], 2}, BIG), 1002);
 }
 
+static void where_only_text_is_taken_two_bytes_of_a_binary_message_are_enough(
+	void **state HW_UNUSED)
+{
+	uint8_t begun[] = {0x02, 0xff}, text[] = {0x81, 0x80, 0, 0, 0, 0},
+		inside[] = {0x01, 0x80, 0, 0, 0, 0, 0x02, 0x80};
+	struct hw_ws_reader r;
+	struct hw_ws_event ev;
+	size_t used;
+
+	hw_ws_reader_init(&r, HW_WS_SERVER, BIG);
+	r.text_only = true;
+	assert_int_equal(hw_ws_read(&r, text, sizeof(text), &used, &ev), HW_WS_DATA);
+	assert_int_equal(hw_ws_read(&r, begun, sizeof(begun), &used, &ev), HW_WS_ERROR);
+	assert_int_equal(ev.code, 1003);
+	hw_ws_reader_fini(&r);
+	/* what breaks the protocol is told as that */
+	hw_ws_reader_init(&r, HW_WS_SERVER, BIG);
+	r.text_only = true;
+	assert_int_equal(hw_ws_read(&r, inside, sizeof(inside), &used, &ev), HW_WS_ERROR);
+	assert_int_equal(ev.code, 1002);
+	hw_ws_reader_fini(&r);
+}
+
 /* 7.4.1, 7.4.2 and what the registry of IANA has added, one by one. */
 static bool listed(unsigned code)
 {
@@ -631,6 +654,7 @@ int main(void)
 		cmocka_unit_test(masking_is_the_same_at_every_offset_and_alignment),
 		cmocka_unit_test(broken_frames_are_protocol_errors),
 		cmocka_unit_test(the_first_two_bytes_are_enough_to_refuse),
+		cmocka_unit_test(where_only_text_is_taken_two_bytes_of_a_binary_message_are_enough),
 		cmocka_unit_test(every_close_code_is_judged),
 		cmocka_unit_test(a_close_frame_ends_it_and_what_follows_is_dropped),
 		cmocka_unit_test(close_reasons_are_text),
