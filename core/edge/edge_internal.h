@@ -200,14 +200,18 @@ struct ws_ops {
 };
 
 struct held_input;
+struct echo;
 
 struct ws_conn {
 	struct edge_conn base;
 	struct hw_ws_reader reader;
 	const struct ws_ops *ops;
-	struct hw_session *session; /* of /ws */
-	struct hw_buf message;      /* a message that comes in pieces */
-	struct held_input *held;    /* bytes that came while paused */
+	union {
+		struct hw_session *session; /* of /ws */
+		struct echo *echo;          /* of the echo endpoint */
+	};
+	struct hw_buf message;   /* a message that comes in pieces */
+	struct held_input *held; /* bytes that came while paused */
 	bool feeding, paused, choked, closing;
 };
 

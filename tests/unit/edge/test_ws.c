@@ -308,6 +308,27 @@ static void the_echo_endpoint_gives_back_what_it_gets(void **state)
 	edge_world_destroy(ew);
 }
 
+/* Without a token anybody may come: who is silent, or vanished, does not keep a descriptor for
+ * ever. */
+static void a_silent_peer_of_the_echo_endpoint_is_closed(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, make_echo);
+	int fd = upgrade(ew, UPGRADE("/echo", ""));
+
+	(void)state;
+	world_pass(ew, 59999);
+	say_frame(fd, true, HW_WS_OP_TEXT, "any byte counts");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+	world_pass(ew, 59999);
+	say_frame(fd, true, HW_WS_OP_PING, "");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_PONG);
+	world_pass(ew, 60000);
+	assert_int_equal(hear_close(ew, fd), HW_WS_CODE_GOING_AWAY);
+	assert_int_equal(hear(ew, fd, 0), 0);
+	close(fd);
+	edge_world_destroy(ew);
+}
+
 /* A peer that sends and does not read is not read either, and gets everything once it reads. */
 static void echoes_to_a_peer_that_does_not_read_are_bounded(void **state)
 {
@@ -384,6 +405,7 @@ int main(void)
 		cmocka_unit_test(a_page_of_another_origin_opens_no_socket),
 		cmocka_unit_test(too_large_messages_and_binary_ones_close),
 		cmocka_unit_test(the_echo_endpoint_gives_back_what_it_gets),
+		cmocka_unit_test(a_silent_peer_of_the_echo_endpoint_is_closed),
 		cmocka_unit_test(echoes_to_a_peer_that_does_not_read_are_bounded),
 		cmocka_unit_test(draining_refuses_new_sockets_as_each_client_can_read_it),
 	};
