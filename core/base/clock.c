@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <stdbool.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/compiler.h"
@@ -71,18 +72,18 @@ static void put_date(char *out, unsigned day)
 	put_digits(out + 8, 2, day + 1);
 }
 
+/* Milliseconds since 0000-01-01. */
+static int64_t since_year_0(int64_t wall_ms)
+{
+	return (wall_ms < MIN_MS ? MIN_MS : wall_ms > MAX_MS ? MAX_MS : wall_ms) - MIN_MS;
+}
+
 void hw_clock_iso8601(int64_t wall_ms, char out[HW_ISO8601_LEN + 1])
 {
 	static const char shape[HW_ISO8601_LEN + 1] = "0000-00-00T00:00:00.000Z";
-	int64_t since;
-	unsigned in_day;
+	int64_t since = since_year_0(wall_ms);
+	unsigned in_day = (unsigned)(since % DAY_MS);
 
-	if (wall_ms < MIN_MS)
-		wall_ms = MIN_MS;
-	if (wall_ms > MAX_MS)
-		wall_ms = MAX_MS;
-	since = wall_ms - MIN_MS;
-	in_day = (unsigned)(since % DAY_MS);
 	for (size_t i = 0; i < sizeof(shape); i++)
 		out[i] = shape[i];
 	put_date(out, (unsigned)(since / DAY_MS));
@@ -90,4 +91,21 @@ void hw_clock_iso8601(int64_t wall_ms, char out[HW_ISO8601_LEN + 1])
 	put_digits(out + 14, 2, in_day / 60000 % 60);
 	put_digits(out + 17, 2, in_day / 1000 % 60);
 	put_digits(out + 20, 3, in_day % 1000);
+}
+
+void hw_clock_http_date(int64_t wall_ms, char out[HW_HTTP_DATE_LEN + 1])
+{
+	/* 0000-01-01 is a Saturday */
+	static const char days[7][4] = {"Sat", "Sun", "Mon", "Tue", "Wed", "Thu", "Fri"};
+	static const char months[12][4] = {
+		"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+	char iso[HW_ISO8601_LEN + 1];
+
+	hw_clock_iso8601(wall_ms, iso);
+	memcpy(out, "Day, 00 Mon 0000 00:00:00 GMT", HW_HTTP_DATE_LEN + 1);
+	memcpy(out, days[since_year_0(wall_ms) / DAY_MS % 7], 3);
+	memcpy(out + 5, iso + 8, 2);
+	memcpy(out + 8, months[(iso[5] - '0') * 10 + iso[6] - '1'], 3);
+	memcpy(out + 12, iso, 4);
+	memcpy(out + 17, iso + 11, 8);
 }

@@ -16,6 +16,18 @@ static void add(struct headers *h, struct hw_str name, struct hw_str value)
 		h->list[h->n++] = (struct hw_http1_header){name, value};
 }
 
+/* Every answer of a server that has a clock says when it was made (RFC 9110 6.6.1). */
+static void add_date(struct headers *h, struct hw_edge *edge)
+{
+	int64_t now_s = hw_worker_wall_ms(edge->worker) / 1000;
+
+	if (now_s != edge->date_s) {
+		edge->date_s = now_s;
+		hw_clock_http_date(now_s * 1000, edge->date);
+	}
+	add(h, HW_STR("Date"), (struct hw_str){edge->date, HW_HTTP_DATE_LEN});
+}
+
 /* CORS: an origin is answered verbatim if it is listed; errors too, or the page could not read
  * them. */
 static void add_cors(struct headers *h, struct exchange *ex)
@@ -70,6 +82,7 @@ void answer_send(struct exchange *ex, const struct answer *answer)
 
 	ex->answered = true;
 	ex->keep_alive = ex->keep_alive && !edge->worker->draining;
+	add_date(&h, edge);
 	if (answer->type)
 		add(&h, HW_STR("Content-Type"), hw_str_of(answer->type));
 	add_status_headers(&h, ex, answer->status);

@@ -25,6 +25,7 @@ int hw_edge_init(struct hw_edge *edge)
 	edge->n_connections = 0;
 	hw_buf_init(&edge->out);
 	hw_buf_init(&edge->body);
+	edge->date_s = -1;
 	hw_edge_settings_changed(edge);
 	return 0;
 }

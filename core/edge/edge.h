@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "hub/worker.h"
 #include "wire/http1.h"
@@ -27,8 +28,10 @@ struct hw_edge {
 	struct hw_http1_request request; /* scratch of all the worker's readers */
 	struct hw_list connections;
 	size_t n_connections;
-	struct hw_buf out;  /* the answer being written */
-	struct hw_buf body; /* the body of that answer */
+	struct hw_buf out;               /* the answer being written */
+	struct hw_buf body;              /* the body of that answer */
+	char date[HW_HTTP_DATE_LEN + 1]; /* of date_s, a second of the wall clock */
+	int64_t date_s;
 };
 
 /** 0 or negative errno. */

@@ -55,6 +55,25 @@ static void every_day_agrees_with_libc(void **state HW_UNUSED)
 	}
 }
 
+static void http_dates_agree_with_libc(void **state HW_UNUSED)
+{
+	char out[HW_HTTP_DATE_LEN + 1], expected[80];
+	struct tm tm;
+
+	hw_clock_http_date(INT64_C(784111777000), out);
+	assert_string_equal(out, "Sun, 06 Nov 1994 08:49:37 GMT"); /* RFC 9110 5.6.7 */
+	/* names as strftime has them in the C locale, which this is; from the year 1000 on */
+	for (int64_t day = -354285; day <= 2932896; day += 3) {
+		time_t s = (time_t)(day * 86400 + (day % 7 + 7) * 9999 % 86400);
+
+		assert_non_null(gmtime_r(&s, &tm));
+		assert_int_not_equal(
+			strftime(expected, sizeof(expected), "%a, %d %b %Y %H:%M:%S GMT", &tm), 0);
+		hw_clock_http_date((int64_t)s * 1000 + 999, out);
+		assert_string_equal(out, expected);
+	}
+}
+
 static void system_clock_runs(void **state HW_UNUSED)
 {
 	int64_t before = hw_clock_mono_ms(&hw_clock_system);
@@ -88,6 +107,7 @@ int main(void)
 		cmocka_unit_test(known_instants),
 		cmocka_unit_test(years_out_of_range_stop_at_the_ends),
 		cmocka_unit_test(every_day_agrees_with_libc),
+		cmocka_unit_test(http_dates_agree_with_libc),
 		cmocka_unit_test(system_clock_runs),
 		cmocka_unit_test(tests_set_the_clock),
 	};

@@ -53,6 +53,7 @@ static void health_is_answered_on_both_listeners_and_unknown_paths_are_not_found
 			"POST /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"),
 		405);
 	heard_part(ew, "\r\nAllow: GET, HEAD, OPTIONS\r\n");
+	heard_part(ew, "\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\n");
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/publish", "")), 405);
 	assert_int_equal(
 		ask_once(ew, HW_EDGE_PUBLIC, "HEAD /healthz HTTP/1.1\r\nHost: h\r\n\r\n"), 200);
