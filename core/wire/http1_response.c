@@ -65,6 +65,26 @@ static bool is_framing(struct hw_str name)
 	       hw_str_eq_nocase(name, HW_STR("Connection"));
 }
 
+/* RFC 9112 9.3 for close and keep-alive; RFC 9110 7.8: whoever sends Upgrade lists it here too. */
+static void add_connection(struct hw_buf *out, const struct hw_http1_response *response)
+{
+	const char *option = NULL;
+	bool upgrade = false;
+
+	if (response->framing == HW_HTTP1_UNTIL_CLOSE || !response->keep_alive)
+		option = "close";
+	else if (response->minor == 0)
+		option = "keep-alive";
+	for (size_t i = 0; i < response->n_headers; i++)
+		upgrade |= hw_str_eq_nocase(response->headers[i].name, HW_STR("Upgrade"));
+	if (!option && !upgrade)
+		return;
+	hw_buf_puts(out, "Connection: ");
+	hw_buf_puts(out, option ? option : "");
+	hw_buf_puts(out, option && upgrade ? ", " : "");
+	hw_buf_puts(out, upgrade ? "upgrade\r\n" : "\r\n");
+}
+
 void hw_http1_header_add(struct hw_buf *out, struct hw_str name, struct hw_str value)
 {
 	hw_buf_str(out, name);
@@ -100,10 +120,7 @@ int hw_http1_response_write(struct hw_buf *out, const struct hw_http1_response *
 		hw_buf_u64(out, response->body.len);
 		hw_buf_add(out, "\r\n", 2);
 	}
-	if (until_close || !response->keep_alive)
-		hw_buf_puts(out, "Connection: close\r\n");
-	else if (response->minor == 0)
-		hw_buf_puts(out, "Connection: keep-alive\r\n");
+	add_connection(out, response);
 	hw_buf_add(out, "\r\n", 2);
 	if (!response->head_only)
 		hw_buf_str(out, response->body);

@@ -1,5 +1,7 @@
 /* Writes HTTP/1.1 responses (RFC 9112) into a buffer: status line, headers, framing, body.
- * What would break the framing (a line break in a value, a second length) is refused, never sent.
+ * Connection lists what belongs there: close, keep-alive for HTTP/1.0, upgrade beside an Upgrade
+ * header. What would break the framing (a line break in a value, a second length) is refused, never
+ * sent.
  */
 #pragma once
 

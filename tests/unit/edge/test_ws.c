@@ -166,6 +166,7 @@ static void a_plain_client_reads_its_refusal_as_a_status(void **state)
 				 "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n"),
 		426);
 	heard_part(ew, "\r\nSec-WebSocket-Version: 13\r\n");
+	heard_part(ew, "\r\nConnection: upgrade\r\n");
 	edge_world_destroy(ew);
 }
 

@@ -66,6 +66,20 @@ static void the_connection_header_says_what_the_default_does_not(void **state HW
 		"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
 }
 
+/* RFC 9110 7.8: an intermediary must know that Upgrade is not for others. */
+static void an_upgrade_header_is_listed_in_connection(void **state HW_UNUSED)
+{
+	const struct hw_http1_header headers[] = {{HW_STR("Upgrade"), HW_STR("websocket")}};
+	struct hw_http1_response r = {
+		.status = 426, .minor = 1, .keep_alive = true, .headers = headers, .n_headers = 1};
+
+	assert_written(&r, "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n"
+			   "Content-Length: 0\r\nConnection: upgrade\r\n\r\n");
+	r.keep_alive = false;
+	assert_written(&r, "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n"
+			   "Content-Length: 0\r\nConnection: close, upgrade\r\n\r\n");
+}
+
 static void bodiless_statuses_have_no_length(void **state HW_UNUSED)
 {
 	struct hw_http1_response r = {.status = 204, .minor = 1, .keep_alive = true};
@@ -138,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_response_has_its_length_and_headers),
 		cmocka_unit_test(the_connection_header_says_what_the_default_does_not),
+		cmocka_unit_test(an_upgrade_header_is_listed_in_connection),
 		cmocka_unit_test(bodiless_statuses_have_no_length),
 		cmocka_unit_test(a_stream_ends_with_the_connection),
 		cmocka_unit_test(what_would_break_the_framing_is_never_sent),
