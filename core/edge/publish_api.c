@@ -193,9 +193,9 @@ static int find_key(struct publish_job *job, struct hw_str *out)
 	return job->key.failed ? -ENOMEM : 0;
 }
 
-/* The tenant that the event names, if the hooks let this identity publish there; else its own.
- * false: there is no hub for it. */
-static bool find_hub(struct publish_job *job, struct hw_hub **out)
+/* The tenant that the event names, if the hooks let this identity publish there; else its own. As
+ * hw_hub_get. */
+static int find_hub(struct publish_job *job, struct hw_hub **out)
 {
 	struct hw_login *login = &job->ex->login;
 	struct hw_json named = job->command.event.tenant_id;
@@ -206,8 +206,8 @@ static bool find_hub(struct publish_job *job, struct hw_hub **out)
 	if (named.kind != HW_JSON_STRING || hw_json_copy(named, text, sizeof(text), &tenant.len) ||
 		hw_str_eq(tenant, login->identity->tenant_id) ||
 		!hw_identity_may_publish_to(login->identity, tenant))
-		return true;
-	return hw_hub_get(login->worker, tenant, out) == 0;
+		return 0;
+	return hw_hub_get(login->worker, tenant, out);
 }
 
 static void on_decided(struct hw_publish *publish);
@@ -218,13 +218,17 @@ static bool publish_item(struct publish_job *job)
 	struct exchange *ex = job->ex;
 	struct hw_hub *hub;
 	struct hw_str key;
+	int r;
 
 	if (find_key(job, &key)) {
 		add_failure(job, HW_CODE_UNAVAILABLE, "out of memory");
 		return true;
 	}
-	if (!find_hub(job, &hub)) {
-		add_failure(job, HW_CODE_UNAVAILABLE, "the tenant is not served now");
+	r = find_hub(job, &hub);
+	if (r) {
+		add_failure(job, r == -ENOENT ? HW_CODE_FORBIDDEN_TOPIC : HW_CODE_UNAVAILABLE,
+			r == -ENOENT ? "this tenant is not served here"
+				     : "the tenant's policy cannot run now");
 		return true;
 	}
 	job->publish = (struct hw_publish){

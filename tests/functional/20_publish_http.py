@@ -274,4 +274,14 @@ def test_the_granted_tenants_own_chain_decides():
         equal(http(broker.address, "POST", "/publish", body=event(1), token=token).status, 200, "in its own tenant")
 
 
+def test_a_granted_tenant_that_is_not_served_is_403_for_good():
+    hooks = base_config()["hooks"]
+    hooks[0]["config"]["tenants_claim"] = "may_publish_to"
+    served = {"*": None, "acme": {"hooks": [{"name": "pub", "lua": "pub.lua"}]}}
+    with Broker({"hooks": hooks, "tenants": served}, files={"pub.lua": POLICY}) as broker:
+        token = mint("ben", "acme", may_publish_to=["ghost"])
+        error_of(http(broker.address, "POST", "/publish", body=event(1, tenant_id="ghost"), token=token), 403, "forbidden_topic")
+        equal(http(broker.address, "POST", "/publish", body=event(1), token=token).status, 200, "in its own tenant")
+
+
 main()
