@@ -81,8 +81,6 @@ void publish_read_head(struct exchange *ex, const struct hw_http1_request *reque
 
 	if (ex->route->handle != publish_handle)
 		return;
-	if (http_edge(ex)->worker->draining)
-		exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
 	value = trace_id_of(hw_http1_header(request, "traceparent", &n));
 	if (n == 1 && value.p)
 		ex->trace_id = exchange_keep(ex, value);

@@ -56,6 +56,8 @@ static void open_route(struct exchange *ex, const struct hw_http1_request *reque
 		token_find(ex, request, ex->route->login == ROUTE_TOKEN);
 		if (!ex->token.there)
 			exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed");
+		if (http_edge(ex)->worker->draining)
+			exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
 		break;
 	case ROUTE_WS:
 	case ROUTE_ECHO:

@@ -367,6 +367,9 @@ static void draining_closes_idle_connections_answers_the_others_and_is_not_ready
 	close(fresh);
 	assert_int_equal(publish(ew, JSON BEARER, EVENT("a:1")), 503);
 	heard_part(ew, "\"code\":\"draining\"");
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", BEARER)), 503);
+	heard_part(ew, "\r\nRetry-After: 1\r\n");
+	heard_part(ew, "\"code\":\"draining\"");
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/healthz", "")), 200);
 	edge_world_destroy(ew);
 }
