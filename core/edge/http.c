@@ -112,7 +112,7 @@ static void finish(struct http_conn *conn)
 {
 	conn->finished = true;
 	set_deadline(conn, DEADLINE_NONE);
-	hw_stream_finish(conn->base.stream, EDGE_LINGER_MS);
+	hw_stream_finish(conn->base.stream, WRITE_MS, EDGE_LINGER_MS);
 }
 
 static void conn_drain(struct edge_conn *base)

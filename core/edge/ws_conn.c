@@ -83,7 +83,7 @@ void ws_conn_close(struct ws_conn *conn, uint16_t code, struct hw_str reason)
 	(void)!hw_stream_copy(
 		conn->base.stream, frame, n); /* without memory the end alone must do */
 	/* the peer's own close frame is waited for, and dropped */
-	hw_stream_finish(conn->base.stream, EDGE_LINGER_MS);
+	hw_stream_finish(conn->base.stream, EDGE_LINGER_MS, EDGE_LINGER_MS);
 }
 
 /* ---- messages

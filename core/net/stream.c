@@ -43,7 +43,7 @@ struct hw_stream {
 	const struct hw_stream_ops *ops;
 	void *owner;
 	struct event event;
-	struct hw_timer linger;
+	struct hw_timer linger; /* of finishing: first for the outbox, then for the peer's end */
 	int fd;
 	bool dead, reading, blocked, finishing, shut;
 	bool ended; /* closed was called: all that is left to do is to destroy it */
@@ -419,6 +419,7 @@ static void fail(struct hw_stream *s, int error)
 static void shut(struct hw_stream *s)
 {
 	s->shut = true;
+	hw_timer_arm(s->loop->timers, &s->linger, s->loop->now_ms + s->linger_ms);
 	shutdown(s->fd, SHUT_WR);
 	s->reading = true;
 	watch(s);
@@ -585,12 +586,13 @@ void hw_stream_set_owner(struct hw_stream *s, const struct hw_stream_ops *ops, v
 	s->owner = owner;
 }
 
-void hw_stream_finish(struct hw_stream *s, int64_t linger_ms)
+void hw_stream_finish(struct hw_stream *s, int64_t write_ms, int64_t linger_ms)
 {
 	if (over(s) || s->finishing)
 		return;
 	s->finishing = true;
-	hw_timer_arm(s->loop->timers, &s->linger, s->loop->now_ms + linger_ms);
+	s->linger_ms = linger_ms;
+	hw_timer_arm(s->loop->timers, &s->linger, s->loop->now_ms + write_ms);
 	/* input is dropped from now on, but the end of it must be seen */
 	if (!s->reading) {
 		s->reading = true;

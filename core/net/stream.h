@@ -4,7 +4,7 @@
  * stays where it is, pinned only if the socket is full.
  *
  *   accept ──> open ──(hw_stream_finish)──> finishing: the outbox is written, then FIN, then input
- * is dropped │                                │     until the peer closes or the time is over
+ * is dropped │                                │     until the peer closes; each within its time
  *                └─(peer gone, error)──> closed() <──┘     the owner destroys it there or whenever
  * it likes */
 #pragma once
@@ -61,8 +61,8 @@ bool hw_stream_blocked(const struct hw_stream *stream);
  * dropped, 0 = nothing. What had begun stays, copied, so that no pin is held. */
 uint64_t hw_stream_drop(struct hw_stream *stream);
 
-/** Writes what is queued, then closes as the state machine above says; received is not called any
- * more, closed is, at the latest after @linger_ms. */
-void hw_stream_finish(struct hw_stream *stream, int64_t linger_ms);
+/** Writes what is queued, in @write_ms at most, then waits for the peer to close, @linger_ms at
+ * most; received is not called any more, closed is. */
+void hw_stream_finish(struct hw_stream *stream, int64_t write_ms, int64_t linger_ms);
 /** Bytes that the kernel has taken since the stream was made: progress of a slow peer. */
 uint64_t hw_stream_written(const struct hw_stream *stream);

@@ -207,6 +207,40 @@ static void a_publish_is_authenticated_and_answered_one_by_one(void **state)
 	edge_world_destroy(ew);
 }
 
+/* The time that a connection lingers is for the peer's FIN; a long answer to a slow reader has its
+ * own. */
+static void a_last_answer_is_whole_for_a_slow_reader_too(void **state)
+{
+	enum { ITEMS = 1000 };
+	struct edge_world *ew =
+		edge_world_create("return policy { api = 1, authorize = { publish = function()"
+				  " return deny('forbidden_topic', ('no '):rep(80)) end } }",
+			NULL);
+	struct hw_buf request;
+	size_t len;
+	int fd = dial(ew, HW_EDGE_PUBLIC);
+
+	(void)state;
+	hw_buf_init(&request);
+	hw_buf_printf(&request,
+		"POST /publish HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" JSON BEARER
+		"Content-Length: %zu\r\n\r\n",
+		ITEMS * sizeof(EVENT("a:1")) + 1);
+	for (int i = 0; i < ITEMS; i++)
+		hw_buf_puts(&request, i == 0 ? "[" EVENT("a:1") : "," EVENT("a:1"));
+	hw_buf_puts(&request, "]");
+	say_bytes(fd, request.data, request.len);
+	hear(ew, fd, 12);
+	assert_memory_equal(ew->answer, "HTTP/1.1 207", 12);
+	world_pass(ew, 20000);
+	len = hear(ew, fd, 0);
+	assert_true(len > ITEMS * 240);
+	assert_memory_equal(ew->answer + len - 2, "]}", 2);
+	hw_buf_fini(&request);
+	close(fd);
+	edge_world_destroy(ew);
+}
+
 static void idempotency_keys_come_from_the_header_and_the_items(void **state)
 {
 	struct edge_world *ew = edge_world_create(OPEN, NULL);
@@ -385,6 +419,7 @@ int main(void)
 		cmocka_unit_test(late_heads_and_bodies_get_408_and_silence_is_closed),
 		cmocka_unit_test(continue_is_said_before_a_body_and_not_before_a_refusal),
 		cmocka_unit_test(a_publish_is_authenticated_and_answered_one_by_one),
+		cmocka_unit_test(a_last_answer_is_whole_for_a_slow_reader_too),
 		cmocka_unit_test(idempotency_keys_come_from_the_header_and_the_items),
 		cmocka_unit_test(tokens_that_are_several_or_malformed_are_bad_requests),
 		cmocka_unit_test(a_cookie_counts_only_with_a_listed_origin_and_never_for_a_post),

@@ -24,7 +24,7 @@ static inline void stream_world_act(struct stream_world *w, enum stream_act act)
 	else if (act == ACT_PAUSE)
 		hw_stream_read(w->s, false);
 	else if (act == ACT_FINISH)
-		hw_stream_finish(w->s, 100);
+		hw_stream_finish(w->s, 100, 100);
 }
 
 static inline void on_received(void *owner, uint8_t *p, size_t len)

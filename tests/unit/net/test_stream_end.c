@@ -11,7 +11,7 @@ static void finishing_writes_out_then_waits_for_the_peer(void **state)
 	(void)state;
 	stream_world_init(&w, SOCK_STREAM, 0);
 	assert_int_equal(hw_stream_copy(w.s, "bye", 3), 0);
-	hw_stream_finish(w.s, 100);
+	hw_stream_finish(w.s, 100, 100);
 	assert_int_equal(hw_stream_copy(w.s, "too late", 8), 0);
 	net_world_spin(&w.net, 1);
 	assert_int_equal(peer_read(&w, got, sizeof(got)), 3);
@@ -39,7 +39,8 @@ static void finishing_ends_when_the_time_is_over(void **state)
 		stream_world_init(&w, SOCK_STREAM, 4096);
 		if (blocked)
 			bytes = stream_world_block(&w, 1 << 19);
-		hw_stream_finish(w.s, 100);
+		hw_stream_finish(w.s, blocked ? 100 : 10, blocked ? 10 : 100);
+		net_world_spin(&w.net, 1);
 		net_world_pass(&w.net, 99);
 		assert_int_equal(w.n_closed, 0);
 		net_world_pass(&w.net, 1);
@@ -61,7 +62,7 @@ static void finishing_a_blocked_stream_loses_nothing(void **state)
 	stream_world_init(&w, SOCK_STREAM, 4096);
 	bytes = stream_world_block(&w, LEN);
 	assert_int_equal(hw_stream_copy(w.s, "end", 3), 0);
-	hw_stream_finish(w.s, 1000);
+	hw_stream_finish(w.s, 1000, 1000);
 	/* the peer has said all that it had to say, and still listens */
 	shutdown(w.peer, SHUT_WR);
 	assert_int_equal(peer_read_all(&w, got, LEN + 8, 1 << 16), LEN + 3);
@@ -76,6 +77,31 @@ static void finishing_a_blocked_stream_loses_nothing(void **state)
 	stream_world_fini(&w);
 }
 
+/* A slow reader of a long answer has its time, and then as long to close as a quick one. */
+static void finishing_waits_for_the_peer_from_when_all_is_written(void **state)
+{
+	enum { LEN = 1 << 19 };
+	struct stream_world w;
+	char *bytes, *got = malloc(LEN);
+
+	(void)state;
+	stream_world_init(&w, SOCK_STREAM, 4096);
+	bytes = stream_world_block(&w, LEN);
+	hw_stream_finish(w.s, 1000, 100);
+	net_world_pass(&w.net, 990);
+	assert_int_equal(peer_read_all(&w, got, LEN, 1 << 16), LEN);
+	assert_memory_equal(got, bytes, LEN);
+	assert_true(peer_sees_end(&w));
+	net_world_pass(&w.net, 99);
+	assert_int_equal(w.n_closed, 0);
+	net_world_pass(&w.net, 1);
+	assert_int_equal(w.n_closed, 1);
+	assert_int_equal(w.error, -ETIMEDOUT);
+	free(bytes);
+	free(got);
+	stream_world_fini(&w);
+}
+
 static void finishing_a_paused_stream_sees_the_peer_close(void **state)
 {
 	struct stream_world w;
@@ -85,7 +111,7 @@ static void finishing_a_paused_stream_sees_the_peer_close(void **state)
 	hw_stream_read(w.s, false);
 	peer_write(&w, "unread");
 	net_world_spin(&w.net, 2);
-	hw_stream_finish(w.s, 100);
+	hw_stream_finish(w.s, 100, 100);
 	hw_stream_read(w.s, false); /* has no say any more */
 	shutdown(w.peer, SHUT_WR);
 	net_world_spin(&w.net, 3);
@@ -113,7 +139,7 @@ static void closed_comes_once_whatever_is_done_after_it(void **state)
 	assert_int_equal(hw_stream_queued(w.s), 0);
 	hw_stream_read(w.s, false);
 	hw_stream_read(w.s, true);
-	hw_stream_finish(w.s, 10);
+	hw_stream_finish(w.s, 10, 10);
 	assert_int_equal(hw_stream_drop(w.s), 0);
 	net_world_spin(&w.net, 3);
 	net_world_pass(&w.net, 100);
@@ -198,7 +224,7 @@ static void destroying_inside_closed(void **state)
 			assert_int_equal(hw_stream_copy(w.s, "x", 1), 0);
 		}
 		if (how == 3)
-			hw_stream_finish(w.s, 5);
+			hw_stream_finish(w.s, 5, 5);
 		else
 			close(w.peer);
 		net_world_pass(&w.net, 10);
@@ -280,6 +306,7 @@ int main(void)
 		cmocka_unit_test(finishing_writes_out_then_waits_for_the_peer),
 		cmocka_unit_test(finishing_ends_when_the_time_is_over),
 		cmocka_unit_test(finishing_a_blocked_stream_loses_nothing),
+		cmocka_unit_test(finishing_waits_for_the_peer_from_when_all_is_written),
 		cmocka_unit_test(finishing_a_paused_stream_sees_the_peer_close),
 		cmocka_unit_test(closed_comes_once_whatever_is_done_after_it),
 		cmocka_unit_test(a_blocked_stream_whose_peer_dies_is_closed_once),
