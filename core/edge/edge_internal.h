@@ -185,7 +185,8 @@ struct ws_ops {
 	bool text_only; /* a binary message closes with 1003 as soon as it begins */
 	/** The largest message that is taken now. */
 	uint64_t (*max_bytes)(struct ws_conn *conn);
-	/** What may wait for a slow peer; above, nothing more is read of it. */
+	/** What may wait for a slow peer, as hw_stream_cost has it; above, nothing more is read of
+	 * it. */
 	size_t (*max_queued)(struct ws_conn *conn);
 	void (*alive)(struct ws_conn *conn);
 	void (*message)(struct ws_conn *conn, enum hw_ws_opcode opcode, struct hw_str text);

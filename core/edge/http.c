@@ -151,7 +151,7 @@ static void end_exchange(struct http_conn *conn)
 	set_deadline(conn, DEADLINE_NONE);
 	if (!keep) {
 		finish(conn);
-	} else if (hw_stream_queued(conn->base.stream) > MAX_QUEUED) {
+	} else if (hw_stream_cost(conn->base.stream) > MAX_QUEUED) {
 		conn->choked = true;
 		set_deadline(conn, DEADLINE_TURN);
 	}
@@ -367,7 +367,7 @@ static void unchoke(struct http_conn *conn)
 
 static void on_turn(struct http_conn *conn)
 {
-	if (hw_stream_queued(conn->base.stream) <= MAX_QUEUED)
+	if (hw_stream_cost(conn->base.stream) <= MAX_QUEUED)
 		unchoke(conn);
 	else if (hw_stream_blocked(conn->base.stream))
 		set_deadline(

@@ -214,7 +214,7 @@ void ws_conn_feed(struct ws_conn *conn, uint8_t *p, size_t len)
 	/* a peer that sends and does not read is not read either; drained comes because the stream
 	 * is blocked */
 	if (hw_stream_blocked(conn->base.stream) &&
-		hw_stream_queued(conn->base.stream) > conn->ops->max_queued(conn))
+		hw_stream_cost(conn->base.stream) > conn->ops->max_queued(conn))
 		conn->choked = true;
 	if (!conn->closing)
 		update_reading(conn);

@@ -17,6 +17,7 @@ enum {
 	WRITE_VECTORS = 64,
 	READS_PER_TURN = 4,   /* then others get their turn */
 	MERGED_BYTES = 65536, /* what hw_stream_drop may have to copy */
+	PIECE_COST = 96,      /* a reference, and the heap block that a small copy has for itself */
 };
 
 struct hw_ref {
@@ -50,7 +51,7 @@ struct hw_stream {
 	uint8_t inline_first, inline_end;
 	uint16_t block_first, block_end;
 	struct ref_block *first_block, *last_block;
-	size_t queued;
+	size_t queued, n_refs;
 	uint64_t written;
 	int64_t linger_ms;
 	struct hw_ref inline_refs[INLINE_REFS];
@@ -98,13 +99,16 @@ static struct hw_ref *ref_push(struct hw_stream *s)
 {
 	struct ref_block *block;
 
+	s->n_refs++;
 	if (!s->first_block && s->inline_end < INLINE_REFS)
 		return &s->inline_refs[s->inline_end++];
 	if (s->last_block && s->block_end < BLOCK_REFS)
 		return &s->last_block->refs[s->block_end++];
 	block = block_take(s->loop);
-	if (!block)
+	if (!block) {
+		s->n_refs--;
 		return NULL;
+	}
 	block->head.next = NULL;
 	if (s->last_block) {
 		s->last_block->head.next = &block->head;
@@ -144,6 +148,7 @@ static void ref_pop(struct hw_stream *s)
 {
 	struct ref_block *block = s->first_block;
 
+	s->n_refs--;
 	if (s->inline_first < s->inline_end) {
 		ref_release(&s->inline_refs[s->inline_first++]);
 		if (s->inline_first == s->inline_end)
@@ -237,6 +242,11 @@ int hw_stream_copy(struct hw_stream *s, const void *p, size_t len)
 size_t hw_stream_queued(const struct hw_stream *s)
 {
 	return s->queued;
+}
+
+size_t hw_stream_cost(const struct hw_stream *s)
+{
+	return s->queued + s->n_refs * PIECE_COST;
 }
 
 bool hw_stream_blocked(const struct hw_stream *s)

@@ -374,6 +374,42 @@ static void echoes_to_a_peer_that_does_not_read_are_bounded(void **state)
 	edge_world_destroy(ew);
 }
 
+/* How many bytes of @frame, again and again, are taken of a peer that never reads. */
+static size_t taken(int fd, const char *frame, size_t len)
+{
+	static char many[6 * 4096];
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	size_t n = sizeof(many) / len * len, sent = 0, at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		many[i] = frame[i % len];
+	while (sent < (16u << 20) && poll(&p, 1, 300) == 1) {
+		ssize_t did = send(fd, many + at, n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (did < 0)
+			continue;
+		sent += (size_t)did;
+		at = (at + (size_t)did) % n;
+	}
+	return sent;
+}
+
+/* An answer of two bytes costs us a hundred: what is bounded is what it costs. Nobody had to say
+ * who it is for this. */
+static void answers_of_two_bytes_to_a_peer_that_does_not_read_are_bounded(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, make_echo);
+	int fd = upgrade(ew, UPGRADE("/ws", ""));
+
+	(void)state;
+	assert_true(taken(fd, "\x89\x80\0\0\0\0", 6) < (1u << 20)); /* pings, and none read */
+	close(fd);
+	fd = upgrade(ew, UPGRADE("/echo", ""));
+	assert_true(taken(fd, "\x81\x80\0\0\0\0", 6) < (1u << 20)); /* messages to echo */
+	close(fd);
+	edge_world_destroy(ew);
+}
+
 static void order_drain(struct edge_world *ew, void *arg)
 {
 	(void)arg;
@@ -408,6 +444,7 @@ int main(void)
 		cmocka_unit_test(the_echo_endpoint_gives_back_what_it_gets),
 		cmocka_unit_test(a_silent_peer_of_the_echo_endpoint_is_closed),
 		cmocka_unit_test(echoes_to_a_peer_that_does_not_read_are_bounded),
+		cmocka_unit_test(answers_of_two_bytes_to_a_peer_that_does_not_read_are_bounded),
 		cmocka_unit_test(draining_refuses_new_sockets_as_each_client_can_read_it),
 	};
 

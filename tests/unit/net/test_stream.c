@@ -16,11 +16,13 @@ static void what_a_turn_queued_leaves_in_order_in_one_write(void **state)
 	assert_int_equal(hw_stream_queue(w.s, &w.pin.pin, "", 0, 3, true), 0);
 	assert_int_equal(hw_stream_copy(w.s, "four", 4), 0);
 	assert_int_equal(hw_stream_queued(w.s), 18);
+	assert_true(hw_stream_cost(w.s) >= 18 + 4 * sizeof(struct hw_blob));
 	assert_int_equal(peer_read(&w, got, sizeof(got)), 0); /* not before the turn ends */
 	net_world_spin(&w.net, 1);
 	assert_int_equal(peer_read(&w, got, sizeof(got)), 18);
 	assert_memory_equal(got, "one two three four", 18);
 	assert_int_equal(hw_stream_queued(w.s), 0);
+	assert_int_equal(hw_stream_cost(w.s), 0);
 	assert_int_equal(hw_stream_written(w.s), 18);
 	assert_int_equal(w.pin.total, 1); /* only where asked for */
 	assert_int_equal(w.pin.held, 0);
