@@ -319,7 +319,8 @@ size_t hw_session_message_bytes(const struct hw_session *s)
 {
 	size_t most = s->worker->generation->settings.message_bytes;
 
-	return s->live || most < SESSION_AUTH_BYTES ? most : SESSION_AUTH_BYTES;
+	/* whose token is being looked at has said what there is to say before */
+	return s->live || s->job || most < SESSION_AUTH_BYTES ? most : SESSION_AUTH_BYTES;
 }
 
 void hw_session_too_large(struct hw_session *s)

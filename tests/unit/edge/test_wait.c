@@ -189,6 +189,39 @@ static void an_upgrade_waits_for_the_login_and_keeps_what_came_behind_it(void **
 	edge_world_destroy(ew);
 }
 
+/* A plain client is told nothing after its upgrade: it speaks at once, and may say what a session
+ * may. */
+static void a_message_of_full_size_waits_for_the_login_too(void **state)
+{
+	static const uint8_t mask[4] = {9, 8, 7, 6};
+	struct edge_world *ew = guarded_world();
+	int fd = dial(ew, HW_EDGE_PUBLIC);
+	char text[20000];
+	uint8_t frame[sizeof(text) + HW_WS_HEADER_BYTES];
+	size_t n = hw_ws_header(frame, true, HW_WS_OP_TEXT, sizeof(text), mask);
+
+	(void)state;
+	memset(text, ' ', sizeof(text));
+	memcpy(text, "{\"type\":\"ping\"}", 15);
+	memcpy(frame + n, text, sizeof(text));
+	hw_ws_mask(frame + n, sizeof(text), mask, 0);
+	say_text(fd,
+		"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: "
+		"Upgrade\r\n" BEARER
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+	guard_answers(ew); /* the upgrade's question */
+	assert_int_equal(hear_http(ew, fd, true), 101);
+	guard_is_asked(ew);
+	say_bytes(fd, frame, n + sizeof(text));
+	/* another connection's answer: the loop has read this one's message by then */
+	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, HEALTH), 200);
+	guard_answers(ew);
+	hear(ew, fd, 28);
+	heard_part(ew, "{\"type\":\"pong\",\"topic\":\"\"}");
+	close(fd);
+	edge_world_destroy(ew);
+}
+
 static void a_refused_login_is_answered_when_it_is_decided(void **state)
 {
 	struct edge_world *ew = guarded_world();
@@ -240,6 +273,7 @@ int main(void)
 		cmocka_unit_test(what_is_behind_a_waiting_request_waits_too),
 		cmocka_unit_test(items_are_published_one_after_the_other),
 		cmocka_unit_test(an_upgrade_waits_for_the_login_and_keeps_what_came_behind_it),
+		cmocka_unit_test(a_message_of_full_size_waits_for_the_login_too),
 		cmocka_unit_test(a_refused_login_is_answered_when_it_is_decided),
 		cmocka_unit_test(the_end_of_a_waiting_connection_cancels_its_question),
 	};
