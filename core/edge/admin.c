@@ -1,23 +1,33 @@
+#include <string.h>
+
+#include <arpa/inet.h>
+
 #include "crypto/equal.h"
 #include "edge/edge_internal.h"
 
-/* Host names that mean this machine. Any other says that a name of somebody else's was made to lead
- * here. */
+static bool is_loopback_v4(struct hw_str name)
+{
+	char text[INET_ADDRSTRLEN];
+	struct in_addr address;
+
+	if (name.len >= sizeof(text))
+		return false;
+	memcpy(text, name.p, name.len);
+	text[name.len] = '\0';
+	return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+/* Whether a checked Host means this machine. Any other name says that a name of somebody else's was
+ * made to lead here. */
 static bool host_is_ours(struct hw_str host)
 {
-	static const struct hw_str ours[] = {{"localhost", 9}, {"127.0.0.1", 9}, {"[::1]", 5}};
+	static const struct hw_str v6 = {"[::1]", 5};
+	struct hw_str name;
 
-	for (size_t i = 0; i < HW_COUNT(ours); i++) {
-		struct hw_str rest;
-
-		if (host.len < ours[i].len ||
-			!hw_str_eq_nocase((struct hw_str){host.p, ours[i].len}, ours[i]))
-			continue;
-		rest = (struct hw_str){host.p + ours[i].len, host.len - ours[i].len};
-		if (rest.len == 0 || rest.p[0] == ':')
-			return true;
-	}
-	return false;
+	if (hw_str_starts(host, v6))
+		return host.len == v6.len || host.p[v6.len] == ':';
+	name = hw_str_cut(&host, ':');
+	return hw_str_eq_nocase(name, HW_STR("localhost")) || is_loopback_v4(name);
 }
 
 static bool token_is_right(struct exchange *ex, const struct hw_http1_request *request)

@@ -315,7 +315,12 @@ static void a_cookie_counts_only_with_a_listed_origin_and_never_for_a_post(void 
 
 static void the_admin_api_wants_its_token_and_a_host_of_this_machine(void **state)
 {
+	static const char *const ours[] = {"[::1]", "[::1]:8081", "LocalHost:1", "127.0.0.1",
+		"127.0.0.2:8081", "127.255.255.254"};
+	static const char *const theirs[] = {"127.0.0.1.example", "127.1", "127.0.0.1234",
+		"128.0.0.1", "[::1:1]", "localhost.", "127.0.0.1.1", "[::ffff:127.0.0.1]"};
 	struct edge_world *ew = edge_world_create(OPEN, set_admin_token);
+	char request[256];
 
 	(void)state;
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/metrics", "")), 200);
@@ -326,9 +331,16 @@ static void the_admin_api_wants_its_token_and_a_host_of_this_machine(void **stat
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN,
 				 "GET /metrics HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n"),
 		403);
-	assert_int_equal(
-		ask_once(ew, HW_EDGE_ADMIN, "GET /metrics HTTP/1.1\r\nHost: [::1]:8081\r\n\r\n"),
-		200);
+	for (size_t i = 0; i < HW_COUNT(ours); i++) {
+		snprintf(request, sizeof(request), "GET /metrics HTTP/1.1\r\nHost: %s\r\n\r\n",
+			ours[i]);
+		assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, request), 200);
+	}
+	for (size_t i = 0; i < HW_COUNT(theirs); i++) {
+		snprintf(request, sizeof(request), "GET /metrics HTTP/1.1\r\nHost: %s\r\n\r\n",
+			theirs[i]);
+		assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, request), 403);
+	}
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "")), 401);
 	assert_int_equal(
 		ask_once(ew, HW_EDGE_ADMIN, GET("/api/status", "Authorization: Bearer s3creT\r\n")),
