@@ -158,8 +158,8 @@ void publish_read_head(struct exchange *ex, const struct hw_http1_request *reque
 void token_read_query(struct exchange *ex, const struct hw_http1_request *request);
 /** Then looks further for a token. */
 void token_find(struct exchange *ex, const struct hw_http1_request *request, bool cookie);
-/** The bearer token of the request; p NULL: none. false: there are several, or it is another
- * scheme. */
+/** The bearer token of the request; p NULL: none, or another scheme's credentials (RFC 6750 3:
+ * these are as good as none). false: it is malformed, or there are several. */
 bool token_bearer(const struct hw_http1_request *request, struct hw_str *token);
 bool token_origin_listed(const struct hw_settings *settings, struct hw_str origin);
 

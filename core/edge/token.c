@@ -68,7 +68,9 @@ bool token_bearer(const struct hw_http1_request *request, struct hw_str *token)
 	if (n == 0)
 		return true;
 	scheme = hw_str_cut(&value, ' ');
-	if (n > 1 || !value.p || !hw_str_eq_nocase(scheme, HW_STR("Bearer")))
+	if (n == 1 && !hw_str_eq_nocase(scheme, HW_STR("Bearer")))
+		return true; /* as a browser behind a proxy's login sends Basic */
+	if (n > 1 || !value.p)
 		return false;
 	*token = hw_str_trim(value);
 	for (size_t i = 0; i < token->len; i++) {

@@ -274,6 +274,14 @@ static void tokens_that_are_several_or_malformed_are_bad_requests(void **state)
 		ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=ann@acme&token=b", "")), 400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=%zz", "")), 400);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", BEARER BEARER)), 400);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", "Authorization: Bearer\r\n")), 400);
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", "Authorization: Bearer a b\r\n")), 400);
+	/* another scheme is no token */
+	assert_int_equal(
+		ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor", "Authorization: Basic YTpi\r\n")), 401);
+	heard_part(ew, "\r\nWWW-Authenticate: Bearer\r\n");
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=", "")), 401);
 	/* the query decides, whatever the header says */
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/cursor?token=nobody", BEARER)), 401);

@@ -236,6 +236,20 @@ static void a_token_may_be_a_sub_protocol_and_is_not_echoed(void **state)
 	edge_world_destroy(ew);
 }
 
+/* A page behind a proxy's login: the browser adds Basic to the upgrade by itself. */
+static void another_schemes_credentials_leave_the_first_message_to_say_who_it_is(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, NULL);
+	int fd = upgrade(ew, UPGRADE("/ws", "Authorization: Basic YTpi\r\n"));
+
+	(void)state;
+	say_frame(fd, true, HW_WS_OP_TEXT, "{\"type\":\"auth\",\"token\":\"ann@acme\",\"id\":1}");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+	heard_part(ew, "{\"type\":\"reply\",\"topic\":\"\",\"id\":1,\"ok\":true");
+	close(fd);
+	edge_world_destroy(ew);
+}
+
 static void a_page_of_another_origin_opens_no_socket(void **state)
 {
 	struct edge_world *ew = edge_world_create(OPEN, list_an_origin);
@@ -439,6 +453,8 @@ int main(void)
 		cmocka_unit_test(a_client_of_v1_reads_its_refusal_as_a_close_code),
 		cmocka_unit_test(a_long_reason_is_cut_between_characters),
 		cmocka_unit_test(a_token_may_be_a_sub_protocol_and_is_not_echoed),
+		cmocka_unit_test(
+			another_schemes_credentials_leave_the_first_message_to_say_who_it_is),
 		cmocka_unit_test(a_page_of_another_origin_opens_no_socket),
 		cmocka_unit_test(too_large_messages_and_binary_ones_close),
 		cmocka_unit_test(the_echo_endpoint_gives_back_what_it_gets),
