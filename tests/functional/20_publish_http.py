@@ -102,6 +102,16 @@ def test_a_mixed_array_is_207_and_the_good_items_are_published():
         equal(client.drain(0.2), [], "anything more")
 
 
+def test_an_array_of_too_many_is_413_and_nothing_of_it_is_published():
+    with open_broker({"tenants": {"*": {"limits": {"publish_per_s": 100000}}}}) as broker:
+        before = broker.publish(TOPIC).json()["id"]
+        error_of(http(broker.address, "POST", "/publish", body=[event()] * 1001, token=mint("ben")), 413, "too_large")
+        cursor = http(broker.address, "GET", "/cursor", token=mint("ben")).json()["cursor"]
+        equal(cursor, before, "the head after it")
+        answer = http(broker.address, "POST", "/publish", body=[event()] * 1000, token=mint("ben"))
+        equal([answer.status, len(answer.json()["results"])], [200, 1000], "as many as may be")
+
+
 def test_only_json_is_taken():
     body = json.dumps(event())
     with open_broker() as broker:
