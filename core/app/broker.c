@@ -236,23 +236,39 @@ static void go_on_ending(struct hw_broker *b, struct ending *e)
 	_exit(1);
 }
 
+/* The kernel hands the lowest number out first, and a stream of SIGHUP would keep SIGTERM back for
+ * ever. -1: none came for a second. */
+static int next_signal(const sigset_t *all)
+{
+	const struct timespec none = {0}, second = {.tv_sec = 1};
+	sigset_t ending;
+	int number;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGTERM);
+	sigaddset(&ending, SIGINT);
+	number = sigtimedwait(&ending, NULL, &none);
+	return number > 0 ? number : sigtimedwait(all, NULL, &second);
+}
+
 /* Signals and housekeeping until every worker has ended. */
 static void control(struct hw_broker *b, const sigset_t *signals)
 {
-	const struct timespec second = {.tv_sec = 1};
 	struct ending e = {.drain_until_ms = INT64_MAX, .give_up_ms = INT64_MAX};
 
 	while (atomic_load(&b->n_running)) {
-		int signal_number = sigtimedwait(signals, NULL, &second);
+		int number = next_signal(signals);
 		bool draining = e.drain_until_ms != INT64_MAX;
 
-		if ((signal_number == SIGHUP || atomic_exchange(&b->reload_asked, false)) &&
-			!draining)
-			hw_broker_reload(b);
-		else if ((signal_number == SIGTERM || signal_number == SIGINT) && !draining)
-			drain(b, &e);
-		else if (signal_number == SIGTERM || signal_number == SIGINT)
-			stop_workers(b, &e);
+		if (number == SIGTERM || number == SIGINT) {
+			if (draining)
+				stop_workers(b, &e);
+			else
+				drain(b, &e);
+		} else if (atomic_exchange(&b->reload_asked, false) || number == SIGHUP) {
+			if (!draining)
+				hw_broker_reload(b);
+		}
 		go_on_ending(b, &e);
 		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
 		hw_hook_env_reap(b->env);

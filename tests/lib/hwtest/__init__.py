@@ -13,6 +13,7 @@ has functions named test_*, and ends in `main()`. README.md in this folder's par
 """
 from .broker import ADMIN_TOKEN, OPEN_POLICY, ROOT, Broker, BrokerDied, base_config, binary, cli, merge
 from .check import Failure, check, contains, equal, raises
+from .gate import GateBroker
 from .http import HttpConnection, Response, http, parse_status
 from .proxy import Proxy
 from .run import main, temporary_directory
@@ -22,7 +23,8 @@ from .ws import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, R
 
 __all__ = [
     "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Failure", "Frame",
-    "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET", "TEXT", "WsClient",
-    "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "http", "lua_can_be_ended", "main",
-    "merge", "mint", "parse_status", "raises", "scaled", "stretched", "temporary_directory", "wait_until",
+    "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET", "TEXT",
+    "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "http",
+    "lua_can_be_ended", "main", "merge", "mint", "parse_status", "raises", "scaled", "stretched", "temporary_directory",
+    "wait_until",
 ]

@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+# Signals that come while a reload is under way: none is lost, and no stream of SIGHUP keeps the broker from ending.
+import pathlib
+import signal
+import sys
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from hwtest import *
+
+
+def begin_reload(broker):
+    """Stops a reload in the middle, where the gate's load waits."""
+    broker.hold("load")
+    broker.write_mark("two")
+    broker.sighup()
+    broker.wait_held("load")
+
+
+def reloads(broker):
+    return len([line for line in broker.log().splitlines() if " reloaded generation=" in line])
+
+
+def test_a_sigterm_goes_before_any_number_of_sighups():
+    with GateBroker() as broker:
+        begin_reload(broker)
+        broker.sighup()
+        broker.sigterm()
+        broker.release("load")
+        broker.stop(5)
+        equal(reloads(broker), 1, "reloads: the one that was under way")
+
+
+def test_a_sigint_counts_though_a_reload_was_asked_for():
+    with GateBroker() as broker:
+        begin_reload(broker)
+        answer = http(broker.admin_address, "POST", "/api/reload", {"Content-Type": "application/json"}, "{}", ADMIN_TOKEN)
+        equal(answer.status, 202, "status")
+        broker.process.send_signal(signal.SIGINT)
+        broker.release("load")
+        broker.process.wait(scaled(5))
+        broker.stop()
+
+
+def test_a_storm_of_sighups_ends_in_the_last_configuration():
+    with GateBroker() as broker, WsClient(broker.address, token=mint("u1"), protocols=["hookwire.v1"]) as client:
+        client.recv_where({"type": "welcome"})
+        for n in range(200):
+            broker.write_mark(f"m{n}")
+            broker.sighup()
+        wait_until(lambda: broker.reason(client) == "worker 0 m199", 10, "the last mark")
+        equal(broker.metric("hookwire_reloads_total", result="failed"), 0, "failed reloads")
+
+
+main()
