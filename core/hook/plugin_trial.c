@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #define TRIAL_MS 5000
 #define LOOK_EVERY_MS 5
+#define LINE_MAX_BYTES 8192 /* a path and what a plugin says of itself */
 
 /* What the child said on stderr: its beginning is kept, the rest read and dropped. */
 struct said {
@@ -41,7 +43,7 @@ static int set_attributes(posix_spawnattr_t *attributes)
 	return rc;
 }
 
-static int spawn(const char *self_exe, const char *path, int stderr_fd, pid_t *pid)
+static int spawn(const char *self_exe, const char *path, int stdout_fd, int stderr_fd, pid_t *pid)
 {
 	char *argv[] = {(char *)self_exe, "check", "--plugin", (char *)path, NULL};
 	posix_spawn_file_actions_t actions;
@@ -60,8 +62,7 @@ static int spawn(const char *self_exe, const char *path, int stderr_fd, pid_t *p
 		rc = posix_spawn_file_actions_addopen(
 			&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	if (rc == 0)
-		rc = posix_spawn_file_actions_addopen(
-			&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+		rc = posix_spawn_file_actions_adddup2(&actions, stdout_fd, STDOUT_FILENO);
 	if (rc == 0)
 		rc = posix_spawn_file_actions_adddup2(&actions, stderr_fd, STDERR_FILENO);
 	if (rc == 0)
@@ -80,45 +81,49 @@ static void keep(struct said *said, const char *p, size_t n)
 	said->len += n;
 }
 
-/* Until the child closes its stderr (it ended, most likely) or the time is over. */
-static void listen_to(int fd, int64_t deadline_ms, struct said *said)
+/* false: nothing came. There is no end of it to be seen, as the other end is open here too. */
+static bool hear(int fd, int wait_ms, struct said *said)
 {
-	for (;;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int64_t left_ms = deadline_ms - hw_clock_mono_ms(&hw_clock_system);
-		char chunk[512];
-		ssize_t n;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	char chunk[512];
+	ssize_t n;
 
-		if (left_ms <= 0 || (poll(&p, 1, (int)left_ms) < 0 && errno != EINTR))
-			return;
-		n = p.revents ? read(fd, chunk, sizeof(chunk)) : -1;
-		if (n == 0 || (n < 0 && p.revents && errno != EINTR && errno != EAGAIN))
-			return;
-		if (n > 0)
-			keep(said, chunk, (size_t)n);
-	}
+	if (poll(&p, 1, wait_ms) <= 0)
+		return false;
+	n = read(fd, chunk, sizeof(chunk));
+	if (n > 0)
+		keep(said, chunk, (size_t)n);
+	return n > 0;
 }
 
-/* false: it had to be killed */
-static bool wait_for(pid_t pid, int64_t deadline_ms, int *status)
+/* It stays a zombie, so that its process group cannot become somebody else's. */
+static bool has_ended(pid_t pid)
 {
-	for (;;) {
-		pid_t done = waitpid(pid, status, WNOHANG);
+	siginfo_t info = {.si_pid = 0};
 
-		if (done == pid)
-			return true;
-		if (done < 0 && errno != EINTR) { /* somebody else has waited for it */
-			*status = -1;
-			return true;
-		}
-		if (hw_clock_mono_ms(&hw_clock_system) >= deadline_ms)
-			break;
-		poll(NULL, 0, LOOK_EVERY_MS);
-	}
-	kill(pid, SIGKILL);
-	while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return errno != EINTR;
+	return info.si_pid == pid;
+}
+
+/* Its end is what counts, not that of its stderr: what its constructors have started may hold that
+ * open. false: it had to be killed */
+static bool wait_for(pid_t pid, int stderr_fd, int64_t deadline_ms, struct said *said, int *status)
+{
+	bool ended;
+
+	while (!(ended = has_ended(pid)) && hw_clock_mono_ms(&hw_clock_system) < deadline_ms)
+		hear(stderr_fd, LOOK_EVERY_MS, said);
+	kill(-pid, SIGKILL); /* with all that it has started */
+	while (said->len + 1 < sizeof(said->text) && hear(stderr_fd, 0, said))
 		;
-	return false;
+	while (waitpid(pid, status, 0) < 0) {
+		if (errno == EINTR)
+			continue;
+		*status = -1; /* somebody else has waited for it */
+		break;
+	}
+	return ended;
 }
 
 /* Its first line, without the path that every line of ours begins with: the caller has a better
@@ -138,12 +143,34 @@ static const char *first_line(struct said *said, const char *path)
 	return said->text;
 }
 
-static int judge(int status, const char *path, struct said *said, struct hw_err *err)
+/* Whether the last line on its stdout says what the plugin is: whoever ends before that, with
+ * whatever status, would end the broker too. */
+static bool says_what_it_is(int stdout_fd, const char *path)
+{
+	char text[LINE_MAX_BYTES + 1];
+	size_t path_len = strlen(path);
+	off_t size = lseek(stdout_fd, 0, SEEK_END);
+	off_t from = size > LINE_MAX_BYTES ? size - LINE_MAX_BYTES : 0;
+	ssize_t n = pread(stdout_fd, text, LINE_MAX_BYTES, from);
+	const char *line;
+
+	if (n <= 0 || text[n - 1] != '\n')
+		return false;
+	text[n - 1] = '\0';
+	line = strrchr(text, '\n');
+	line = line ? line + 1 : text;
+	return strncmp(line, path, path_len) == 0 && line[path_len] == ':';
+}
+
+static int judge(int status, int stdout_fd, const char *path, struct said *said, struct hw_err *err)
 {
 	const char *why;
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
+		return says_what_it_is(stdout_fd, path)
+			       ? 0
+			       : hw_err_set(err, -EINVAL,
+					 "opening it ends the process: do its constructors exit?");
 	if (status != -1 && WIFSIGNALED(status))
 		return hw_err_set(err, -EINVAL,
 			"opening it ends the process with signal %d (%s): %s", WTERMSIG(status),
@@ -152,31 +179,37 @@ static int judge(int status, const char *path, struct said *said, struct hw_err 
 	return hw_err_set(err, -EINVAL, "%s", why[0] ? why : "the trial in a child process failed");
 }
 
-int hw_plugin_trial(const char *self_exe, const char *path, struct hw_err *err)
+static int try(const char *self_exe, const char *path, const int pipe_fds[2], int stdout_fd,
+	struct hw_err *err)
 {
 	int64_t deadline_ms = hw_clock_mono_ms(&hw_clock_system) + TRIAL_MS;
 	struct said said = {.len = 0};
-	int pipe_fds[2], status, rc;
+	int status, rc;
 	pid_t pid;
-	bool in_time;
 
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		rc = -errno;
-		return hw_err_set(
-			err, rc, "cannot try the plugin in a child process: %s", strerror(-rc));
-	}
-	rc = spawn(self_exe, path, pipe_fds[1], &pid);
-	close(pipe_fds[1]);
-	if (rc < 0) {
-		close(pipe_fds[0]);
+	rc = spawn(self_exe, path, stdout_fd, pipe_fds[1], &pid);
+	if (rc < 0)
 		return hw_err_set(err, rc, "cannot try the plugin in a child process: %s: %s",
 			self_exe, strerror(-rc));
-	}
-	listen_to(pipe_fds[0], deadline_ms, &said);
-	in_time = wait_for(pid, deadline_ms, &status);
-	close(pipe_fds[0]);
-	if (!in_time)
+	if (!wait_for(pid, pipe_fds[0], deadline_ms, &said, &status))
 		return hw_err_set(err, -EINVAL,
 			"opening it took longer than %d ms: do its constructors wait?", TRIAL_MS);
-	return judge(status, path, &said, err);
+	return judge(status, stdout_fd, path, &said, err);
+}
+
+int hw_plugin_trial(const char *self_exe, const char *path, struct hw_err *err)
+{
+	int pipe_fds[2] = {-1, -1}, stdout_fd = memfd_create("hookwire-trial", MFD_CLOEXEC), rc;
+
+	if (stdout_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0) {
+		rc = -errno;
+		hw_err_set(err, rc, "cannot try the plugin in a child process: %s", strerror(-rc));
+	} else {
+		rc = try(self_exe, path, pipe_fds, stdout_fd, err);
+		close(pipe_fds[0]);
+		close(pipe_fds[1]);
+	}
+	if (stdout_fd >= 0)
+		close(stdout_fd);
+	return rc;
 }

@@ -30,14 +30,33 @@
 int nobody_has_this(void);
 #endif
 
-#if defined(PROBE_CRASH) || defined(PROBE_HANG)
+#if defined(PROBE_CRASH)
+#define PROBE_BEGIN abort()
+#elif defined(PROBE_HANG)
+#define PROBE_BEGIN sleep(1000)
+#elif defined(PROBE_EXIT)
+#define PROBE_BEGIN _exit(0)
+#elif defined( \
+	PROBE_FORK) /* and leaves a process that holds its stderr; PROBE_FORK_PID says which */
+#define PROBE_BEGIN \
+	do { \
+		const char *path = getenv("PROBE_FORK_PID"); \
+		pid_t pid = path ? fork() : 1; \
+		FILE *file; \
+		if (pid == 0) \
+			for (;;) \
+				pause(); \
+		file = path ? fopen(path, "w") : NULL; \
+		if (file) { \
+			fprintf(file, "%d", (int)pid); \
+			fclose(file); \
+		} \
+	} while (0)
+#endif
+#ifdef PROBE_BEGIN
 __attribute__((constructor)) static void begin(void)
 {
-#ifdef PROBE_CRASH
-	abort();
-#else
-	sleep(1000);
-#endif
+	PROBE_BEGIN;
 }
 #endif
 

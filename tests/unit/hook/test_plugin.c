@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -153,6 +154,59 @@ static void a_constructor_that_waits_is_given_up(void **state HW_UNUSED)
 
 	loaded_init(&l, SELF);
 	assert_not_loaded(&l, PROBE("probe_hang"), "{}", "", "took longer than 5000 ms");
+	loaded_fini(&l);
+}
+
+/* Dead, and nobody has waited for it yet. */
+static bool is_zombie(int pid)
+{
+	char path[64], state = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = '?';
+	if (file)
+		fclose(file);
+	return state == 'Z';
+}
+
+/* With status 0, as if all were well: in the broker it would have ended the broker. */
+static void a_constructor_that_exits_is_refused(void **state HW_UNUSED)
+{
+	struct loaded l;
+
+	loaded_init(&l, SELF);
+	assert_not_loaded(&l, PROBE("probe_exit"), "{}", "", "do its constructors exit?");
+	loaded_fini(&l);
+}
+
+/* The trial neither waits for what a constructor has started nor leaves it behind. */
+static void a_constructor_that_forks_leaves_nothing_of_the_trial(void **state HW_UNUSED)
+{
+	struct hw_err err = {""};
+	struct loaded l;
+	char path[64];
+	FILE *file;
+	int pid;
+
+	loaded_init(&l, SELF);
+	snprintf(path, sizeof(path), "%s/pid", l.folder);
+	setenv("PROBE_FORK_PID", path, 1);
+	alarm(4); /* less than the time that a trial has */
+	assert_int_equal(hw_plugin_trial(SELF, PROBE("probe_fork"), &err), 0);
+	alarm(0);
+	unsetenv("PROBE_FORK_PID");
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &pid), 1);
+	fclose(file);
+	for (int tries = 0; kill(pid, 0) == 0 && !is_zombie(pid); tries++) {
+		assert_in_range(tries, 0, 400);
+		usleep(5000);
+	}
+	unlink(path);
 	loaded_fini(&l);
 }
 
@@ -733,6 +787,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_file_that_lacks_its_end_is_never_opened),
 		cmocka_unit_test(the_child_says_that_a_file_lacks_its_end),
 		cmocka_unit_test(a_constructor_that_waits_is_given_up),
+		cmocka_unit_test(a_constructor_that_exits_is_refused),
+		cmocka_unit_test(a_constructor_that_forks_leaves_nothing_of_the_trial),
 		cmocka_unit_test(a_trial_that_cannot_be_run_refuses),
 		cmocka_unit_test(a_cache_that_cannot_be_written_refuses),
 		cmocka_unit_test(settings_are_refused_where_the_plugin_points),
