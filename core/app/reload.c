@@ -127,6 +127,22 @@ static bool put_in_force_or_back(struct hw_broker *b, struct hw_generation *g)
 	return false;
 }
 
+/* Does no unit bring anything of its own? */
+static bool all_as_before(const struct hw_conf *conf)
+{
+	for (size_t i = 0; i < conf->n_units; i++) {
+		if (!conf->units[i].broken && !conf->units[i].inherited)
+			return false;
+	}
+	return true;
+}
+
+static void note_failed(struct hw_broker *b)
+{
+	hw_metric_add(b->reloads_failed, 1);
+	hw_log(b->log, HW_LOG_ERROR, "reload", "reload failed: everything decides as before");
+}
+
 static void publish(
 	struct hw_broker *b, struct hw_conf *conf, struct hw_generation *g, bool partial)
 {
@@ -139,6 +155,10 @@ static void publish(
 	for (size_t i = 0; i < conf->n_units; i++)
 		hw_metric_add(b->failed_units, conf->units[i].inherited);
 	hw_metric_set(b->generation_gauge, g->number);
+	if (all_as_before(conf)) {
+		note_failed(b);
+		return;
+	}
 	hw_metric_add(partial ? b->reloads_partial : b->reloads_ok, 1);
 	hw_log(b->log, partial ? HW_LOG_WARN : HW_LOG_INFO, "reload",
 		partial ? "reloaded in part: broken units keep deciding as before" : "reloaded",
@@ -160,9 +180,7 @@ void hw_broker_reload(struct hw_broker *b)
 	} else {
 		hw_generation_unref(&g);
 		hw_conf_destroy(&conf);
-		hw_metric_add(b->reloads_failed, 1);
-		hw_log(b->log, HW_LOG_ERROR, "reload",
-			"reload failed: everything decides as before");
+		note_failed(b);
 	}
 	hw_hook_env_reap(b->env);
 	hw_conf_report_fini(&report);

@@ -98,6 +98,24 @@ def test_a_broken_policy_leaves_the_old_one_deciding_is_logged_and_counted():
         check(broker.log().find("p.lua:3", mark) > 0, "file and line are in the log")
 
 
+def test_a_reload_that_brings_nothing_new_has_failed_and_one_that_brings_some_is_partial():
+    def results(broker):
+        return [broker.metric("hookwire_reloads_total", result=name) for name in ("ok", "partial", "failed")]
+    files = {"a.lua": policy("a1"), "p.lua": policy("p1"),
+             "tenants.d/a.json": {"tenants": {"acme": {"hooks": [{"name": "a", "lua": "../a.lua"}]}}}}
+    with Broker({"tenants": {"*": tenant("p")}, "include": ["tenants.d/*.json"]}, files=files) as broker:
+        broker.write_file("a.lua", BROKEN)
+        hup(broker, r"reloaded in part")
+        equal(results(broker), [0, 1, 0], "one of two units is broken")
+        broker.write_file("p.lua", BROKEN)
+        hup(broker, r"ERROR reload: reload failed: everything decides as before")
+        equal(results(broker), [0, 1, 1], "both are broken")
+        broker.write_file("a.lua", policy("a2"))
+        broker.write_file("p.lua", policy("p2"))
+        hup(broker, r"reloaded generation")
+        equal(results(broker), [1, 1, 1], "both are good again")
+
+
 def test_a_broken_unit_does_not_hold_up_another():
     files = {"a.lua": policy("a1"), "b.lua": policy("b1"), "p.lua": policy("p1"),
              "tenants.d/a.json": {"tenants": {"acme": {"hooks": [{"name": "a", "lua": "../a.lua"}]}}},
