@@ -223,6 +223,16 @@ static bool all_drained(const struct hw_broker *b)
 	return true;
 }
 
+/* Before the sockets are closed: afterwards the file may be another broker's. */
+static void remove_sockets(struct hw_broker *b)
+{
+	for (size_t i = 0; i < b->n_sockets; i++) {
+		if (b->sockets[i])
+			unlink(b->sockets[i]);
+		free(b->sockets[i]);
+	}
+}
+
 static void go_on_ending(struct hw_broker *b, struct ending *e)
 {
 	if (e->drain_until_ms != INT64_MAX && (all_drained(b) || now_ms() >= e->drain_until_ms))
@@ -231,6 +241,7 @@ static void go_on_ending(struct hw_broker *b, struct ending *e)
 		return;
 	hw_log(b->log, HW_LOG_ERROR, "app",
 		"a worker does not end: a plugin holds it; the process ends without it");
+	remove_sockets(b);
 	if (b->made_cache)
 		hw_plugin_cache_remove(b->plugin_cache);
 	_exit(1);
@@ -272,16 +283,6 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 		go_on_ending(b, &e);
 		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
 		hw_hook_env_reap(b->env);
-	}
-}
-
-/* Before the sockets are closed: afterwards the file may be another broker's. */
-static void remove_sockets(struct hw_broker *b)
-{
-	for (size_t i = 0; i < b->n_sockets; i++) {
-		if (b->sockets[i])
-			unlink(b->sockets[i]);
-		free(b->sockets[i]);
 	}
 }
 

@@ -58,9 +58,10 @@ HW_MUST_CHECK int hw_broker_load(struct hw_broker *broker);
 
 /* app/swap.c */
 /** Gives every worker @g and waits until all have taken it. 0; -ETIMEDOUT: a worker does not
- * answer, and takes it later; other negative errno: a worker keeps what it has, the others have @g.
- */
-HW_MUST_CHECK int hw_broker_swap(struct hw_broker *broker, struct hw_generation *g);
+ * answer, and takes it later; other negative errno: a worker keeps what it has, the others have @g,
+ * and @refused is as in hw_worker_swap, or NULL when memory was short. */
+HW_MUST_CHECK int hw_broker_swap(
+	struct hw_broker *broker, struct hw_generation *g, const char **refused);
 
 /* app/fixed.c */
 /** Remembers what the start found. 0 or -ENOMEM. */

@@ -74,36 +74,14 @@ static void log_report(struct hw_broker *b, const struct hw_conf_report *report)
 			"reload", report->items[i].text, HW_F_Z("unit", report->items[i].unit));
 }
 
-/* Reads and stages; units that are broken keep what they were. NULL: nothing can be taken. */
-static struct hw_generation *stage(
-	struct hw_broker *b, struct hw_conf **conf, struct hw_conf_report *report, bool *partial)
-{
-	struct hw_conf_options options = {.old = b->conf};
-	struct hw_generation *g = NULL;
-	int r = hw_conf_load_with(b->conf_path, &options, conf, report);
-
-	if (r < 0)
-		return NULL;
-	*partial = r == HW_CONF_PARTIAL;
-	for (size_t tries = 0; tries <= (*conf)->n_units + 1; tries++) {
-		if (*partial && hw_conf_inherit(*conf, b->conf))
-			return NULL;
-		r = hw_generation_make(b->env, *conf, b->generation, report, &g);
-		if (r != HW_CONF_PARTIAL)
-			break;
-		*partial = true;
-	}
-	return r ? NULL : g;
-}
-
-static int put_in_force(struct hw_broker *b, struct hw_generation *g)
+static int give_workers(struct hw_broker *b, struct hw_generation *g, const char **refused)
 {
 	int r = hw_tenants_configure(&b->tenants, g);
 
 	if (r)
 		hw_log(b->log, HW_LOG_ERROR, "reload", "some tenants keep their topic classes",
 			HW_F_INT("error", -r));
-	r = hw_broker_swap(b, g);
+	r = hw_broker_swap(b, g, refused);
 	if (r != -ETIMEDOUT)
 		return r;
 	hw_log(b->log, HW_LOG_ERROR, "reload",
@@ -111,20 +89,67 @@ static int put_in_force(struct hw_broker *b, struct hw_generation *g)
 	return 0;
 }
 
-/* All workers decide alike: if one cannot start the new hooks, the others go back. */
-static bool put_in_force_or_back(struct hw_broker *b, struct hw_generation *g)
+static void go_back(struct hw_broker *b)
 {
-	int r = put_in_force(b, g);
+	const char *refused;
+	int r = give_workers(b, b->generation, &refused);
 
-	if (!r)
-		return true;
-	hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot start the new hooks",
-		HW_F_Z("error", strerror(-r)));
-	r = put_in_force(b, b->generation);
 	if (r)
 		hw_log(b->log, HW_LOG_ERROR, "reload", "a worker cannot go back either",
 			HW_F_Z("error", strerror(-r)));
-	return false;
+}
+
+/* The unit whose hooks a worker cannot start is as broken as one whose hooks do not load. Returns
+ * HW_CONF_PARTIAL, or -EIO: they are no unit's of @conf, but kept from an earlier load. */
+static int break_unit_of(struct hw_conf *conf, const char *refused, struct hw_conf_report *report)
+{
+	const struct hw_conf_tenant *tenant =
+		refused[0] ? hw_conf_tenant_find(conf, hw_str_of(refused)) : NULL;
+	const struct hw_conf_part *part = tenant ? tenant->part : conf->units[0].part;
+
+	for (size_t i = 0; i < conf->n_units; i++) {
+		struct hw_conf_pos pos = {conf->units[i].name, 0, 0};
+
+		if (conf->units[i].part != part)
+			continue;
+		hw_conf_report_add(report, conf->units[i].name, HW_CONF_ERROR,
+			tenant ? tenant->pos : pos,
+			"a worker cannot start the hooks of %s%s: the log says which hook and why",
+			tenant ? "tenant " : "all tenants", tenant ? refused : "");
+		hw_conf_unit_break(conf, i);
+		return HW_CONF_PARTIAL;
+	}
+	return -EIO;
+}
+
+/* Makes the generation of @conf and gives it to all workers. A unit that turns out to be broken on
+ * the way keeps what it was, and the rest is tried again. 0 with @out in force; else negative
+ * errno, and all decide as before. */
+static int put_in_force(struct hw_broker *b, struct hw_conf *conf, struct hw_conf_report *report,
+	bool *partial, struct hw_generation **out)
+{
+	bool given = false;
+	int r = HW_CONF_PARTIAL;
+
+	for (size_t tries = 0; r == HW_CONF_PARTIAL && tries <= conf->n_units + 1; tries++) {
+		const char *refused = NULL;
+
+		r = *partial ? hw_conf_inherit(conf, b->conf) : 0;
+		if (!r)
+			r = hw_generation_make(b->env, conf, b->generation, report, out);
+		if (!r) {
+			given = true;
+			r = give_workers(b, *out, &refused);
+			if (r && refused)
+				r = break_unit_of(conf, refused, report);
+			if (r)
+				hw_generation_unref(out);
+		}
+		*partial |= r == HW_CONF_PARTIAL;
+	}
+	if (r && given)
+		go_back(b);
+	return r;
 }
 
 /* Does no unit bring anything of its own? */
@@ -167,18 +192,22 @@ static void publish(
 
 void hw_broker_reload(struct hw_broker *b)
 {
+	struct hw_conf_options options = {.old = b->conf};
 	struct hw_conf_report report;
 	struct hw_conf *conf = NULL;
 	struct hw_generation *g;
-	bool partial = false;
+	bool partial;
+	int r;
 
 	hw_conf_report_init(&report);
-	g = stage(b, &conf, &report, &partial);
+	r = hw_conf_load_with(b->conf_path, &options, &conf, &report);
+	partial = r == HW_CONF_PARTIAL;
+	if (r >= 0)
+		r = put_in_force(b, conf, &report, &partial, &g);
 	log_report(b, &report);
-	if (g && put_in_force_or_back(b, g)) {
+	if (r == 0) {
 		publish(b, conf, g, partial);
 	} else {
-		hw_generation_unref(&g);
 		hw_conf_destroy(&conf);
 		note_failed(b);
 	}

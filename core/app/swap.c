@@ -13,7 +13,9 @@ enum { ANSWER_S = 10 };
 struct swap {
 	atomic_uint n_refs;
 	struct hw_generation *generation;
-	atomic_int result; /* 0, or the errno of a worker that keeps what it has */
+	_Atomic(const char *) refused; /* see hw_worker_swap; set before the result */
+	atomic_int result;             /* 0, or the errno of a worker that keeps what it has */
+	atomic_bool given_up;          /* nobody looks at the result any more */
 	sem_t answered;
 	struct swap_task {
 		struct hw_task task;
@@ -35,36 +37,49 @@ static void run_swap(struct hw_task *task)
 {
 	struct swap_task *mine = HW_CONTAINER_OF(task, struct swap_task, task);
 	struct swap *swap = mine->swap;
-	int r = hw_worker_swap(&mine->to->worker, swap->generation);
+	const char *refused;
+	int r = hw_worker_swap(&mine->to->worker, swap->generation, &refused);
 
-	if (r)
+	if (r) {
+		atomic_store(&swap->refused, refused);
 		atomic_store(&swap->result, r);
-	else
+		if (atomic_load(&swap->given_up))
+			hw_log(mine->to->broker->log, HW_LOG_ERROR, "reload",
+				"a worker came back too late and cannot start the new hooks: it "
+				"decides as before, unlike the others; reload again",
+				HW_F_UINT("worker", mine->to->worker.index));
+	} else {
 		hw_edge_settings_changed(&mine->to->edge);
+	}
 	sem_post(&swap->answered);
 	swap_unref(swap);
 }
 
+/* One that refuses counts for more than one that does not answer. */
 static int wait_all(struct swap *swap, unsigned n)
 {
 	struct timespec until;
+	int r, timeout = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += ANSWER_S;
-	while (n > 0) {
-		if (sem_timedwait(&swap->answered, &until) == 0)
+	while (n > 0 && !timeout) {
+		if (sem_clockwait(&swap->answered, CLOCK_MONOTONIC, &until) == 0)
 			n--;
 		else if (errno != EINTR)
-			return -errno;
+			timeout = -errno;
 	}
-	return atomic_load(&swap->result);
+	atomic_store(&swap->given_up, true);
+	r = atomic_load(&swap->result);
+	return r ? r : timeout;
 }
 
-int hw_broker_swap(struct hw_broker *b, struct hw_generation *g)
+int hw_broker_swap(struct hw_broker *b, struct hw_generation *g, const char **refused)
 {
 	struct swap *swap = calloc(1, sizeof(*swap) + b->n_workers * sizeof(swap->tasks[0]));
 	int r;
 
+	*refused = NULL;
 	if (!swap)
 		return -ENOMEM;
 	atomic_init(&swap->n_refs, b->n_workers + 1);
@@ -76,6 +91,7 @@ int hw_broker_swap(struct hw_broker *b, struct hw_generation *g)
 		hw_loop_post(b->workers[i].loop, &swap->tasks[i].task);
 	}
 	r = wait_all(swap, b->n_workers);
+	*refused = atomic_load(&swap->refused);
 	swap_unref(swap);
 	return r;
 }

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "hook/chain_internal.h"
@@ -74,6 +75,11 @@ static int attach(struct hw_hook_bench *bench)
 		int rc = entry->ops->attach(entry, bench, &bench->states[i]);
 
 		if (rc < 0) {
+			hw_log(bench->env->log, HW_LOG_ERROR, "hook",
+				"a hook does not start on a worker", HW_F_Z("hook", entry->name),
+				HW_F_Z("tenant", bench->tenant), HW_F_UINT("worker", bench->worker),
+				HW_F_Z("error",
+					rc == -EIO ? "its worker_init refuses" : strerror(-rc)));
 			detach(bench, i);
 			return rc;
 		}

@@ -37,7 +37,7 @@ struct hw_hub {
 	struct hw_worker *worker;
 	struct hw_tenant *tenant;
 	struct hw_hook_bench *bench; /* NULL: this generation refuses the tenant */
-	struct hw_hook_bench *left;  /* during a swap: of the generation before */
+	struct hw_hook_bench *other; /* inside hw_worker_swap: the next one, then the one before */
 	struct hw_list left_link;
 	struct hw_reader *reader;
 	struct hw_map topics; /* by name, patterns by "resource:*" */

@@ -134,11 +134,66 @@ void hw_worker_flushed(struct hw_worker *w)
  * ------------------------------------------------------------------------------------------------------------
  */
 
+/* Is there another bench to be made for @hub? */
+static bool changes(struct hw_hub *hub, const struct hw_tenant_rules *rules)
+{
+	return !rules || !hub->bench || hw_hook_bench_chain(hub->bench) != rules->chain;
+}
+
+/* Makes what @g wants of the hub and changes nothing yet. One without a bench has nothing to go
+ * back to, so that its hooks hold nobody up. */
+static int hub_prepare(struct hw_worker *w, struct hw_generation *g, struct hw_hub *hub)
+{
+	const struct hw_tenant_rules *rules = hw_generation_rules(g, hub->tenant->id);
+	int r;
+
+	if (!rules || !changes(hub, rules))
+		return 0;
+	r = hw_hook_bench_create(w->env, rules->chain, hub->tenant->id, w->index, &hub->other);
+	if (r && !hub->bench) {
+		hw_log(w->log, HW_LOG_ERROR, "hub",
+			"the tenant's hooks do not start; it is unavailable",
+			HW_F_STR("tenant", hub->tenant->id), HW_F_INT("error", -r));
+		r = 0;
+	}
+	return r;
+}
+
+static int prepare(struct hw_worker *w, struct hw_generation *g, struct hw_hook_bench **global,
+	const char **refused)
+{
+	int r = 0;
+
+	*refused = "";
+	if (hw_hook_bench_chain(w->global) != g->global)
+		r = global_start(w, g, global);
+	for (hw_map_each (&w->hubs, i)) {
+		struct hw_hub *hub = w->hubs.slots[i].value;
+
+		if (r)
+			break;
+		r = hub_prepare(w, g, hub);
+		if (r)
+			*refused = hw_generation_rules(g, hub->tenant->id)->id;
+	}
+	return r;
+}
+
+static void forget_prepared(struct hw_worker *w, struct hw_hook_bench **global)
+{
+	hw_hook_bench_destroy(global);
+	for (hw_map_each (&w->hubs, i)) {
+		struct hw_hub *hub = w->hubs.slots[i].value;
+
+		hw_hook_bench_destroy(&hub->other);
+	}
+}
+
 /* Its new bench, or none: then its sessions' questions end `unavailable` and new sessions ask
  * again. The old one is left to the end of the swap. */
 static void hub_swap(struct hw_worker *w, struct hw_hub *hub, struct hw_list *left)
 {
-	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, hub->tenant->id);
+	struct hw_hook_bench *before = hub->bench;
 	int r;
 
 	/* it may have been made after the others were configured, by who had yet to swap */
@@ -146,33 +201,26 @@ static void hub_swap(struct hw_worker *w, struct hw_hub *hub, struct hw_list *le
 	if (r)
 		hw_log(w->log, HW_LOG_ERROR, "hub", "the tenant keeps its topic classes",
 			HW_F_STR("tenant", hub->tenant->id), HW_F_INT("error", -r));
-	if (rules && hub->bench && hw_hook_bench_chain(hub->bench) == rules->chain)
+	if (!changes(hub, hw_generation_rules(w->generation, hub->tenant->id)))
 		return;
-	if (hub->bench)
+	hub->bench = hub->other;
+	hub->other = before;
+	if (before)
 		hw_list_push(left, &hub->left_link);
-	hub->left = hub->bench;
-	hub->bench = NULL;
-	if (!rules)
-		return;
-	r = hw_hook_bench_create(w->env, rules->chain, hub->tenant->id, w->index, &hub->bench);
-	if (r)
-		hw_log(w->log, HW_LOG_ERROR, "hub",
-			"the tenant's hooks do not start; it is unavailable",
-			HW_F_STR("tenant", hub->tenant->id), HW_F_INT("error", -r));
 }
 
-int hw_worker_swap(struct hw_worker *w, struct hw_generation *g)
+int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **refused)
 {
 	struct hw_generation *left_generation = w->generation;
-	struct hw_hook_bench *left_global = NULL;
+	struct hw_hook_bench *global = NULL, *left_global = NULL;
 	struct hw_list left, *node;
+	int r = prepare(w, g, &global, refused);
 
-	if (hw_hook_bench_chain(w->global) != g->global) {
-		struct hw_hook_bench *global;
-		int r = global_start(w, g, &global);
-
-		if (r)
-			return r;
+	if (r) {
+		forget_prepared(w, &global);
+		return r;
+	}
+	if (global) {
 		left_global = w->global;
 		w->global = global;
 	}
@@ -185,7 +233,7 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g)
 	 */
 	hw_hook_bench_destroy(&left_global);
 	while ((node = hw_list_pop(&left)))
-		hw_hook_bench_destroy(&HW_CONTAINER_OF(node, struct hw_hub, left_link)->left);
+		hw_hook_bench_destroy(&HW_CONTAINER_OF(node, struct hw_hub, left_link)->other);
 	hw_generation_unref(&left_generation);
 	return 0;
 }

@@ -67,5 +67,7 @@ void hw_worker_flushed(struct hw_worker *w);
 bool hw_worker_has_work(struct hw_worker *w);
 /** Between turns: @g decides from the next message on. Benches whose chain is the same object stay.
  * Hubs whose tenant @g refuses keep their old chain's bench closed: their asks answer
- * `unavailable`. 0, or negative errno: the old generation stays. */
-HW_MUST_CHECK int hw_worker_swap(struct hw_worker *w, struct hw_generation *g);
+ * `unavailable`. 0, or negative errno: all stays as it was, and @refused is the id of the rules
+ * whose hooks do not start here, "" for the global ones; it lives as long as @g. */
+HW_MUST_CHECK int hw_worker_swap(
+	struct hw_worker *w, struct hw_generation *g, const char **refused);

@@ -1,9 +1,9 @@
 /* A plugin that a test holds up, or makes refuse, at a moment of its choice: by files in the
  * directory of its settings {"dir": "/tmp/x", "mark": "one"}.
  *
- *   DIR/load, DIR/worker-N, DIR/ask   that step waits as long as the file is there; for the time it
- *                                     waits there is DIR/STEP.waiting too
- *   DIR/refuse-N                      worker_init of worker N refuses
+ *   DIR/load, DIR/worker-N, DIR/ask-N   that step (of worker N) waits as long as the file is there;
+ *                                       for the time it waits there is DIR/STEP.waiting too
+ *   DIR/refuse-N                        worker_init of worker N refuses
  *
  * authorize.publish denies with "worker N MARK" as its reason: the mark says which settings decide.
  */
@@ -109,12 +109,14 @@ static enum hw_verdict authorize(
 	struct hw_call *call, const struct hw_who *who, const struct hw_question *question)
 {
 	const struct instance *i = call->instance;
-	char reason[128];
+	unsigned worker = *(unsigned *)call->worker;
+	char name[32], reason[128];
 
 	(void)who;
 	(void)question;
-	wait_while(i, "ask");
-	snprintf(reason, sizeof(reason), "worker %u %s", *(unsigned *)call->worker, i->mark);
+	snprintf(name, sizeof(name), "ask-%u", worker);
+	wait_while(i, name);
+	snprintf(reason, sizeof(reason), "worker %u %s", worker, i->mark);
 	call->host->reason(call, "forbidden_topic", (struct hw_slice){reason, strlen(reason)});
 	return HW_DENY;
 }

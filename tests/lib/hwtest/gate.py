@@ -43,7 +43,7 @@ class GateBroker(Broker):
         self.write_file("tenants.d/acme.json", {"tenants": {"acme": {"hooks": [self._gate(mark)]}}})
 
     def hold(self, step):
-        """From now on `step` ("load", "worker-1", "ask") waits; release() ends that."""
+        """From now on `step` ("load", "worker-1", "ask-1") waits; release() ends that."""
         (self.dir / step).touch()
 
     def release(self, step):

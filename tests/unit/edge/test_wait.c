@@ -38,6 +38,7 @@ static void order_install(struct edge_world *ew, void *arg)
 {
 	struct hw_generation *g = world_generation(&ew->world, 2, OPEN);
 	struct hw_hook_entry *entry;
+	const char *refused;
 
 	(void)arg;
 	memset(&guard_log, 0, sizeof(guard_log));
@@ -54,7 +55,7 @@ static void order_install(struct edge_world *ew, void *arg)
 	hw_hook_chain_unref(&g->global);
 	g->global = hw_hook_chain_create(&entry, 1);
 	hw_hook_entry_unref(&entry);
-	if (!g->global || hw_worker_swap(&ew->world.worker, g))
+	if (!g->global || hw_worker_swap(&ew->world.worker, g, &refused))
 		abort();
 	hw_generation_unref(&g);
 	asked = NULL;

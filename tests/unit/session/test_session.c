@@ -327,6 +327,7 @@ static void a_new_generation_decides_from_the_next_message_on(void **state)
 	struct world w;
 	struct client c;
 	struct hw_generation *g;
+	const char *refused;
 
 	(void)state;
 	world_init(&w, OPEN_POLICY);
@@ -336,7 +337,7 @@ static void a_new_generation_decides_from_the_next_message_on(void **state)
 	g = world_generation(&w, 2,
 		"return policy { api = 1, authorize = { subscribe = function() return allow() end "
 		"} }");
-	assert_int_equal(hw_worker_swap(&w.worker, g), 0);
+	assert_int_equal(hw_worker_swap(&w.worker, g, &refused), 0);
 	hw_generation_unref(&g);
 	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"b:1\"],\"id\":2}");
 	assert_non_null(strstr(heard(&c, text, sizeof(text)), "\"b:1\":{\"ok\":true"));
