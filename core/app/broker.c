@@ -41,18 +41,28 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-static void announce(
-	const char *what, const struct hw_conf_listen *listen, const struct sockaddr_storage *addr)
+static uint16_t port_of(const struct sockaddr_storage *addr)
 {
-	uint16_t port = addr->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)addr)->sin6_port
-						    : ((const struct sockaddr_in *)addr)->sin_port;
+	if (addr->ss_family == AF_INET6)
+		return ntohs(((const struct sockaddr_in6 *)addr)->sin6_port);
+	return addr->ss_family == AF_INET ? ntohs(((const struct sockaddr_in *)addr)->sin_port) : 0;
+}
 
-	if (listen->kind == HW_CONF_LISTEN_UNIX)
-		printf("hookwire: %s %s\n", what, listen->text);
-	else
-		printf(strchr(listen->host, ':') ? "hookwire: %s [%s]:%u\n"
-						 : "hookwire: %s %s:%u\n",
-			what, listen->host, ntohs(port));
+/* When nothing can fail any more: who reads that we listen may connect. */
+static void announce(const struct hw_broker *b)
+{
+	for (size_t i = 0; i < b->n_bound; i++) {
+		const struct hw_broker_bound *at = &b->bound[i];
+
+		if (at->listen->kind == HW_CONF_LISTEN_UNIX)
+			printf("hookwire: %s %s\n", at->what, at->listen->text);
+		else
+			printf(strchr(at->listen->host, ':') ? "hookwire: %s [%s]:%u\n"
+							     : "hookwire: %s %s:%u\n",
+				at->what, at->listen->host, at->port);
+	}
+	puts("hookwire: ready");
+	fflush(stdout);
 }
 
 static void give_fd(struct hw_worker_thread *t, int fd, enum hw_edge_kind kind, bool shared)
@@ -82,7 +92,8 @@ static int listen_on(
 		b->sockets[b->n_sockets++] = strdup(listen->path);
 	for (unsigned i = 0; i < (one ? 1 : b->n_workers); i++)
 		give_fd(&b->workers[i], fds[i], kind, one && kind == HW_EDGE_PUBLIC);
-	announce(kind == HW_EDGE_ADMIN ? "admin on" : "listening on", listen, &addr);
+	b->bound[b->n_bound++] = (struct hw_broker_bound){
+		kind == HW_EDGE_ADMIN ? "admin on" : "listening on", listen, port_of(&addr)};
 	return 0;
 }
 
@@ -332,8 +343,7 @@ int hw_broker_run(const char *conf_path)
 			if (b.workers[i].started)
 				hw_worker_thread_stop(&b.workers[i]);
 	} else {
-		puts("hookwire: ready");
-		fflush(stdout);
+		announce(&b);
 		control(&b, &signals);
 	}
 	end(&b);

@@ -40,6 +40,12 @@ struct hw_broker {
 					       start: see app/fixed.c */
 	char *sockets[HW_WORKER_LISTENERS]; /* files of unix sockets, ours to remove */
 	size_t n_sockets;
+	struct hw_broker_bound {
+		const char *what;
+		const struct hw_conf_listen *listen;
+		uint16_t port;        /* TCP */
+	} bound[HW_WORKER_LISTENERS]; /* to be announced */
+	size_t n_bound;
 };
 
 /** Starts everything, runs until it is told to stop, and ends everything. Returns the process's

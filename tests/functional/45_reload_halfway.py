@@ -55,6 +55,16 @@ def test_a_hook_that_does_not_start_on_a_worker_keeps_the_broker_from_starting()
         contains(str(died[0]), "ended with 1", "its end")
         contains(str(died[0]), "does not start on a worker hook=gate", "what it says")
         contains(str(died[0]), "its worker_init refuses", "and why")
+        contains(str(died[0]), "stdout []", "nothing was said to listen")
+
+
+def test_a_broker_that_cannot_have_one_of_its_addresses_says_of_none_that_it_listens():
+    with Broker() as other:
+        with raises(BrokerDied) as died:
+            Broker({"listen": ["127.0.0.1:0", other.address]})
+        contains(str(died[0]), "ended with 1", "its end")
+        contains(str(died[0]), other.address, "the address")
+        contains(str(died[0]), "stdout []", "nothing was said to listen")
 
 
 def test_a_worker_that_a_plugin_holds_does_not_keep_the_process_from_ending():
