@@ -253,8 +253,7 @@ static void go_on_ending(struct hw_broker *b, struct ending *e)
 	hw_log(b->log, HW_LOG_ERROR, "app",
 		"a worker does not end: a plugin holds it; the process ends without it");
 	remove_sockets(b);
-	if (b->made_cache)
-		hw_plugin_cache_remove(b->plugin_cache);
+	hw_plugin_cache_close(&b->plugin_cache);
 	_exit(1);
 }
 
@@ -317,8 +316,7 @@ static void end(struct hw_broker *b)
 	hw_broker_unfix(b);
 	hw_watchdog_destroy(&b->watchdog);
 	hw_conf_destroy(&b->conf);
-	if (b->made_cache)
-		hw_plugin_cache_remove(b->plugin_cache);
+	hw_plugin_cache_close(&b->plugin_cache);
 	hw_metrics_destroy(&b->metrics);
 	hw_log_destroy(&b->log);
 }

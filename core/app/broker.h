@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "app/conf.h"
+#include "app/plugin_cache.h"
 #include "app/worker_thread.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -31,8 +32,7 @@ struct hw_broker {
 	unsigned n_workers;
 	atomic_uint n_running;
 	atomic_bool reload_asked;
-	char plugin_cache[256]; /* ours to remove when made_cache */
-	bool made_cache;
+	struct hw_plugin_cache plugin_cache;
 	char self_exe[4096];
 	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came
 			     from */
@@ -75,9 +75,3 @@ HW_MUST_CHECK int hw_broker_fix(struct hw_broker *broker);
 void hw_broker_unfix(struct hw_broker *broker);
 /** Logs a warning for each key whose value in @conf needs a restart. */
 void hw_broker_warn_fixed(const struct hw_broker *broker, const struct hw_conf *conf);
-
-/* app/plugin_cache.c */
-/** Where private copies of plugins go: @conf's directory or a fresh one that is mounted exec. 0 or
- * negative errno. */
-HW_MUST_CHECK int hw_plugin_cache_open(const char *given, char *out, size_t size, bool *made);
-void hw_plugin_cache_remove(const char *path);

@@ -50,8 +50,7 @@ struct bench {
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
 	char self_exe[4096];
-	char plugin_cache[256];
-	bool made_cache;
+	struct hw_plugin_cache plugin_cache;
 };
 
 static int bench_open(struct bench *b, const struct hw_conf *conf)
@@ -65,13 +64,11 @@ static int bench_open(struct bench *b, const struct hw_conf *conf)
 		rc = b->log && b->metrics ? 0 : -ENOMEM;
 	if (rc == 0)
 		rc = hw_watchdog_create(&b->watchdog);
-	/* a directory of our own: the configured one may be a running broker's */
 	if (rc == 0)
-		rc = hw_plugin_cache_open(
-			NULL, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
+		rc = hw_plugin_cache_open(NULL, &b->plugin_cache);
 	if (rc == 0) {
 		b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
-			conf->global->script_path, b->plugin_cache, b->self_exe);
+			conf->global->script_path, b->plugin_cache.path, b->self_exe);
 		rc = b->env ? 0 : -ENOMEM;
 	}
 	return rc;
@@ -80,8 +77,7 @@ static int bench_open(struct bench *b, const struct hw_conf *conf)
 static void bench_close(struct bench *b)
 {
 	hw_hook_env_destroy(&b->env);
-	if (b->made_cache)
-		hw_plugin_cache_remove(b->plugin_cache);
+	hw_plugin_cache_close(&b->plugin_cache);
 	hw_watchdog_destroy(&b->watchdog);
 	hw_metrics_destroy(&b->metrics);
 	hw_log_destroy(&b->log);

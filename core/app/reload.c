@@ -8,8 +8,7 @@
 static int open_env(struct hw_broker *b)
 {
 	const struct hw_conf_global *c = b->conf->global;
-	int r = hw_plugin_cache_open(
-		c->plugin_cache, b->plugin_cache, sizeof(b->plugin_cache), &b->made_cache);
+	int r = hw_plugin_cache_open(c->plugin_cache, &b->plugin_cache);
 
 	if (r) {
 		fprintf(stderr,
@@ -24,7 +23,7 @@ static int open_env(struct hw_broker *b)
 			return -ENOMEM;
 	}
 	b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
-		b->script_lib, b->plugin_cache, b->self_exe);
+		b->script_lib, b->plugin_cache.path, b->self_exe);
 	return b->env ? 0 : -ENOMEM;
 }
 
