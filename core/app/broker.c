@@ -151,11 +151,8 @@ static void make_metrics(struct hw_broker *b)
 
 static int start(struct hw_broker *b)
 {
-	ssize_t n = readlink("/proc/self/exe", b->self_exe, sizeof(b->self_exe) - 1);
 	int r;
 
-	if (n < 0)
-		return -errno;
 	b->log = hw_log_create(STDERR_FILENO, HW_LOG_INFO, HW_LOG_TEXT);
 	b->metrics = hw_metrics_create();
 	if (!b->log || !b->metrics)

@@ -15,6 +15,9 @@
 
 #define HW_BROKER_FIXED 5
 
+/* This very program, also when its file was replaced or removed since it began. */
+#define HW_SELF_EXE "/proc/self/exe"
+
 struct hw_broker {
 	const char *conf_path;
 	struct hw_log *log;
@@ -33,7 +36,6 @@ struct hw_broker {
 	atomic_uint n_running;
 	atomic_bool reload_asked;
 	struct hw_plugin_cache plugin_cache;
-	char self_exe[4096];
 	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came
 			     from */
 	char *fixed[HW_BROKER_FIXED];       /* what the keys that only a restart changes were at the

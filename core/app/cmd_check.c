@@ -49,26 +49,23 @@ struct bench {
 	struct hw_metrics *metrics;
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
-	char self_exe[4096];
 	struct hw_plugin_cache plugin_cache;
 };
 
 static int bench_open(struct bench *b, const struct hw_conf *conf)
 {
-	ssize_t n = readlink("/proc/self/exe", b->self_exe, sizeof(b->self_exe) - 1);
-	int rc = n < 0 ? -errno : 0;
+	int rc;
 
 	b->log = hw_log_create(STDERR_FILENO, HW_LOG_WARN, HW_LOG_TEXT);
 	b->metrics = hw_metrics_create();
-	if (rc == 0)
-		rc = b->log && b->metrics ? 0 : -ENOMEM;
+	rc = b->log && b->metrics ? 0 : -ENOMEM;
 	if (rc == 0)
 		rc = hw_watchdog_create(&b->watchdog);
 	if (rc == 0)
 		rc = hw_plugin_cache_open(NULL, &b->plugin_cache);
 	if (rc == 0) {
 		b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
-			conf->global->script_path, b->plugin_cache.path, b->self_exe);
+			conf->global->script_path, b->plugin_cache.path, HW_SELF_EXE);
 		rc = b->env ? 0 : -ENOMEM;
 	}
 	return rc;

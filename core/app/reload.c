@@ -23,7 +23,7 @@ static int open_env(struct hw_broker *b)
 			return -ENOMEM;
 	}
 	b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
-		b->script_lib, b->plugin_cache.path, b->self_exe);
+		b->script_lib, b->plugin_cache.path, HW_SELF_EXE);
 	return b->env ? 0 : -ENOMEM;
 }
 

@@ -41,9 +41,9 @@ def guarded(broker_config=None):
 class GuardedBroker(Broker):
     """A broker with a guard.so from the start."""
 
-    def __init__(self, so, config=None):
+    def __init__(self, so, config=None, **options):
         self.so = so
-        super().__init__(guarded(config))
+        super().__init__(guarded(config), **options)
 
     def write_config(self, config=None):
         if not (self.dir / "guard.so").exists():
@@ -113,6 +113,21 @@ def test_a_plugin_that_crashes_or_refuses_while_it_is_loaded_does_no_harm():
                 broker.sighup()
                 broker.wait_log(r"hookwire\.json:\d+:\d+: .*guard", since=mark)
                 equal(verdict(client, "closed:1"), "forbidden_topic", f"the old plugin's verdict after {name}")
+
+
+def test_a_plugin_is_tried_though_the_broker_was_replaced_on_disk():
+    with temporary_directory() as tmp:
+        old = shutil.copy2(binary(), tmp / "hookwire")
+        paths = {"plugin_path": [str(pathlib.Path(binary()).resolve().parent / "plugins")]}
+        with GuardedBroker(build(tmp, "one"), paths, program=old) as broker, client_of(broker) as client:
+            (tmp / "new").write_text("#!/bin/false\n")
+            (tmp / "new").chmod(0o755)
+            (tmp / "new").rename(old)
+            install(broker, build(tmp, "two", [("1.0", "2.0")]))
+            mark = broker.log_mark()
+            broker.sighup()
+            broker.wait_log(r"reload: reloaded generation=2", since=mark)
+            equal(verdict(client, "closed:1"), "forbidden_topic", "the new plugin's verdict")
 
 
 def test_settings_of_a_plugin_are_reloaded_and_bad_ones_point_into_the_file():

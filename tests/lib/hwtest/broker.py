@@ -114,9 +114,10 @@ class Broker:
     env      further environment members
     args     further arguments of `hookwire serve`
     prefix   command in front of the binary (a list), to limit resources and the like
+    program  instead of the binary under test
     """
 
-    def __init__(self, config=None, files=None, env=None, args=(), whole=False, prefix=(), timeout=15.0):
+    def __init__(self, config=None, files=None, env=None, args=(), whole=False, prefix=(), program=None, timeout=15.0):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hookwire-test-"))
         self.config = copy.deepcopy(config) if whole else merge(base_config(), config or {})
         self.process = None
@@ -129,7 +130,7 @@ class Broker:
             for name, text in (files or {}).items():
                 self.write_file(name, text)
             self.write_config()
-            self._start([*prefix, binary(), "serve", "-c", str(self.dir / "hookwire.json"), *args], env or {}, timeout)
+            self._start([*prefix, program or binary(), "serve", "-c", str(self.dir / "hookwire.json"), *args], env or {}, timeout)
         except BaseException:
             self._kill()
             self._forget()
