@@ -76,6 +76,8 @@ static int unknown(const char *name)
 
 int main(int argc, char **argv)
 {
+	char title[32];
+
 	if (argc < 2) {
 		usage(stderr);
 		return 2;
@@ -86,8 +88,12 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--version"))
 		argv[1] = "version";
-	for (size_t i = 0; i < HW_COUNT(commands); i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+	for (size_t i = 0; i < HW_COUNT(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		snprintf(title, sizeof(title), "hookwire %s", commands[i].name);
+		argv[1] = title; /* getopt's messages begin with it */
+		return commands[i].run(argc - 1, argv + 1);
+	}
 	return unknown(argv[1]);
 }

@@ -1,12 +1,12 @@
 #include "app/cmd_check.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/broker.h"
+#include "app/cli_config.h"
 #include "app/conf.h"
 #include "app/generation_make.h"
 #include "hook/plugin_check.h"
@@ -14,6 +14,7 @@
 
 static const char usage[] =
 	"usage: hookwire check -c FILE\n"
+	"       hookwire check --plugin FILE\n"
 	"\n"
 	"Reads the configuration FILE and what it includes, loads every plugin and policy, as\n"
 	"`hookwire serve` would, and prints every problem, one a line, as\n"
@@ -118,38 +119,20 @@ static int check(const char *path)
 		print_summary(path, conf, &report);
 	hw_conf_destroy(&conf);
 	hw_conf_report_fini(&report);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "hookwire check: standard output: %s\n", strerror(errno));
+		return 1;
+	}
 	return rc == 0 ? 0 : 1;
 }
 
 int hw_cmd_check(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"plugin", required_argument, NULL, 'p'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	const char *path = NULL;
-	int c;
+	const char *path;
+	int r;
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return 0;
-		}
-		if (c == 'p')
-			return hw_plugin_check(optarg);
-		if (c != 'c') {
-			fputs("try: hookwire check --help\n", stderr);
-			return 2;
-		}
-		path = optarg;
-	}
-	if (!path || optind < argc) {
-		fprintf(stderr, "hookwire check: %s\n%s",
-			path ? "too many arguments" : "which file? give it with -c FILE", usage);
-		return 2;
-	}
-	return check(path);
+	if (argc == 3 && strcmp(argv[1], "--plugin") == 0)
+		return hw_plugin_check(argv[2]);
+	r = hw_cli_config(argc, argv, usage, &path);
+	return r < 0 ? check(path) : r;
 }

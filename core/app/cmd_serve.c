@@ -1,9 +1,7 @@
 #include "app/cmd_serve.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
 #include "app/broker.h"
+#include "app/cli_config.h"
 
 static const char usage[] =
 	"usage: hookwire serve -c FILE\n"
@@ -23,31 +21,8 @@ static const char usage[] =
 
 int hw_cmd_serve(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	const char *path = NULL;
-	int c;
+	const char *path;
+	int r = hw_cli_config(argc, argv, usage, &path);
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		if (c == 'h') {
-			fputs(usage, stdout);
-			return 0;
-		}
-		if (c != 'c') {
-			fputs("try: hookwire serve --help\n", stderr);
-			return 2;
-		}
-		path = optarg;
-	}
-	if (!path || optind < argc) {
-		fputs("hookwire serve: it needs -c FILE and nothing else; try: hookwire serve "
-		      "--help\n",
-			stderr);
-		return 2;
-	}
-	return hw_broker_run(path);
+	return r < 0 ? hw_broker_run(path) : r;
 }

@@ -35,10 +35,12 @@ def test_each_command_explains_itself():
 
 def test_what_is_not_understood_is_said_and_exits_2():
     for args in ((), ("nonsense",), ("--nonsense",), ("serve",), ("serve", "--nonsense"), ("check",), ("token",), ("token", "--user"),
-                 ("serve", "-c", "a", "b"), ("token", "--user", "a", "--tenant", "b", "--ttl", "soon")):
+                 ("serve", "-c", "a", "b"), ("serve", "-c"), ("check", "--plugin"), ("check", "--plugin", "a", "b"), ("token", "--user", "a", "--tenant", "b", "--ttl", "soon")):
         done = cli(*args, timeout=5)
         equal(done.returncode, 2, f"hookwire {args}")
         check(done.stderr and not done.stdout, f"hookwire {args}: {done!r}")
+        if args and not args[0].startswith(("-", "nonsense")):
+            check(done.stderr.startswith(f"hookwire {args[0]}: "), f"hookwire {args}: {done.stderr!r}")
     contains(cli("tokne").stderr, "token", "what was meant")
 
 
@@ -114,6 +116,14 @@ def test_check_says_every_problem_with_its_place():
         check(re.search(r'bad\.json:4:\d+: .*wrokers.*"workers"', said), f"the unknown key: {said}")
         check(re.search(r"bad\.json:7:\d+: .*drain_ms", said), f"the wrong type: {said}")
         check(re.search(r"bad\.json:8:\d+: .*HOOKWIRE_TEST_NOT_SET", said), f"the unset variable: {said}")
+
+
+def test_check_that_cannot_say_what_it_found_fails():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([binary(), "check", "-c", ROOT / "conf/minimal.json"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8",
+                              env={"HOOKWIRE_JWT_SECRET": SECRET}, check=False)
+    equal(done.returncode, 1, "exit code")
+    contains(done.stderr, "No space left on device", "why")
 
 
 def test_check_tries_the_hooks_too():
