@@ -141,6 +141,18 @@ static int crypto_equal(lua_State *lua)
 
 /* ---- jwt ---- */
 
+/* The text on top, which the options keep alive as long as it is one of theirs. */
+static struct hw_str check_option(lua_State *lua, const char *key)
+{
+	struct hw_str s;
+
+	if (lua_type(lua, -1) != LUA_TSTRING)
+		luaL_error(lua, "ctx.jwt.verify: '%s' must be a text, not a %s", key,
+			luaL_typename(lua, -1));
+	s.p = lua_tolstring(lua, -1, &s.len);
+	return s;
+}
+
 /* Options at index 2: issuer, audience, skew_s. */
 static void read_expectations(lua_State *lua, struct hw_jwt_expect *expect)
 {
@@ -158,13 +170,13 @@ static void read_expectations(lua_State *lua, struct hw_jwt_expect *expect)
 			luaL_argcheck(lua, expect->skew_s >= 0 && expect->skew_s <= 86400, 2,
 				"skew_s is 0 to 86400");
 		} else if (strcmp(key, "issuer") == 0) {
-			expect->issuer.p = luaL_checklstring(lua, -1, &expect->issuer.len);
+			expect->issuer = check_option(lua, key);
 		} else if (strcmp(key, "audience") == 0) {
-			expect->audience.p = luaL_checklstring(lua, -1, &expect->audience.len);
+			expect->audience = check_option(lua, key);
 		} else {
 			hw_lua_unknown_key(lua, key, "ctx.jwt.verify", known, HW_COUNT(known));
 		}
-		lua_pop(lua, 1); /* the table keeps the strings */
+		lua_pop(lua, 1);
 	}
 }
 

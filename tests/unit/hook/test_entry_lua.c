@@ -361,6 +361,13 @@ static void tokens_are_verified_with_the_keys_of_the_settings(void **state)
 		0);
 	assert_int_equal(world_authenticate(&w, token), HW_ERROR);
 	assert_non_null(strstr(w.answer.detail, "did you mean 'issuer'?"));
+	/* a number becomes a text that nothing keeps alive */
+	assert_int_equal(
+		world_load(&w, true,
+			AUTHENTICATE("return ctx.jwt.verify(req.token, { audience = 7 })"), config),
+		0);
+	assert_int_equal(world_authenticate(&w, token), HW_ERROR);
+	assert_non_null(strstr(w.answer.detail, "'audience' must be a text, not a number"));
 	/* a tenant's entry, or one without keys, has no ctx.jwt */
 	assert_int_equal(world_load(&w, false,
 				 AUTHENTICATE("if ctx.jwt == nil then return deny() end"), config),
