@@ -333,7 +333,8 @@ def test_the_proxies_take_the_shipped_files():
         for name, command, names in (
                 ("nginx.conf", ["nginx", "-t", "-e", "stderr", "-g", f"pid {directory}/pid;", "-c"], {
                     "/etc/ssl/certs/realtime.example.com.pem": "cert.pem", "/etc/ssl/private/realtime.example.com.key": "key.pem",
-                    "/var/log/nginx/hookwire.log": "access.log", "listen 443 ssl": "listen 127.0.0.1:18443 ssl",
+                    "/var/log/nginx/hookwire.log": "access.log",
+                    "/var/log/nginx/hookwire-error.log": "error.log", "listen 443 ssl": "listen 127.0.0.1:18443 ssl",
                     "listen [::]:443 ssl": "listen 127.0.0.1:18444 ssl"}),
                 ("haproxy.cfg", ["haproxy", "-c", "-f"], {"/etc/ssl/private/realtime.example.com.pem": "both.pem"})):
             text = (CONF / name).read_text()
