@@ -4,6 +4,8 @@
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -42,6 +44,60 @@ def test_the_installed_tree_has_its_parts_and_runs_elsewhere():
                     client.subscribe("gift-list:1")
         finally:
             os.environ["HOOKWIRE_BIN"] = before
+
+
+def test_a_tenant_file_that_is_switched_on_names_the_installed_policy():
+    with temporary_directory() as directory:
+        install(directory)
+        etc = directory / "etc/hookwire"
+        (etc / "tenants.d/example.json.off").rename(etc / "tenants.d/acme.json")
+        os.environ["HOOKWIRE_BIN"], before = str(directory / "bin/hookwire"), binary()
+        try:
+            checked = cli("check", "-c", etc / "hookwire.json")
+        finally:
+            os.environ["HOOKWIRE_BIN"] = before
+        equal(checked.returncode, 0, f"check: {checked.stdout}{checked.stderr}")
+        contains(checked.stdout, "2 files", "what was checked")
+
+
+def test_a_second_installation_keeps_what_the_operator_wrote():
+    with temporary_directory() as directory:
+        install(directory)
+        theirs = directory / "etc/hookwire/hookwire.json"
+        shipped = theirs.read_text()
+        install(directory)
+        check(not list(theirs.parent.glob("*.new")), "nothing was edited, and there is a .new")
+        theirs.write_text("// mine\n" + shipped)
+        install(directory)
+        equal(theirs.read_text(), "// mine\n" + shipped, "the operator's file")
+        equal((theirs.parent / "hookwire.json.new").read_text(), shipped, "the shipped one beside it")
+
+
+def test_the_unit_names_what_is_installed():
+    with temporary_directory() as directory:
+        install(directory)
+        unit = directory / "etc/hookwire/hookwire.service"
+        commands = re.findall(r"^Exec\w+=(\S+) (?:check|serve) -c (\S+)$", unit.read_text(), re.M)
+        equal([*map(pathlib.Path, dict.fromkeys(path for both in commands for path in both))],
+              [directory / "bin/hookwire", directory / "etc/hookwire/hookwire.json"], "what the unit starts")
+        for path in re.findall(rf"{directory}\S*", unit.read_text()):
+            check(pathlib.Path(path).exists() or path.endswith("/secrets.env"), f"the unit names {path}")
+        if shutil.which("systemd-analyze"):
+            done = subprocess.run(["systemd-analyze", "verify", str(unit)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            equal((done.returncode, done.stdout), (0, ""), "systemd-analyze verify")
+
+
+def test_a_configuration_directory_outside_of_the_prefix():
+    with temporary_directory() as directory:
+        install(directory / "usr")
+        done = subprocess.run(["cmake", f"-DCMAKE_INSTALL_PREFIX={directory}/usr", f"-DHW_CONF_SOURCE={ROOT}/conf",
+                               f"-DHW_CONF_STAGE={directory}/stage", f"-DHW_SYSCONFDIR={directory}/etc",
+                               "-P", str(ROOT / "cmake/install_conf.cmake")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        equal(done.returncode, 0, done.stdout)
+        checked = cli("check", "-c", directory / "etc/hookwire/minimal.json")
+        equal(checked.returncode, 0, f"check: {checked.stdout}{checked.stderr}")
+        contains((directory / "etc/hookwire/hookwire.service").read_text(),
+                 f"ExecStart={directory}/usr/bin/hookwire serve -c {directory}/etc/hookwire/hookwire.json\n", "the unit")
 
 
 def test_a_plugin_compiles_against_the_installed_header_alone():
