@@ -125,8 +125,15 @@ static void add_result(struct publish_job *job)
 	}
 }
 
+/* What hw_publish is never asked about it cannot count. */
+static void count_refused(const struct exchange *ex)
+{
+	hw_metric_add(http_edge(ex)->worker->counters->refused, 1);
+}
+
 static void add_failure(struct publish_job *job, enum hw_code code, const char *message)
 {
+	count_refused(job->ex);
 	job->publish = (struct hw_publish){.code = code, .retry_after_ms = HW_CONTROL_NO_RETRY};
 	snprintf(job->publish.message, sizeof(job->publish.message), "%.255s", message);
 	add_result(job);
@@ -304,6 +311,7 @@ void publish_handle(struct exchange *ex)
 	r = hw_commands_open(
 		&job->commands, hw_buf_view(&ex->body), HW_COMMAND_BODY, MAX_ITEMS, &err);
 	if (r) {
+		count_refused(ex);
 		exchange_refuse(ex, 0,
 			r == -E2BIG    ? HW_CODE_TOO_LARGE
 			: r == -ENOMEM ? HW_CODE_UNAVAILABLE

@@ -96,6 +96,8 @@ static bool run_commands(struct job *job)
 			return true;
 		}
 		if (r == HW_COMMAND_REFUSED || r == -EINVAL) {
+			if (job->command.type == HW_COMMAND_PUBLISH)
+				hw_metric_add(s->worker->counters->refused, 1);
 			session_error(s, job->command.id, HW_CODE_BAD_REQUEST, err.text,
 				HW_CONTROL_NO_RETRY);
 			if (r == -EINVAL)

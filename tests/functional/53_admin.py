@@ -57,6 +57,22 @@ def test_metrics_are_prometheus_text_and_count():
         check(grown >= 6, f"authorize was called {grown} times")
 
 
+def test_every_refused_publish_is_counted_a_malformed_one_too():
+    good = {"topic": "t:1", "event": "ADDED", "data": {"entity_id": "e1", "payload": {}}}
+    malformed = {"topic": "t:1"}
+    with Broker() as broker, WsClient(broker.address, token=mint("u1")) as client:
+        def refused():
+            return broker.metric("hookwire_publishes_refused_total")
+        for body, status, n in ((malformed, 400, 1), ("{", 400, 2), ([good, malformed], 207, 3), ("[]", 400, 4), (good, 200, 4)):
+            answer = http(broker.address, "POST", "/publish", {"Content-Type": "application/json"}, body, mint("shop"))
+            equal(answer.status, status, f"POST {body}")
+            equal(refused(), n, f"counted after POST {body}")
+        equal(client.request({"type": "publish", **malformed, "id": 1})["type"], "error", "by WebSocket")
+        equal(refused(), 5, "counted after a malformed publish by WebSocket")
+        equal(client.request({"type": "subscribe", "topics": 5, "id": 2})["type"], "error", "no publish at all")
+        equal(refused(), 5, "counted after a malformed subscribe")
+
+
 def test_labels_of_names_that_need_escaping():
     strange = 'we"ird\\ten\nant'
     with Broker() as broker:
