@@ -18,8 +18,8 @@ static const char verdict_key = 0; /* registry: the metatable of verdicts */
 #define MAX_TENANT_ID 64
 #define MAX_SECONDS 253402300799 /* the year 9999 */
 
-int hw_lua_unknown_key(lua_State *lua, const char *key, const char *where, const char *const *known,
-	size_t n_known)
+/* What was meant, or NULL. */
+static const char *nearest_of(const char *key, const char *const *known, size_t n_known)
 {
 	const char *nearest = NULL;
 	size_t best = 3; /* a difference of three letters is no slip of the finger */
@@ -32,6 +32,14 @@ int hw_lua_unknown_key(lua_State *lua, const char *key, const char *where, const
 			nearest = known[i];
 		}
 	}
+	return nearest;
+}
+
+int hw_lua_unknown_key(lua_State *lua, const char *key, const char *where, const char *const *known,
+	size_t n_known)
+{
+	const char *nearest = nearest_of(key, known, n_known);
+
 	if (nearest)
 		return luaL_error(
 			lua, "unknown key '%s' in %s (did you mean '%s'?)", key, where, nearest);
@@ -206,14 +214,15 @@ static const char *check_code(lua_State *lua, int arg)
 	size_t len;
 	const char *name = luaL_checklstring(lua, arg, &len);
 	enum hw_code code = hw_code_find((struct hw_str){name, len});
-	const char *known[HW_CODE_COUNT];
+	const char *known[HW_CODE_COUNT], *nearest;
 
 	if (code != HW_CODE_NONE)
 		return hw_code_info(code)->name;
 	for (int i = HW_CODE_NONE + 1; i < HW_CODE_COUNT; i++)
 		known[i - 1] = hw_code_info((enum hw_code)i)->name;
-	hw_lua_unknown_key(
-		lua, name, "the error codes that deny takes first", known, HW_CODE_COUNT - 1);
+	nearest = nearest_of(name, known, HW_CODE_COUNT - 1);
+	luaL_error(lua, "deny takes an error code first, as in deny('%s', 'why'): '%s' is none",
+		nearest ? nearest : hw_code_info(HW_CODE_FORBIDDEN_TOPIC)->name, name);
 	return NULL;
 }
 

@@ -133,10 +133,12 @@ static const struct answer answers[] = {
 	{"return deny('forbidden_topic', 'not yours')", HW_DENY, "forbidden_topic", "not yours",
 		""},
 	{"return deny(nil, 'why')", HW_DENY, NULL, "why", ""},
-	{"return deny('forbiden_topic')", HW_ERROR, NULL, "",
-		"unknown key 'forbiden_topic' in the error codes that deny takes first (did you "
-		"mean 'forbidden_topic'?)"},
-	{"return deny('no')", HW_ERROR, NULL, "", "unknown key 'no'"},
+	{"return deny('unauthorised', 'x')", HW_ERROR, NULL, "",
+		"deny takes an error code first, as in deny('unauthorized', 'why'): 'unauthorised' "
+		"is none"},
+	{"return deny('that is not yours')", HW_ERROR, NULL, "",
+		"deny takes an error code first, as in deny('forbidden_topic', 'why'): 'that is "
+		"not yours' is none"},
 	{"return deny({})", HW_ERROR, NULL, "", "string expected, got table"},
 	{"return unavailable()", HW_ERROR, NULL, "", "the policy answered unavailable"},
 	{"return unavailable('come back')", HW_ERROR, NULL, "come back",
