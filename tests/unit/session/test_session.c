@@ -354,6 +354,7 @@ static void a_tenant_made_during_a_reload_has_the_new_limits(void **state)
 	struct world w;
 	struct client a, b;
 	struct hw_generation *g;
+	const char *refused;
 
 	(void)state;
 	world_init(&w, OPEN_POLICY);
@@ -361,7 +362,7 @@ static void a_tenant_made_during_a_reload_has_the_new_limits(void **state)
 	g->rules[0].connections = 1;
 	assert_int_equal(hw_tenants_configure(&w.tenants, g), 0);
 	client_open(&w, &a, "u@acme", NULL, true); /* by a worker that has yet to swap */
-	assert_int_equal(hw_worker_swap(&w.worker, g), 0);
+	assert_int_equal(hw_worker_swap(&w.worker, g, &refused), 0);
 	hw_generation_unref(&g);
 	client_open(&w, &b, "u@acme", NULL, true);
 	assert_int_equal(a.closed_with, 0);

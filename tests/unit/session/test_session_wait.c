@@ -65,6 +65,7 @@ static void what_waits_behind_a_decision_is_the_next_generations(void **state)
 	struct world w;
 	struct client c;
 	struct hw_generation *g;
+	const char *refused;
 
 	(void)state;
 	world_init_waiting(&w);
@@ -74,7 +75,7 @@ static void what_waits_behind_a_decision_is_the_next_generations(void **state)
 	say(&c, SUBSCRIBE("a:2", "2"));
 	say(&c, "{\"type\":\"auth\",\"token\":\"u@acme\",\"id\":3}");
 	g = world_generation(&w, 2, ALLOW_ALL);
-	assert_int_equal(hw_worker_swap(&w.worker, g), 0);
+	assert_int_equal(hw_worker_swap(&w.worker, g, &refused), 0);
 	hw_generation_unref(&g);
 	heard(&c, text, sizeof(text));
 	assert_non_null(strstr(text, "\"a:1\":{\"ok\":false,\"code\":\"unavailable\""));

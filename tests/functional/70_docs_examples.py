@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+# The documentation is true: its examples run, its links lead somewhere, its lists of commands and metrics are complete.
+# ctest: timeout=120
+import pathlib
+import re
+import sys
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from hwtest import *
+from hwtest.docs import blocks_of, run_page
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "scripts/policies/README.md",
+         *sorted((ROOT / "plugins").glob("*/README.md"))]
+
+
+def test_every_example_runs_or_says_why_not():
+    failed = []
+    for path in PAGES:
+        name = str(path.relative_to(ROOT))
+        try:
+            print(f"     {name}: {run_page(name, path.read_text())} blocks", flush=True)
+        except Failure as failure:
+            failed.append(str(failure))
+    check(not failed, "examples that are not so:\n\n" + "\n\n".join(failed))
+
+
+def fence(language, text, mark=None):
+    return (f"<!-- example: {mark} -->\n" if mark else "") + f"```{language}\n{text}\n```\n"
+
+
+SERVE = (fence("json", '{"listen":["127.0.0.1:8080"],"admin":{"listen":"127.0.0.1:8081"},'
+                       '"hooks":[{"plugin":"jwt","config":{"keys":[{"alg":"HS256","secret":"${HOOKWIRE_JWT_SECRET}"}]}}],'
+                       '"tenants":{"*":{"hooks":[{"lua":"scripts/policies/family.lua","config":{"open_resources":["gift-list"]}}]}}}',
+               "file hookwire.json")
+         + fence("sh", "hookwire serve -c hookwire.json", "background"))
+# one wrong example of each kind, and what is said about it
+BROKEN = {
+    "sh": (fence("sh", "true\nfalse\ntrue"), "exit code 1"),
+    "output": (fence("console", "$ echo one\ntwo"), "the page says"),
+    "an unknown command": (fence("console", "$ hookwire version\nhookwire …\n$ hookwire frob\nok"), "no command"),
+    "lua": (fence("lua", "return policy { api = 1, authorise = {} }"), "authorize"),
+    "an event": (fence("json", '{"topic":"Upper:1","event":"ADDED","data":{"entity_id":"1"}}'), "hookwire validate"),
+    "a configuration": (fence("json", '{"lisen": []}'), "listen"),
+    "a part of one": (fence("jsonc", '"tenants": {"*": {"hoks": []}} // a part'), "hooks"),
+    "c": (fence("c", "#include <hookwire/plugin.h>\nint f(void) { return HW_NOTHING; }"), "HW_NOTHING"),
+    "c that is no plugin": (fence("c", "int f(void);"), "hookwire_plugin"),
+    "js": (fence("js", "const ws = new WebSocket(`ws://127.0.0.1:8080/w?token=${token}`);"), "it ended"),
+    "the log": (SERVE + fence("log", "… never said"), "not in the log"),
+    "a conversation": (SERVE + fence("ws", '< {"type":"welcome",…}\n> {"type":"ping","id":1}\n< {"type":"pong","id":2}'), '"id":1'),
+    "a file that is not kept": (fence("lua", "return policy { api = 1, transform = function(e) return e end }") + fence("sh", "cat policy.lua"),
+                                "policy.lua"),
+    "nobody's language": (fence("yaml", "a: b"), "nobody runs"),
+    "no language": (fence("", "a"), "nobody runs"),
+    "a mark without a reason": (fence("sh", "true", "not run: no"), "not a mark"),
+    "a mark of nothing": ("<!-- example: background -->\n\ntext\n", "no block follows"),
+    "no end": ("```sh\ntrue\n", "does not end"),
+}
+
+
+def test_a_broken_example_is_found():
+    for what, (text, said) in BROKEN.items():
+        with raises(Failure, f"{what}: {text}") as caught:
+            run_page("page.md", text)
+        contains(str(caught[0]), said, what)
+        contains(str(caught[0]), "page.md:", what)
+
+
+def test_a_good_page_passes():
+    equal(run_page("page.md", SERVE + "1. in a list\n\n   " + fence("console", """$ hookwire token --user alice --tenant acme
+eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl""").replace("\n", "\n   ") + "\n"
+        + fence("sh", "export HOOKWIRE_TOKEN=$(hookwire token --user alice --tenant acme)\nmkdir d\ncd d")
+        + fence("console", "$ hookwire sub --count 1 gift-list:1\n{\"topic\":\"gift-list:1\",…}", "background")
+        + fence("console", """$ basename "$PWD"
+d
+$ hookwire pub gift-list:1 ADDED g1
+k3f9a-1
+$ hookwire pub other:1 ADDED g1
+hookwire pub: forbidden_topic: …
+$ echo $?
+1""")
+        + fence("ws", '< {"type":"welcome","session":"1f",…}\n> {"type":"ping","id":1}\n< {"type":"pong","id":1}')
+        + fence("sh", "exit 7", "not run: it would not be so")), 8, "blocks")
+
+
+def test_links_lead_somewhere():
+    def anchors(path):
+        return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
+                for title in re.findall(r"^#+ (.*)$", path.read_text(), re.M)}
+    for path in [*PAGES, *sorted((ROOT / "docs/decisions").glob("*.md")), ROOT / "tests/lib/README.md"]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"(?ms)^```.*?^```", "", path.read_text())):
+            if re.match(r"[a-z]+:", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            check(target.exists(), f"{path.relative_to(ROOT)}: {link} is not there")
+            check(not anchor or anchor in anchors(target), f"{path.relative_to(ROOT)}: {link}: no such heading")
+
+
+def test_every_command_is_in_the_readme_and_there():
+    listed = set(re.findall(r"^  ([a-z]+) {2,}", cli("--help").stdout, re.M))
+    check(len(listed) > 3, f"commands of --help: {listed}")
+    table = re.search(r"## Commands\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.S)[1]
+    equal(set(re.findall(r"`hookwire ([a-z]+)", table)), listed, "commands of the README's table and of --help")
+
+
+def test_every_metric_is_in_operations_and_there():
+    with Broker({"hooks": base_config()["hooks"]}) as broker, WsClient(broker.address, token=mint("u1")) as client:
+        client.subscribe("t:1")
+        told = set(re.findall(r"^# TYPE (\w+)", http(broker.admin_address, "GET", "/metrics").body.decode(), re.M))
+    named = set(re.findall(r"`(hookwire_\w+)`", (ROOT / "docs/operations.md").read_text()))
+    named |= set(re.findall(r"`(hookwire_plugin_\w+)`", (ROOT / "plugins/jwt/README.md").read_text()))
+    equal(named, told, "metrics that the documentation names, and those of /metrics")
+
+
+def test_every_page_is_found_by_its_marks():
+    # a fence that the reader of blocks does not see would be an example that nobody runs
+    for path in PAGES:
+        text = path.read_text()
+        equal(len(blocks_of(path.name, text)) * 2, len(re.findall(r"^\s*```", text, re.M)), f"fences of {path.relative_to(ROOT)}")
+
+
+main()
