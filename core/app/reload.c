@@ -121,9 +121,21 @@ static int break_unit_of(struct hw_conf *conf, const char *refused, struct hw_co
 	return -EIO;
 }
 
+/* Every unit is broken and keeps what it was, and none is gone. */
+static bool all_as_before(const struct hw_conf *conf, const struct hw_conf *old)
+{
+	if (conf->n_units != old->n_units)
+		return false;
+	for (size_t i = 0; i < conf->n_units; i++) {
+		if (!conf->units[i].inherited)
+			return false;
+	}
+	return true;
+}
+
 /* Makes the generation of @conf and gives it to all workers. A unit that turns out to be broken on
  * the way keeps what it was, and the rest is tried again. 0 with @out in force; else negative
- * errno, and all decide as before. */
+ * errno, -EINVAL when nothing is left of it, and all decide as before. */
 static int put_in_force(struct hw_broker *b, struct hw_conf *conf, struct hw_conf_report *report,
 	bool *partial, struct hw_generation **out)
 {
@@ -136,6 +148,10 @@ static int put_in_force(struct hw_broker *b, struct hw_conf *conf, struct hw_con
 		r = *partial ? hw_conf_inherit(conf, b->conf) : 0;
 		if (!r)
 			r = hw_generation_make(b->env, conf, b->generation, report, out);
+		if (!r && all_as_before(conf, b->conf)) {
+			hw_generation_unref(out);
+			r = -EINVAL;
+		}
 		if (!r) {
 			given = true;
 			r = give_workers(b, *out, &refused);
@@ -151,20 +167,10 @@ static int put_in_force(struct hw_broker *b, struct hw_conf *conf, struct hw_con
 	return r;
 }
 
-/* Does no unit bring anything of its own? */
-static bool all_as_before(const struct hw_conf *conf)
+static void count_failed_units(struct hw_broker *b, const struct hw_conf *conf)
 {
-	for (size_t i = 0; i < conf->n_units; i++) {
-		if (!conf->units[i].broken && !conf->units[i].inherited)
-			return false;
-	}
-	return true;
-}
-
-static void note_failed(struct hw_broker *b)
-{
-	hw_metric_add(b->reloads_failed, 1);
-	hw_log(b->log, HW_LOG_ERROR, "reload", "reload failed: everything decides as before");
+	for (size_t i = 0; i < conf->n_units; i++)
+		hw_metric_add(b->failed_units, conf->units[i].broken || conf->units[i].inherited);
 }
 
 static void publish(
@@ -176,13 +182,7 @@ static void publish(
 	b->generation = g;
 	hw_conf_destroy(&b->conf);
 	b->conf = conf;
-	for (size_t i = 0; i < conf->n_units; i++)
-		hw_metric_add(b->failed_units, conf->units[i].inherited);
 	hw_metric_set(b->generation_gauge, g->number);
-	if (all_as_before(conf)) {
-		note_failed(b);
-		return;
-	}
 	hw_metric_add(partial ? b->reloads_partial : b->reloads_ok, 1);
 	hw_log(b->log, partial ? HW_LOG_WARN : HW_LOG_INFO, "reload",
 		partial ? "reloaded in part: broken units keep deciding as before" : "reloaded",
@@ -204,11 +204,15 @@ void hw_broker_reload(struct hw_broker *b)
 	if (r >= 0)
 		r = put_in_force(b, conf, &report, &partial, &g);
 	log_report(b, &report);
+	if (conf)
+		count_failed_units(b, conf);
 	if (r == 0) {
 		publish(b, conf, g, partial);
 	} else {
 		hw_conf_destroy(&conf);
-		note_failed(b);
+		hw_metric_add(b->reloads_failed, 1);
+		hw_log(b->log, HW_LOG_ERROR, "reload",
+			"reload failed: everything decides as before");
 	}
 	hw_hook_env_reap(b->env);
 	hw_conf_report_fini(&report);

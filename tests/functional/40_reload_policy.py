@@ -110,10 +110,15 @@ def test_a_reload_that_brings_nothing_new_has_failed_and_one_that_brings_some_is
         broker.write_file("p.lua", BROKEN)
         hup(broker, r"ERROR reload: reload failed: everything decides as before")
         equal(results(broker), [0, 1, 1], "both are broken")
+        equal(broker.metric("hookwire_generation"), 2, "the generation that decides")
+        (broker.dir / "tenants.d/a.json").unlink()  # a file that is gone is something new
+        hup(broker, r"reloaded in part")
+        equal(results(broker), [0, 2, 1], "one is gone, one broken")
+        broker.write_file("tenants.d/a.json", files["tenants.d/a.json"])
         broker.write_file("a.lua", policy("a2"))
         broker.write_file("p.lua", policy("p2"))
         hup(broker, r"reloaded generation")
-        equal(results(broker), [1, 1, 1], "both are good again")
+        equal(results(broker), [1, 2, 1], "both are good again")
 
 
 def test_a_broken_unit_does_not_hold_up_another():
