@@ -2,7 +2,7 @@
 #  - An operator's file is never overwritten: what is shipped is put beside it as NAME.new when the two differ.
 #  - The sources name policies by ../scripts; installed, these are in share/hookwire. The path stays relative where the
 #    configuration is below the prefix, so that the whole tree can be moved.
-#  - The systemd unit is written for /usr/local, and gets the paths of this installation.
+#  - The systemd unit and the proxies' files are written for /usr/local, and get the paths of this installation.
 # Given: CMAKE_INSTALL_PREFIX, HW_CONF_SOURCE (conf/ of the sources), HW_CONF_STAGE (a directory to write in),
 # HW_SYSCONFDIR ("etc", or an absolute path).
 cmake_path(ABSOLUTE_PATH HW_SYSCONFDIR BASE_DIRECTORY "${CMAKE_INSTALL_PREFIX}" NORMALIZE OUTPUT_VARIABLE etc)
@@ -12,7 +12,8 @@ file(GLOB_RECURSE files RELATIVE "${HW_CONF_SOURCE}" "${HW_CONF_SOURCE}/*")
 foreach(file ${files})
 	cmake_path(GET file PARENT_PATH dir)
 	cmake_path(GET file FILENAME name)
-	set(target "${etc}/hookwire/${dir}")
+	cmake_path(APPEND etc hookwire "${dir}" OUTPUT_VARIABLE target)
+	string(REGEX REPLACE "/$" "" target "${target}")
 	file(READ "${HW_CONF_SOURCE}/${file}" text)
 
 	if(IS_ABSOLUTE "${HW_SYSCONFDIR}")
@@ -20,7 +21,7 @@ foreach(file ${files})
 	else()
 		string(REPLACE "../scripts/" "../../share/hookwire/" text "${text}")
 	endif()
-	if(name STREQUAL "hookwire.service")
+	if(name MATCHES "\\.(service|conf|cfg)$")
 		string(REPLACE "/usr/local/etc/" "${etc}/" text "${text}")
 		string(REPLACE "/usr/local" "${CMAKE_INSTALL_PREFIX}" text "${text}")
 	endif()

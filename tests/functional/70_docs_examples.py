@@ -59,7 +59,7 @@ BROKEN = {
 def test_a_broken_example_is_found():
     for what, (text, said) in BROKEN.items():
         with raises(Failure, f"{what}: {text}") as caught:
-            run_page("page.md", text)
+            run_page("page.md", text, log_timeout=0.5)
         contains(str(caught[0]), said, what)
         contains(str(caught[0]), "page.md:", what)
 

@@ -28,7 +28,7 @@ import re
 import signal
 import subprocess
 
-from .broker import ADMIN_TOKEN, ROOT, binary, cli
+from .broker import ADMIN_TOKEN, ROOT, _environment, binary, cli
 from .check import Failure, check
 from .http import http
 from .run import temporary_directory
@@ -39,7 +39,7 @@ from .ws import WsClient
 PUBLIC, ADMIN = "127.0.0.1:8080", "127.0.0.1:8081"
 _MARK = re.compile(r"<!-- example: (not run: .{10,}|file \S+|background) -->")
 _NEXT = "\x1e"  # printed before each command of a console block
-_DEADLINE = 20.0
+_DEADLINE = 20.0  # seconds, of each thing that is waited for
 
 # what differs from run to run, and what stands for it on both sides
 _VARIES = [(re.compile(pattern), name) for pattern, name in (
@@ -126,7 +126,8 @@ def _commands(block):
 class Page:
     """A page whose blocks are being run. Use it as a context manager."""
 
-    def __init__(self, name, text):
+    def __init__(self, name, text, log_timeout):
+        self.log_timeout = log_timeout
         self.name, self.blocks = name, blocks_of(name, text)
         self.broker = self.addresses = None
         self.background, self.scripts = [], 0
@@ -160,7 +161,7 @@ class Page:
         self.root = root
         self.env = {"PATH": f"{self.bin}:/usr/sbin:{os.environ['PATH']}", "HOME": str(root), "PREFIX": str(prefix), "LC_ALL": "C.UTF-8",
                     "HOOKWIRE_JWT_SECRET": SECRET, "HOOKWIRE_ADMIN_TOKEN": ADMIN_TOKEN}
-        self.env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
+        self.env.update({k: v for k, v in _environment().items() if k.endswith("SAN_OPTIONS")})
         (root / "state").write_text(f"cd '{self.dir}'\n")
         return self
 
@@ -305,7 +306,7 @@ class Page:
             def logged(line=line):
                 return any(matches(line, actual) for actual in self._to_said(self.broker[1].read_text()).split("\n"))
             try:
-                wait_until(logged, 2, "the line in the log")
+                wait_until(logged, self.log_timeout, "the line in the log")
             except AssertionError:
                 raise Failure(f"not in the log: {line}\nwhich is\n{self._to_said(self.broker[1].read_text())}") from None
 
@@ -384,8 +385,8 @@ class Page:
         check(done.returncode == 0, f"hookwire check --plugin:\n{done.stdout}{done.stderr}")
 
 
-def run_page(name, text):
-    """Runs all examples of a page; returns how many."""
-    with Page(name, text) as page:
+def run_page(name, text, log_timeout=_DEADLINE):
+    """Runs all examples of a page, waiting so many seconds for a line of the log; returns how many."""
+    with Page(name, text, log_timeout) as page:
         page.run()
         return len(page.blocks)
