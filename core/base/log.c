@@ -215,7 +215,7 @@ void hw_log_write(struct hw_log *log, enum hw_log_level level, const char *area,
 	l.json = atomic_load_explicit(&log->format, memory_order_relaxed) == HW_LOG_JSON;
 	put_head(&l, level, area, message);
 	for (size_t i = 0; i < n_fields; i++) {
-		if (!put_field(&l, &fields[i])) {
+		if (fields[i].name && !put_field(&l, &fields[i])) {
 			put_z(&l, l.json ? ",\"cut\":true" : " " CUT_MARK);
 			break;
 		}

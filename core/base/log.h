@@ -33,6 +33,8 @@ struct hw_log_field {
 #define HW_F_STR(n, v) ((struct hw_log_field){.name = (n), .kind = HW_LOG_F_STR, .s = (v)})
 #define HW_F_INT(n, v) ((struct hw_log_field){.name = (n), .kind = HW_LOG_F_INT, .i = (v)})
 #define HW_F_UINT(n, v) ((struct hw_log_field){.name = (n), .kind = HW_LOG_F_UINT, .u = (v)})
+/* A count that says something only when there is any: 0 leaves the field out. */
+#define HW_F_SOME(n, v) HW_F_UINT((v) > 0 ? (n) : NULL, v)
 
 /** @area is the folder that speaks ("hub"), @message a fixed text for grep, fields what varies.
  *  A line is at most 4096 bytes, a value 2048: what is too long is cut between characters and

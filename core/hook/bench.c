@@ -177,7 +177,7 @@ void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_sta
 	hw_log(bench->env->log, HW_LOG_WARN, "hook", "hook failed",
 		HW_F_Z("hook", hw_hook_chain_entry(bench->chain, i)->name),
 		HW_F_STR("tenant", tenant), HW_F_Z("stage", hw_stage_name(stage)),
-		HW_F_Z("why", why), HW_F_UINT("unlogged", stats->n_unlogged));
+		HW_F_Z("why", why), HW_F_SOME("unlogged", stats->n_unlogged));
 	stats->log_after_ms = now_ms + LOG_EVERY_MS;
 	stats->n_unlogged = 0;
 }

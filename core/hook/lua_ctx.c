@@ -32,7 +32,7 @@ static void write_line(struct hw_lua_state *state, enum hw_log_level level, stru
 	}
 	hw_log(env->log, level, "hook", "policy", HW_F_Z("hook", state->running->entry->base.name),
 		HW_F_STR("tenant", running_tenant(state)), HW_F_STR("text", text),
-		HW_F_UINT("unlogged", state->n_log_lost));
+		HW_F_SOME("unlogged", state->n_log_lost));
 	state->n_log_lost = 0;
 }
 
