@@ -14,12 +14,18 @@
 
 static int cmd_version(int argc, char **argv)
 {
-	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")))
+	if (argc == 1) {
+		printf("hookwire %s (ABI %d.%d)\n", HW_VERSION, HW_PLUGIN_MAJOR, HW_PLUGIN_MINOR);
+		return 0;
+	}
+	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
 		puts("usage: hookwire version\n\nPrints the version of the broker and of its "
 		     "plugin ABI.");
-	else
-		printf("hookwire %s (ABI %d.%d)\n", HW_VERSION, HW_PLUGIN_MAJOR, HW_PLUGIN_MINOR);
-	return 0;
+		return 0;
+	}
+	fprintf(stderr, "%s: unrecognized argument '%s'\ntry: %s --help\n", argv[0], argv[1],
+		argv[0]);
+	return 2;
 }
 
 static const struct command {
@@ -74,10 +80,18 @@ static int unknown(const char *name)
 	return 2;
 }
 
+/* The sub-command is told its whole name, which getopt puts before what it says. */
+static int run(const struct command *command, int argc, char **argv)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "hookwire %s", command->name);
+	argv[0] = name;
+	return command->run(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
-	char title[32];
-
 	if (argc < 2) {
 		usage(stderr);
 		return 2;
@@ -88,12 +102,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--version"))
 		argv[1] = "version";
-	for (size_t i = 0; i < HW_COUNT(commands); i++) {
-		if (strcmp(argv[1], commands[i].name) != 0)
-			continue;
-		snprintf(title, sizeof(title), "hookwire %s", commands[i].name);
-		argv[1] = title; /* getopt's messages begin with it */
-		return commands[i].run(argc - 1, argv + 1);
-	}
+	for (size_t i = 0; i < HW_COUNT(commands); i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return run(&commands[i], argc - 1, argv + 1);
 	return unknown(argv[1]);
 }

@@ -42,6 +42,7 @@ struct hw_conf_reader {
 	size_t n_plugin_path;
 	bool plugin_path_secret; /* parts of it were substituted */
 	bool files;              /* may look at the file system */
+	bool text_broken;        /* what is not in the tree may be in the file all the same */
 };
 
 /* conf_read.c */

@@ -96,6 +96,7 @@ int hw_conf_part_read(struct hw_conf_part *part, struct hw_str text, bool main,
 		rc = hw_conf_tree_parse(text, &tree_options, &part->tree, report);
 	if (rc < 0)
 		return rc;
+	r.text_broken = rc > 0;
 	if (main)
 		read_main(&r, options);
 	else

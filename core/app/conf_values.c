@@ -313,7 +313,7 @@ void hw_conf_global_rules(
 			"the admin listener has an address of \"listen\"; give it one of its own");
 	}
 	v = hw_conf_value_get(root, HW_STR("hooks"));
-	if (!v || (v->type == HW_CONF_ARRAY && v->n_children == 0))
+	if (v ? v->type == HW_CONF_ARRAY && v->n_children == 0 : !r->text_broken)
 		hw_conf_warn(r, v ? v : root,
 			"there is no entry in \"hooks\": nobody can be authenticated; add one, "
 			"like "
