@@ -1,0 +1,55 @@
+#include "load/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "crypto/jwt.h"
+
+#define SECRET "a secret of the benchmarks alone"
+#define TOKEN_LIFE_S 86400
+
+/* No limit may be what is measured, and no heartbeat falls into a turn. */
+static const char config[] =
+	"{ \"listen\": [\"127.0.0.1:0\"], \"workers\": 1,\n"
+	"  \"hooks\": [{ \"plugin\": \"jwt\", \"config\": { \"keys\": [{ \"alg\": \"HS256\", "
+	"\"secret\": \"" SECRET "\" }] } }],\n"
+	"  \"tenants\": { \"*\": { \"hooks\": [{ \"lua\": \"bench.lua\" }],\n"
+	"    \"limits\": { \"connections\": 1000000, \"subscriptions\": 1000000, "
+	"\"publish_per_s\": 100000000 } } },\n"
+	"  \"heartbeat\": { \"interval_ms\": 3600000, \"timeout_ms\": 7200000 }, \"drain_ms\": 0 "
+	"}\n";
+
+static const char policy[] =
+	"local function ours(s, topic)\n"
+	"  if topic.resource == \"gift-list\" then return allow() end\n"
+	"end\n"
+	"return policy { api = 1, authorize = { subscribe = ours, publish = ours } }\n";
+
+void load_broker_start(
+	struct load_server *s, const struct load_dir *dir, const char *binary, bool pinned)
+{
+	char path[128];
+	char *argv[] = {(char *)binary, "serve", "-c", path, NULL};
+
+	load_dir_write(dir, "hookwire.json", HW_STR(config));
+	load_dir_write(dir, "bench.lua", HW_STR(policy));
+	snprintf(path, sizeof(path), "%s/hookwire.json", dir->path);
+	load_server_start(s, dir, "hookwire", argv, "hookwire: listening on 127.0.0.1:", 0, pinned);
+}
+
+char *load_broker_token(const char *user)
+{
+	struct hw_buf claims;
+	struct hw_err err;
+	char *token = NULL;
+
+	hw_buf_init(&claims);
+	hw_buf_printf(&claims, "{\"sub\":\"%s\",\"tenant_id\":\"acme\",\"exp\":%lld}", user,
+		(long long)time(NULL) + TOKEN_LIFE_S);
+	if (hw_jwt_mint(HW_JWT_HS256, HW_STR(SECRET), HW_STR_NULL, hw_buf_view(&claims), &token,
+		    &err) != 0)
+		load_die("minting a token: %s", err.text);
+	hw_buf_fini(&claims);
+	return token;
+}
