@@ -323,8 +323,8 @@ int main(int argc, char **argv)
 		}
 	}
 	print(&b);
-	load_server_stop(&b.broker);
-	load_server_stop(&b.floor);
+	if (load_server_stop(&b.broker) != 0 || load_server_stop(&b.floor) != 0)
+		load_die("a server did not end as it should");
 	free(b.token);
 	return 0;
 }

@@ -3,7 +3,6 @@
  * subscribers, in turns with peers at equal bytes a delivery. The yardstick is deliveries per CPU
  * second of the server: on a machine that others use, too, it moves least. Prints figures and
  * judges only that every delivery arrived, once and in order. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +17,15 @@ enum {
 	MAX_TURNS = 25,
 	MAX_SIZE = 8192,
 	MAX_SUBSCRIBERS = 100000,
+	/* published before the first turn: the journal keeps no more, so that an old event leaves
+	 * for every new one, and the numbers in ids have six digits from then on */
+	LEAD_EVENTS = 100000,
 	LEAD_WINDOW = 100,
 	WARM_ROUNDS = 20,
+	/* of all turns together: with a seventh digit events would grow */
+	MAX_EVENTS = 890000,
+	SMOKE_LEAD_EVENTS = 1000,
+	SMOKE_ROUNDS = 60,
 };
 
 static const char usage[] =
@@ -36,7 +42,8 @@ static const char usage[] =
 	"                     all of them; default 1,8,32\n"
 	"  --publish ws|http  how the broker gets them; the peers in their own way; default ws\n"
 	"  --turns N          of each server and window, of which medians are printed; default 3\n"
-	"  --seconds S        of a turn; default 2\n"
+	"  --seconds S        of a turn; default 2. It is shorter when all turns together would\n"
+	"                     publish more than 890000 events\n"
 	"  --broker FILE      another hookwire than that of this build\n"
 	"  --smoke            few of everything, broker and floor alone, tied to no CPU: a test\n"
 	"  --fault KIND       the floor spoils a delivery: \"lose\" or \"repeat\"; the run must "
@@ -50,7 +57,7 @@ struct options {
 	size_t n_subs, size, n_windows, n_turns;
 	size_t windows[MAX_WINDOWS];
 	double seconds;
-	size_t min_rounds, n_lead;
+	size_t n_lead;
 	bool http, smoke;
 	char *fault;
 	char broker[256];
@@ -110,8 +117,7 @@ static void set_smoke(struct options *o)
 	o->n_windows = 2;
 	o->n_turns = 1;
 	o->seconds = 0;
-	o->min_rounds = 60;
-	o->n_lead = 1000;
+	o->n_lead = SMOKE_LEAD_EVENTS;
 }
 
 static void read_option(struct options *o, int id, char *value)
@@ -173,16 +179,13 @@ static void read_options(struct options *o, int argc, char **argv)
 	};
 	int id;
 
-	/* 100,000 events before the first turn: the journal is as full as it gets, and numbers in
-	 * ids have six digits from then on, so that events do not grow during a run */
 	*o = (struct options){.n_subs = 500,
 		.size = 128,
 		.n_windows = 3,
 		.windows = {1, 8, 32},
 		.n_turns = 3,
 		.seconds = 2,
-		.min_rounds = 1,
-		.n_lead = 100000};
+		.n_lead = LEAD_EVENTS};
 	load_built_path("../hookwire", o->broker);
 	while ((id = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
 		read_option(o, id, optarg);
@@ -205,13 +208,16 @@ static void add_broker(struct bench *b)
 {
 	struct rival *r = add_rival(b, "hookwire", &load_hookwire_sub,
 		b->o.http ? &load_hookwire_http : &load_hookwire_ws);
+	struct load_plan lead = {.window = LEAD_WINDOW,
+		.text_bytes = b->o.size,
+		.min_rounds = b->o.n_lead / LEAD_WINDOW};
 	struct load_turn turn;
 
 	load_broker_start(&r->server, &b->dir, b->o.broker, !b->o.smoke);
 	r->token = load_broker_token("publisher");
 	r->text_bytes = b->o.size;
 	load_fleet_open(&r->fleet, &r->server, &load_hookwire_sub, &load_hookwire_http, r->token);
-	load_fleet_run(&r->fleet, LEAD_WINDOW, r->text_bytes, 0, b->o.n_lead / LEAD_WINDOW, &turn);
+	load_fleet_run(&r->fleet, &lead, &turn);
 	load_fleet_close(&r->fleet);
 }
 
@@ -263,13 +269,15 @@ static void add_redis(struct bench *b)
 static void connect_rival(struct bench *b, struct rival *r)
 {
 	struct rival *broker = &b->rivals[0];
+	struct load_plan warm = {.window = 1, .min_rounds = WARM_ROUNDS};
 	struct load_turn turn;
 
 	load_fleet_open(&r->fleet, &r->server, r->sub, r->pub, r->token);
 	load_fleet_subscribe(&r->fleet, b->o.n_subs, r == broker);
 	if (r != broker)
 		r->text_bytes = load_text_bytes(r->sub, broker->fleet.event_bytes);
-	load_fleet_run(&r->fleet, 1, r->text_bytes, 0, WARM_ROUNDS, &turn);
+	warm.text_bytes = r->text_bytes;
+	load_fleet_run(&r->fleet, &warm, &turn);
 	if (r->fleet.event_bytes != broker->fleet.event_bytes)
 		load_die("%s delivers %zu bytes, hookwire %zu: nothing to compare", r->name,
 			r->fleet.event_bytes, broker->fleet.event_bytes);
@@ -340,6 +348,19 @@ static void print_window(const struct bench *b, size_t window)
 	fflush(stdout);
 }
 
+static void run_turn(struct bench *b, struct rival *r, size_t window, size_t turn)
+{
+	struct load_plan plan = {.window = window,
+		.text_bytes = r->text_bytes,
+		.seconds = b->o.seconds,
+		.min_rounds = 1,
+		.max_rounds = MAX_EVENTS / (b->o.n_windows * b->o.n_turns * window)};
+
+	if (b->o.smoke)
+		plan.min_rounds = SMOKE_ROUNDS;
+	load_fleet_run(&r->fleet, &plan, &r->turns[turn]);
+}
+
 static void run(struct bench *b)
 {
 	printf("%zu subscribers, %zu bytes of payload, %zu bytes of wire a delivery; the broker is "
@@ -351,12 +372,8 @@ static void run(struct bench *b)
 		"least .. most          ", "ratio", "a second", "p50 us", "p99 us", "foreign");
 	for (size_t w = 0; w < b->o.n_windows; w++) {
 		for (size_t turn = 0; turn < b->o.n_turns; turn++) {
-			for (size_t i = 0; i < b->n_rivals; i++) {
-				struct rival *r = &b->rivals[i];
-
-				load_fleet_run(&r->fleet, b->o.windows[w], r->text_bytes,
-					b->o.seconds, b->o.min_rounds, &r->turns[turn]);
-			}
+			for (size_t i = 0; i < b->n_rivals; i++)
+				run_turn(b, &b->rivals[i], b->o.windows[w], turn);
 		}
 		print_window(b, b->o.windows[w]);
 	}
@@ -385,7 +402,9 @@ int main(int argc, char **argv)
 	run(&b);
 	for (size_t i = 0; i < b.n_rivals; i++) {
 		load_fleet_close(&b.rivals[i].fleet);
-		load_server_stop(&b.rivals[i].server);
+		/* nats-server says 1 when it ends as asked */
+		if (load_server_stop(&b.rivals[i].server) != 0 && i == 0)
+			load_die("hookwire did not end as it should");
 		free(b.rivals[i].token);
 	}
 	return 0;

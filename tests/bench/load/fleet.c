@@ -314,21 +314,26 @@ static bool in_flight(const struct load_fleet *f)
 	       (f->pub->answers && f->n_answers < f->n_published);
 }
 
-void load_fleet_run(struct load_fleet *f, size_t window, size_t text_bytes, double seconds,
-	uint64_t min_rounds, struct load_turn *out)
+static bool over(const struct load_plan *plan, uint64_t rounds, uint64_t ns)
+{
+	if (rounds < plan->min_rounds)
+		return false;
+	return rounds >= plan->max_rounds || (double)ns >= plan->seconds * 1e9;
+}
+
+void load_fleet_run(struct load_fleet *f, const struct load_plan *plan, struct load_turn *out)
 {
 	uint64_t begin = load_now_ns(), n_events = f->n_events, n_bytes = f->n_bytes;
 	double server = load_cpu_s(f->server->pid), own = load_cpu_s(0), all = load_machine_s();
-	char *text = malloc(text_bytes);
+	char *text = malloc(plan->text_bytes);
 
-	if (!text || text_bytes < 1 + NUMBER_DIGITS)
-		load_die("%zu bytes are no text", text_bytes);
-	memset(text, '.', text_bytes);
+	if (!text || plan->text_bytes < 1 + NUMBER_DIGITS)
+		load_die("%zu bytes are no text", plan->text_bytes);
+	memset(text, '.', plan->text_bytes);
 	text[0] = '~';
 	memset(f->hist, 0, sizeof(*f->hist));
-	for (uint64_t rounds = 0;
-		rounds < min_rounds || (double)(load_now_ns() - begin) < seconds * 1e9; rounds++) {
-		publish_round(f, window, text, text_bytes);
+	for (uint64_t rounds = 0; !over(plan, rounds, load_now_ns() - begin); rounds++) {
+		publish_round(f, plan->window, text, plan->text_bytes);
 		while (in_flight(f))
 			turn(f, "lost events or answers");
 		no_end(f);

@@ -61,8 +61,8 @@ struct load_server {
  * @port is 0, a port number follows @sign. Its output goes to a file of @dir. */
 void load_server_start(struct load_server *s, const struct load_dir *dir, const char *name,
 	char *const argv[], const char *sign, int port, bool pinned);
-/** SIGTERM, and waits for the end. */
-void load_server_stop(struct load_server *s);
+/** SIGTERM, and waits for the end; returns its exit status, 0 also for death by that signal. */
+int load_server_stop(struct load_server *s);
 int load_free_port(void);
 /** The path of a program in $PATH or where Debian keeps daemons, false if it is not installed. */
 bool load_find_program(const char *name, char out[256]);
@@ -170,10 +170,14 @@ struct load_turn {
 void load_fleet_open(struct load_fleet *f, const struct load_server *server,
 	const struct load_protocol *sub, const struct load_protocol *pub, const char *pub_token);
 void load_fleet_subscribe(struct load_fleet *f, size_t n, bool tokens);
-/** Publishes rounds of @window events of @text_bytes until @seconds have passed and @min_rounds are
- * through; the next round leaves when everybody has all of the last. */
-void load_fleet_run(struct load_fleet *f, size_t window, size_t text_bytes, double seconds,
-	uint64_t min_rounds, struct load_turn *out);
+/* A turn: rounds of @window events, until @seconds have passed; at least and at most so many. */
+struct load_plan {
+	size_t window, text_bytes;
+	double seconds;
+	uint64_t min_rounds, max_rounds;
+};
+/** Publishes as planned. The next round leaves when everybody has all of the last. */
+void load_fleet_run(struct load_fleet *f, const struct load_plan *plan, struct load_turn *out);
 /** Closes every connection; what comes after the last round is an event too many. */
 void load_fleet_close(struct load_fleet *f);
 

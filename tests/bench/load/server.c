@@ -122,13 +122,11 @@ void load_server_start(struct load_server *s, const struct load_dir *dir, const 
 	}
 }
 
-void load_server_stop(struct load_server *s)
+int load_server_stop(struct load_server *s)
 {
 	uint64_t deadline = load_now_ns() + (uint64_t)STOP_MS * 1000000;
 	int status = 0;
 
-	if (s->pid == 0)
-		return;
 	kill(s->pid, SIGTERM);
 	while (waitpid(s->pid, &status, WNOHANG) == 0) {
 		if (load_now_ns() > deadline)
@@ -138,6 +136,7 @@ void load_server_stop(struct load_server *s)
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM)
 		load_die("%s ended by signal %d:\n%s", s->name, WTERMSIG(status), read_log(s));
 	s->pid = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
 
 int load_free_port(void)
