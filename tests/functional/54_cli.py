@@ -123,21 +123,20 @@ def test_check_says_every_problem_with_its_place():
         check(re.search(r"bad\.json:8:\d+: .*HOOKWIRE_TEST_NOT_SET", said), f"the unset variable: {said}")
 
 
-<<<<<<< HEAD
 def test_check_that_cannot_say_what_it_found_fails():
     with open("/dev/full", "w") as full:
         done = subprocess.run([binary(), "check", "-c", ROOT / "conf/minimal.json"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8",
                               env={"HOOKWIRE_JWT_SECRET": SECRET}, check=False)
     equal(done.returncode, 1, "exit code")
     contains(done.stderr, "No space left on device", "why")
-=======
+
+
 def test_check_misses_nothing_in_a_file_that_it_could_not_read_to_its_end():
     with temporary_directory() as tmp:
         for text, warns in (("{", False), ('{"listen": [', False), ("{}", True), ('{"hooks": [], "log": {"level": "${HOOKWIRE_TEST_NOT_SET}"}}', True)):
             (tmp / "cut.json").write_text(text)
             done = cli("check", "-c", tmp / "cut.json")
             equal('no entry in "hooks"' in done.stdout, warns, f"{text}: {done.stdout}")
->>>>>>> 2837eee (cli: what getopt says begins with the command's whole name, version takes no arguments; check warns of no missing hooks in a file that breaks off)
 
 
 def test_check_tries_the_hooks_too():
