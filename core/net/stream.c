@@ -272,45 +272,52 @@ static bool ref_copy(struct hw_ref *ref)
 	return true;
 }
 
+/* The outbox ends before *@block and @i, as ref_at walks; what was there and behind is gone. */
+static void outbox_cut(struct hw_stream *s, struct ref_block *block, size_t i)
+{
+	struct ref_block *rest = block ? (struct ref_block *)block->head.next : s->first_block;
+
+	while (rest) {
+		struct ref_block *next = (struct ref_block *)rest->head.next;
+
+		block_give(s->loop, rest);
+		rest = next;
+	}
+	s->last_block = block;
+	if (block) {
+		block->head.next = NULL;
+		s->block_end = (uint16_t)i;
+		return;
+	}
+	s->first_block = NULL;
+	s->inline_end = (uint8_t)i;
+	if (s->inline_first == s->inline_end)
+		s->inline_first = s->inline_end = 0;
+}
+
 uint64_t hw_stream_drop(struct hw_stream *s)
 {
-	struct hw_ref kept[64];
-	size_t n_kept = 0, i = s->inline_first;
-	struct ref_block *block = NULL;
-	struct hw_ref *ref;
+	struct ref_block *from_block = NULL, *to_block = NULL;
+	size_t from = s->inline_first, to = from;
+	struct hw_ref *ref = ref_at(s, &from_block, &from);
 	uint64_t dropped = 0;
 
-	/* count what stays first: if it is more than fits here nothing is dropped, and the outbox's
-	 * bound holds anyway */
-	while ((ref = ref_at(s, &block, &i))) {
-		if (!ref->seq || ref->begun) {
-			if (n_kept == HW_COUNT(kept))
-				return 0;
-			if (ref->seq && !ref_copy(ref))
-				return 0;
-			kept[n_kept++] = *ref;
-		}
-		i++;
-	}
-	block = NULL;
-	i = s->inline_first;
-	while ((ref = ref_at(s, &block, &i))) {
-		if (ref->seq && !dropped)
-			dropped = ref->seq;
-		if (!ref->seq)
-			ref->held = false; /* moves to kept */
-		i++;
-	}
-	outbox_clear(s);
-	for (i = 0; i < n_kept; i++) {
-		ref = ref_push(s); /* at most what was there: the blocks just given back suffice */
-		if (!ref) {
-			ref_release(&kept[i]);
+	/* only the first can have begun */
+	if (ref && ref->seq && ref->begun && !ref_copy(ref))
+		return 0;
+	/* what stays moves up in its place: dropping takes no memory */
+	for (; (ref = ref_at(s, &from_block, &from)); from++) {
+		if (!ref->seq) {
+			*ref_at(s, &to_block, &to) = *ref;
+			to++;
 			continue;
 		}
-		*ref = kept[i];
-		s->queued += ref->len;
+		if (!dropped)
+			dropped = ref->seq;
+		s->queued -= ref->len;
+		ref_release(ref);
 	}
+	outbox_cut(s, to_block, to);
 	return dropped;
 }
 

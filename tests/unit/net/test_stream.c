@@ -193,22 +193,36 @@ static void drop_takes_all_that_has_not_begun(void **state)
 	stream_world_fini(&w);
 }
 
-static void drop_gives_up_when_too_much_would_stay(void **state)
+static void drop_keeps_the_order_of_however_much_stays(void **state)
 {
+	enum { LEN = 1 << 19, N = 200, MOST = LEN + 4 * N };
 	struct stream_world w;
-	char *bytes;
-	size_t queued;
+	char *bytes, *got = malloc(MOST), wanted[4 * N + 4] = "";
 
 	(void)state;
 	stream_world_init(&w, SOCK_STREAM, 4096);
-	bytes = stream_world_block(&w, 1 << 19);
-	for (size_t i = 0; i < 70; i++)
-		assert_int_equal(hw_stream_copy(w.s, "x", 1), 0);
-	assert_int_equal(hw_stream_queue(w.s, &w.pin.pin, "y", 1, 9, false), 0);
-	queued = hw_stream_queued(w.s);
+	bytes = stream_world_block(&w, LEN);
+	for (unsigned i = 0; i < N; i++) {
+		char text[8];
+
+		assert_int_equal(
+			hw_stream_queue(w.s, &w.pin.pin, bytes + i * 2, 1, i + 9, false), 0);
+		if (i % 3 == 0)
+			continue;
+		snprintf(text, sizeof(text), "%03u.", i);
+		assert_int_equal(hw_stream_copy(w.s, text, 4), 0);
+		strcat(wanted, text);
+	}
+	assert_int_equal(hw_stream_drop(w.s), 9);
+	assert_int_equal(w.pin.held, 0);
+	assert_int_equal(hw_stream_queued(w.s) + hw_stream_written(w.s), LEN + strlen(wanted));
 	assert_int_equal(hw_stream_drop(w.s), 0);
-	assert_int_equal(hw_stream_queued(w.s), queued);
-	free(bytes); /* half-sent, copied */
+	assert_int_equal(hw_stream_copy(w.s, "end", 3), 0);
+	strcat(wanted, "end");
+	assert_int_equal(peer_read_all(&w, got, MOST, 1 << 16), LEN + strlen(wanted));
+	assert_memory_equal(got + LEN, wanted, strlen(wanted));
+	free(bytes);
+	free(got);
 	stream_world_fini(&w);
 }
 
@@ -284,7 +298,7 @@ int main(void)
 		cmocka_unit_test(destroying_a_blocked_stream_lets_everything_go),
 		cmocka_unit_test(drop_keeps_what_had_begun_and_what_has_no_number),
 		cmocka_unit_test(drop_takes_all_that_has_not_begun),
-		cmocka_unit_test(drop_gives_up_when_too_much_would_stay),
+		cmocka_unit_test(drop_keeps_the_order_of_however_much_stays),
 		cmocka_unit_test(a_paused_stream_reads_nothing),
 		cmocka_unit_test(pausing_inside_received_stops_at_once),
 		cmocka_unit_test(the_new_owner_gets_what_comes_next),
