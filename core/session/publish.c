@@ -296,6 +296,13 @@ static bool authorize(struct hw_publish *p)
 	return after_authorize(p);
 }
 
+/* What of a message is kept of it. */
+static size_t event_bytes(const struct hw_event *ev)
+{
+	return ev->topic.len + ev->event.raw.len + ev->data.raw.len + ev->trace_id.raw.len +
+	       ev->version.raw.len;
+}
+
 bool hw_publish_start(struct hw_publish *p)
 {
 	int64_t wait_ms = hw_rate_take(
@@ -317,7 +324,7 @@ bool hw_publish_start(struct hw_publish *p)
 		p->retry_after_ms = wait_ms;
 		return finish(p);
 	}
-	if (p->command->event.data.raw.len > p->hub->worker->generation->settings.message_bytes) {
+	if (event_bytes(&p->command->event) > p->hub->worker->generation->settings.message_bytes) {
 		/* one bound for an event, whichever way it comes: a subscriber must be able to take
 		 * it */
 		answer(p, HW_CODE_TOO_LARGE, "");

@@ -151,6 +151,10 @@ def test_a_body_over_the_limit_is_413_and_at_the_limit_is_not():
 def test_an_event_over_message_bytes_is_too_large():
     with open_broker({"limits": {"message_bytes": 1000}}) as broker:
         error_of(http(broker.address, "POST", "/publish", body=event(1, x="a" * 1100), token=mint("ben")), 413, "too_large")
+        # wherever in it the bytes are
+        error_of(http(broker.address, "POST", "/publish", body=event(1) | {"trace_id": "a" * 1000}, token=mint("ben")), 413, "too_large")
+        error_of(http(broker.address, "POST", "/publish", body=event(1) | {"event": "A" * 1000}, token=mint("ben")), 413, "too_large")
+        equal(http(broker.address, "POST", "/publish", body=event(1) | {"event": "A" * 500}, token=mint("ben")).status, 200, "within it")
 
 
 def test_without_a_valid_token_it_is_401():
