@@ -111,6 +111,7 @@ static inline struct hw_str exchange_str(const struct exchange *ex, struct kept 
 	return k.there ? (struct hw_str){ex->text.len ? ex->text.data + k.at : "", k.len}
 		       : HW_STR_NULL;
 }
+/** Without memory it is kept empty, and the exchange is refused. */
 struct kept exchange_keep(struct exchange *ex, struct hw_str s);
 void exchange_refuse(struct exchange *ex, unsigned status, enum hw_code code, const char *why);
 static inline bool exchange_refused(const struct exchange *ex)

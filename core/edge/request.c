@@ -7,6 +7,10 @@ struct kept exchange_keep(struct exchange *ex, struct hw_str s)
 	struct kept k = {.at = (uint32_t)ex->text.len, .len = (uint32_t)s.len, .there = true};
 
 	hw_buf_str(&ex->text, s);
+	if (ex->text.failed) {
+		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
+		k.at = k.len = 0;
+	}
 	return k;
 }
 
@@ -91,8 +95,6 @@ void exchange_open(struct exchange *ex, const struct hw_http1_request *request)
 		open_route(ex, request);
 		publish_read_head(ex, request);
 	}
-	if (ex->text.failed)
-		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
 }
 
 /* ---- who it is

@@ -77,8 +77,7 @@ void upgrade_read_head(struct exchange *ex, const struct hw_http1_request *reque
 		exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
 	token_read_query(ex, request);
 	token_find(ex, request, true);
-	if (ex->cursor.there && !ex->text.failed &&
-		hw_cursor_parse(exchange_str(ex, ex->cursor), &cursor))
+	if (ex->cursor.there && hw_cursor_parse(exchange_str(ex, ex->cursor), &cursor))
 		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "the cursor is malformed");
 	if (!ex->token.there && !http_settings(ex)->auth_first_message)
 		exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed to connect");
