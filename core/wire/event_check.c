@@ -33,7 +33,20 @@ static void keep(struct verdict *v, bool warning, size_t at)
 	report->n_errors += !warning;
 }
 
-/* A message of three parts, the middle one a value as JavaScript prints it. */
+/* The value as JavaScript prints it, for who wants the whole report; for a client, who can make any
+ * number of arrays of numbers, each of which takes longer to print than a hundred to read, only the
+ * beginning of an array as it stands. */
+static void show(struct verdict *v, struct hw_buf *text, struct hw_json value)
+{
+	size_t most = sizeof(v->err->text);
+
+	if (v->report || value.kind != HW_JSON_ARRAY)
+		hw_json_js_text(text, value);
+	else
+		hw_buf_add(text, value.raw.p, value.raw.len < most ? value.raw.len : most);
+}
+
+/* A message of three parts, the middle one a value. */
 static void say(struct verdict *v, bool warning, const char *before, const struct hw_json *value,
 	const char *after)
 {
@@ -44,7 +57,7 @@ static void say(struct verdict *v, bool warning, const char *before, const struc
 		return;
 	hw_buf_puts(text, before);
 	if (value)
-		hw_json_js_text(text, *value);
+		show(v, text, *value);
 	hw_buf_puts(text, after);
 	if (text->failed) {
 		v->failed = true;

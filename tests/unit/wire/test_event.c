@@ -305,6 +305,11 @@ static void test_the_first_error_is_told(void **state)
 	assert_refused(
 		"{\"topic\":\"a:1\",\"event\":\"E\",\"data\":{\"entity_id\":1,\"timestamp\":17e2}}",
 		"Invalid timestamp \"1700\". Use ISO 8601 format.");
+	/* an array as it stands: to print it as the validator does would cost a broker seconds */
+	assert_refused(
+		"{\"topic\":\"a:1\",\"event\":\"A\",\"data\":{\"entity_id\":1,\"timestamp\":[1.50, "
+		"[2e-308]]}}",
+		"Invalid timestamp \"[1.50, [2e-308]]\". Use ISO 8601 format.");
 	assert_refused(
 		"{\"topic\":\"a:1\",\"event\":\"E\",\"data\":{\"entity_id\":1},\"trace_id\":5}",
 		"trace_id must be a string");
