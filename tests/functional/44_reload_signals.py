@@ -50,4 +50,17 @@ def test_a_storm_of_sighups_ends_in_the_last_configuration():
         equal(broker.metric("hookwire_reloads_total", result="failed"), 0, "failed reloads")
 
 
+def test_nothing_is_reloaded_while_sessions_drain():
+    with GateBroker({"drain_ms": 3000}) as broker, WsClient(broker.address, token=mint("u1"), protocols=["hookwire.v1"]) as client:
+        client.recv_where({"type": "welcome"})
+        broker.sigterm()
+        client.recv_where({"type": "goaway"})
+        broker.hold("load")
+        broker.write_mark("two")
+        broker.sighup()
+        client.expect_close(1001)
+        broker.stop(10)
+        check(not (broker.dir / "load.waiting").exists() and reloads(broker) == 0, "it was reloaded")
+
+
 main()
