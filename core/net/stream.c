@@ -315,6 +315,7 @@ uint64_t hw_stream_drop(struct hw_stream *s)
 		if (!dropped)
 			dropped = ref->seq;
 		s->queued -= ref->len;
+		s->n_refs--;
 		ref_release(ref);
 	}
 	outbox_cut(s, to_block, to);

@@ -190,6 +190,7 @@ static void drop_takes_all_that_has_not_begun(void **state)
 	net_world_spin(&w.net, 1);
 	assert_int_equal(peer_read(&w, got, sizeof(got)), 1);
 	assert_int_equal(got[0], 'c');
+	assert_int_equal(hw_stream_cost(w.s), 0);
 	stream_world_fini(&w);
 }
 
@@ -221,6 +222,7 @@ static void drop_keeps_the_order_of_however_much_stays(void **state)
 	strcat(wanted, "end");
 	assert_int_equal(peer_read_all(&w, got, MOST, 1 << 16), LEN + strlen(wanted));
 	assert_memory_equal(got + LEN, wanted, strlen(wanted));
+	assert_int_equal(hw_stream_cost(w.s), 0); /* what was dropped costs nothing either */
 	free(bytes);
 	free(got);
 	stream_world_fini(&w);
