@@ -51,7 +51,7 @@ struct hw_stream {
 	uint8_t inline_first, inline_end;
 	uint16_t block_first, block_end;
 	struct ref_block *first_block, *last_block;
-	size_t queued, n_refs;
+	size_t queued, n_own; /* bytes; pieces without a number */
 	uint64_t written;
 	int64_t linger_ms;
 	struct hw_ref inline_refs[INLINE_REFS];
@@ -99,16 +99,13 @@ static struct hw_ref *ref_push(struct hw_stream *s)
 {
 	struct ref_block *block;
 
-	s->n_refs++;
 	if (!s->first_block && s->inline_end < INLINE_REFS)
 		return &s->inline_refs[s->inline_end++];
 	if (s->last_block && s->block_end < BLOCK_REFS)
 		return &s->last_block->refs[s->block_end++];
 	block = block_take(s->loop);
-	if (!block) {
-		s->n_refs--;
+	if (!block)
 		return NULL;
-	}
 	block->head.next = NULL;
 	if (s->last_block) {
 		s->last_block->head.next = &block->head;
@@ -148,13 +145,14 @@ static void ref_pop(struct hw_stream *s)
 {
 	struct ref_block *block = s->first_block;
 
-	s->n_refs--;
 	if (s->inline_first < s->inline_end) {
+		s->n_own -= !s->inline_refs[s->inline_first].seq;
 		ref_release(&s->inline_refs[s->inline_first++]);
 		if (s->inline_first == s->inline_end)
 			s->inline_first = s->inline_end = 0;
 		return;
 	}
+	s->n_own -= !block->refs[s->block_first].seq;
 	ref_release(&block->refs[s->block_first++]);
 	if (block == s->last_block ? s->block_first == s->block_end
 				   : s->block_first == BLOCK_REFS) {
@@ -200,6 +198,7 @@ static int queue(
 		if (!ref)
 			return -ENOMEM;
 		*ref = (struct hw_ref){.p = p, .len = len, .pin = pin, .seq = seq, .held = held};
+		s->n_own += !seq;
 	}
 	s->queued += len;
 	mark_dirty(s);
@@ -246,7 +245,7 @@ size_t hw_stream_queued(const struct hw_stream *s)
 
 size_t hw_stream_cost(const struct hw_stream *s)
 {
-	return s->queued + s->n_refs * PIECE_COST;
+	return s->queued + s->n_own * PIECE_COST;
 }
 
 bool hw_stream_blocked(const struct hw_stream *s)
@@ -260,7 +259,7 @@ uint64_t hw_stream_written(const struct hw_stream *s)
 }
 
 /* Replaces the pinned rest of a reference by a copy of it. */
-static bool ref_copy(struct hw_ref *ref)
+static bool ref_copy(struct hw_stream *s, struct hw_ref *ref)
 {
 	struct hw_blob *blob = hw_blob_create(ref->p, ref->len);
 
@@ -269,6 +268,7 @@ static bool ref_copy(struct hw_ref *ref)
 	ref_release(ref);
 	*ref = (struct hw_ref){
 		.p = blob->data, .len = ref->len, .pin = &blob->pin, .held = true, .begun = true};
+	s->n_own++;
 	return true;
 }
 
@@ -303,7 +303,7 @@ uint64_t hw_stream_drop(struct hw_stream *s)
 	uint64_t dropped = 0;
 
 	/* only the first can have begun */
-	if (ref && ref->seq && ref->begun && !ref_copy(ref))
+	if (ref && ref->seq && ref->begun && !ref_copy(s, ref))
 		return 0;
 	/* what stays moves up in its place: dropping takes no memory */
 	for (; (ref = ref_at(s, &from_block, &from)); from++) {
@@ -315,7 +315,6 @@ uint64_t hw_stream_drop(struct hw_stream *s)
 		if (!dropped)
 			dropped = ref->seq;
 		s->queued -= ref->len;
-		s->n_refs--;
 		ref_release(ref);
 	}
 	outbox_cut(s, to_block, to);

@@ -55,8 +55,8 @@ HW_MUST_CHECK int hw_stream_queue(struct hw_stream *stream, struct hw_pin *pin, 
 HW_MUST_CHECK int hw_stream_copy(struct hw_stream *stream, const void *p, size_t len);
 /** Bytes queued and not yet taken by the kernel. */
 size_t hw_stream_queued(const struct hw_stream *stream);
-/** What these keep of memory, at most: the bytes, and for each piece what holds it. Two bytes, a
- * pong, have a piece to themselves: whoever bounds what a peer can make us queue asks for this. */
+/** These, and for each piece without a number what holds it in memory: a pong of two bytes has a
+ * piece to itself. Whoever bounds what a peer can make us queue asks for this. */
 size_t hw_stream_cost(const struct hw_stream *stream);
 /** The kernel takes no more at the moment: what is queued waits for the peer. */
 bool hw_stream_blocked(const struct hw_stream *stream);
