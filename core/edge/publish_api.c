@@ -7,9 +7,11 @@
 #include "wire/command.h"
 
 #define MAX_ITEMS 1000
+#define TURN_MS 2 /* of items: then others get their turn */
 
 /* A POST /publish: its items are published one after the other.
- *   next item ──> deciding (a hook) ──> its result ──> next item … answered */
+ *   next item ──> deciding (a hook) ──> its result ──> next item, maybe in the next turn … answered
+ */
 struct publish_job {
 	struct exchange *ex;
 	struct hw_commands commands;
@@ -19,6 +21,7 @@ struct publish_job {
 	struct hw_buf key;     /* of the item, plain */
 	size_t n_done, n_failed;
 	bool deciding;
+	struct hw_timer next_turn;
 };
 
 void publish_job_free(struct publish_job **publish_job)
@@ -30,6 +33,7 @@ void publish_job_free(struct publish_job **publish_job)
 	*publish_job = NULL;
 	if (job->deciding)
 		hw_publish_cancel(&job->publish);
+	hw_timer_cancel(&job->next_turn);
 	hw_buf_fini(&job->results);
 	hw_buf_fini(&job->key);
 	free(job);
@@ -258,13 +262,29 @@ static bool publish_item(struct publish_job *job)
 	return true;
 }
 
-/* Items until one is pending (false), or all have their results and the answer is sent. */
+static void answer(struct publish_job *job)
+{
+	if (job->commands.array)
+		answer_all(job);
+	else
+		answer_one(job);
+}
+
+/* Items until one is pending or the turn has had its share (false), or all have their results and
+ * the answer is sent. */
 static bool run(struct publish_job *job)
 {
+	struct hw_worker *w = job->ex->login.worker;
+	int64_t until_ms = hw_worker_now_ms(w) + TURN_MS;
 	struct hw_err err;
-	int r;
 
-	while ((r = hw_command_next(&job->commands, &job->command, &err)) != HW_COMMAND_END) {
+	do {
+		int r = hw_command_next(&job->commands, &job->command, &err);
+
+		if (r == HW_COMMAND_END) {
+			answer(job);
+			return true;
+		}
 		if (!r) {
 			if (!publish_item(job))
 				return false;
@@ -272,14 +292,21 @@ static bool run(struct publish_job *job)
 		}
 		add_failure(job, r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST,
 			r == -ENOMEM ? "out of memory" : err.text);
-		if (r < 0)
-			break;
-	}
-	if (job->commands.array)
-		answer_all(job);
-	else
-		answer_one(job);
-	return true;
+		if (r < 0) {
+			answer(job);
+			return true;
+		}
+	} while (hw_worker_now_ms(w) < until_ms);
+	hw_timer_arm(w->timers, &job->next_turn, hw_worker_now_ms(w));
+	return false;
+}
+
+static void on_next_turn(struct hw_timer *timer)
+{
+	struct publish_job *job = HW_CONTAINER_OF(timer, struct publish_job, next_turn);
+
+	if (run(job))
+		http_resume(job->ex);
 }
 
 static void on_decided(struct hw_publish *publish)
@@ -306,6 +333,7 @@ void publish_handle(struct exchange *ex)
 		return;
 	}
 	job->ex = ex;
+	hw_timer_init(&job->next_turn, on_next_turn);
 	hw_buf_init(&job->results);
 	hw_buf_init(&job->key);
 	r = hw_commands_open(

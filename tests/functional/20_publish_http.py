@@ -3,6 +3,8 @@
 import json
 import pathlib
 import sys
+import threading
+import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 
@@ -110,6 +112,34 @@ def test_an_array_of_too_many_is_413_and_nothing_of_it_is_published():
         equal(cursor, before, "the head after it")
         answer = http(broker.address, "POST", "/publish", body=[event()] * 1000, token=mint("ben"))
         equal([answer.status, len(answer.json()["results"])], [200, 1000], "as many as may be")
+
+
+SLOW = """
+return policy {
+  api = 1,
+  authorize = { publish = function() local n = 0 for i = 1, 20000 do n = n + i % 7 end return allow() end },
+}
+"""
+
+
+def test_a_long_array_lets_others_have_their_turn():
+    tenants = {"*": {"hooks": [{"name": "slow", "lua": "slow.lua", "budget": {"cpu_ms": 50}}], "limits": {"publish_per_s": 100000}}}
+    with Broker({"tenants": tenants}, files={"slow.lua": SLOW}) as broker, HttpConnection(broker.address) as other:
+        took = []
+
+        def publish():
+            start = time.monotonic()
+            answer = http(broker.address, "POST", "/publish", body=[event()] * 1000, token=mint("ben"), timeout=30)
+            took.extend([time.monotonic() - start, answer.status, len(answer.json()["results"])])
+        publisher = threading.Thread(target=publish)
+        publisher.start()
+        longest = 0
+        while publisher.is_alive():
+            start = time.monotonic()
+            equal(other.request("GET", "/healthz").status, 200, "meanwhile")
+            longest = max(longest, time.monotonic() - start)
+        equal(took[1:], [200, 1000], "the array's answer")
+        check(longest < took[0] / 2, f"a neighbour waited {longest:.3f} s while an array of {took[0]:.3f} s was published")
 
 
 def test_only_json_is_taken():
