@@ -43,16 +43,18 @@ struct maker {
 	struct hw_conf *conf;
 	struct hw_conf_report *report;
 	const struct hw_generation *before; /* NULL: this is the first */
-	struct hw_hook_chain *
-		*old; /* chains of the generation before: their entries may be taken over */
+	/* Chains of the generation before, whose entries may be taken over. The first is the one
+	 * that stood where a chain is made now: mostly its entries are the same, and with thousands
+	 * of tenants looking through all of them for each would take seconds. */
+	struct hw_hook_chain **old;
 	size_t n_old;
 	bool broken;
 };
 
-static size_t unit_index(const struct hw_conf *conf, const char *name)
+static size_t unit_index(const struct hw_conf *conf, const struct hw_conf_part *part)
 {
 	for (size_t i = 0; i < conf->n_units; i++)
-		if (!strcmp(conf->units[i].name, name))
+		if (conf->units[i].part == part)
 			return i;
 	return 0;
 }
@@ -112,13 +114,15 @@ static struct hw_hook_chain *same_as_before(
 
 /* All hooks are tried, so that all problems are told. NULL: out of memory, or a hook of the unit
  * did not load. */
-static struct hw_hook_chain *load_chain(
-	struct maker *m, const struct hw_conf_hook *hooks, size_t n, bool global, size_t unit)
+static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_hook *hooks, size_t n,
+	struct hw_hook_chain *before, bool global, size_t unit)
 {
 	struct hw_hook_entry **entries = calloc(n ? n : 1, sizeof(struct hw_hook_entry *));
 	struct hw_hook_chain *chain = NULL;
 	size_t n_loaded = 0;
 
+	if (m->n_old)
+		m->old[0] = before ? before : m->before->global;
 	for (size_t i = 0; entries && i < n; i++) {
 		const struct hw_conf_hook *hook = &hooks[i];
 		struct hw_hook_problem problem = {0};
@@ -154,7 +158,7 @@ static struct hw_hook_chain *make_chain(struct maker *m, const struct hw_conf_ho
 
 	if (before && is_kept(m->conf, part))
 		return hw_hook_chain_ref(before);
-	chain = load_chain(m, hooks, n, tenant_id == NULL, unit);
+	chain = load_chain(m, hooks, n, before, tenant_id == NULL, unit);
 	return chain ? same_as_before(before, chain) : NULL;
 }
 
@@ -234,7 +238,7 @@ static int make_rules(struct maker *m, struct made *made)
 		struct hw_tenant_rules *rules = &made->g.rules[made->g.n_rules];
 
 		rules->chain = make_chain(m, tenant->hooks, tenant->n_hooks, tenant->id,
-			tenant->part, unit_index(conf, tenant->unit));
+			tenant->part, unit_index(conf, tenant->part));
 		if (!rules->chain && m->broken)
 			continue;
 		rules->id = strdup(tenant->id);
@@ -257,9 +261,10 @@ static int old_chains(struct maker *m, struct hw_generation *old)
 {
 	if (!old)
 		return 0;
-	m->old = calloc(old->n_rules + 1, sizeof(struct hw_hook_chain *));
+	m->old = calloc(old->n_rules + 2, sizeof(struct hw_hook_chain *));
 	if (!m->old)
 		return -ENOMEM;
+	m->n_old = 1; /* set for each chain */
 	m->old[m->n_old++] = old->global;
 	for (size_t i = 0; i < old->n_rules; i++)
 		m->old[m->n_old++] = old->rules[i].chain;
