@@ -2,6 +2,7 @@
 # A plugin that changed on disk decides after SIGHUP; half a plugin is refused and the old one goes on; keys rotate.
 import copy
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,21 @@ def test_a_plugin_is_tried_though_the_broker_was_replaced_on_disk():
             broker.sighup()
             broker.wait_log(r"reload: reloaded generation=2", since=mark)
             equal(verdict(client, "closed:1"), "forbidden_topic", "the new plugin's verdict")
+
+
+def test_a_plugin_that_cannot_be_copied_is_refused_and_the_old_one_decides():
+    with temporary_directory() as tmp, GuardedBroker(build(tmp, "one")) as broker, client_of(broker) as client:
+        before = resource.prlimit(broker.pid, resource.RLIMIT_FSIZE)
+        install(broker, build(tmp, "two", [("1.0", "2.0")]))
+        resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (1, before[1]))  # as a disk that is full: the log fails as well
+        broker.sighup()
+        wait_until(lambda: broker.metric("hookwire_reloads_total", result="failed") == 1, 10, "the failed reload")
+        equal(verdict(client, "closed:1"), "forbidden_topic", "the old plugin's verdict")
+        resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, before)
+        broker.sighup()
+        wait_until(lambda: broker.metric("hookwire_reloads_total", result="ok") == 1, 10, "the reload with room again")
+        equal(verdict(client, "closed:1"), "forbidden_topic", "the new plugin's verdict")
+        equal([p.suffix for p in broker.plugin_cache().iterdir() if p.suffix != ".so"], [], "halves of copies")
 
 
 def test_settings_of_a_plugin_are_reloaded_and_bad_ones_point_into_the_file():

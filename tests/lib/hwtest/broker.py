@@ -309,6 +309,11 @@ class Broker:
         """How many descriptors the broker has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def plugin_cache(self):
+        """The directory that its plugins are mapped from."""
+        maps = pathlib.Path(f"/proc/{self.pid}/maps").read_text()
+        return pathlib.Path(re.search(r"(/\S+)/[0-9a-f]{64}\.so$", maps, re.MULTILINE)[1])
+
     def rss_bytes(self):
         """Resident memory."""
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
