@@ -33,7 +33,7 @@ static const char usage[] =
 	"reads no token and sends a welcome of the same length), in turns. Prints handshakes per\n"
 	"second of the server's CPU time.\n"
 	"\n"
-	"  --handshakes N  of a turn; default 20000\n"
+	"  --handshakes N  of a turn; default 10000\n"
 	"  --turns N       of which medians are printed; default 3\n"
 	"  --broker FILE   another hookwire than that of this build\n"
 	"  --smoke         few of everything, tied to no CPU: a test\n"
@@ -108,7 +108,7 @@ static void read_options(struct options *o, int argc, char **argv)
 	};
 	int id;
 
-	*o = (struct options){.n_handshakes = 20000, .n_turns = 3};
+	*o = (struct options){.n_handshakes = 10000, .n_turns = 3};
 	load_built_path("../hookwire", o->broker);
 	while ((id = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
 		if (id == 'n') {
@@ -316,6 +316,7 @@ int main(int argc, char **argv)
 	printf("%zu handshakes a turn, %d at a time, a welcome of %zu bytes; %zu turns; ratio: to "
 	       "the floor; foreign: CPU time of other processes, the worst turn\n\n",
 		b.o.n_handshakes, SLOTS, welcome_bytes, b.o.n_turns);
+	fflush(stdout);
 	for (size_t turn = 0; turn < b.o.n_turns; turn++) {
 		for (int kind = 0; kind < N_KINDS; kind++) {
 			if (run(&b, (enum kind)kind, turn) != welcome_bytes)

@@ -370,6 +370,7 @@ static void run(struct bench *b)
 		b->o.n_turns, b->o.seconds);
 	printf("%4s  %-12s %11s  %26s %6s %11s %8s %8s %8s\n", "W", "server", "a CPU s",
 		"least .. most          ", "ratio", "a second", "p50 us", "p99 us", "foreign");
+	fflush(stdout);
 	for (size_t w = 0; w < b->o.n_windows; w++) {
 		for (size_t turn = 0; turn < b->o.n_turns; turn++) {
 			for (size_t i = 0; i < b->n_rivals; i++)
