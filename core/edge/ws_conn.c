@@ -6,9 +6,10 @@
 #include "wire/ws_handshake.h"
 
 #define MESSAGE_KEPT 4096 /* what of a buffer for messages in pieces stays between two of them */
+#define TURN_MS 2         /* of one peer's messages: then others get their turn */
 
-/* What came while the endpoint wanted nothing. It is read on from the loop, not from within whoever
- * says go on. */
+/* What came while the endpoint wanted nothing, or more than a turn's worth. It is read on from the
+ * loop, not from within whoever says go on. */
 struct held_input {
 	struct hw_timer timer;
 	struct ws_conn *conn;
@@ -193,6 +194,9 @@ static void plan_held(struct ws_conn *conn)
 /* Nothing in here frees the connection: streams close from the loop. */
 void ws_conn_feed(struct ws_conn *conn, uint8_t *p, size_t len)
 {
+	struct hw_worker *w = conn->base.edge->worker;
+	int64_t until_ms = hw_worker_now_ms(w) + TURN_MS;
+
 	conn->feeding = true;
 	while (len > 0 && !conn->paused && !conn->closing) {
 		struct hw_ws_event ev = {0};
@@ -206,6 +210,8 @@ void ws_conn_feed(struct ws_conn *conn, uint8_t *p, size_t len)
 		if (r == HW_WS_MORE)
 			break;
 		on_event(conn, r, &ev);
+		if (hw_worker_now_ms(w) >= until_ms)
+			break;
 	}
 	conn->feeding = false;
 	if (conn->closing)

@@ -5,6 +5,7 @@ import json
 import pathlib
 import struct
 import sys
+import threading
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
@@ -271,6 +272,39 @@ def test_a_flood_before_authentication_is_cut_off():
                 client.expect_close(4401)
             except Failure as error:
                 check("None" in str(error), str(error))  # reset: unread bytes were thrown away
+
+
+SLOW = """
+return policy {
+  api = 1,
+  authorize = { subscribe = function() local n = 0 for i = 1, 20000 do n = n + i % 7 end return deny("forbidden_topic") end },
+}
+"""
+
+
+def test_a_flood_of_messages_lets_others_have_their_turn():
+    tenants = {"*": {"hooks": [{"name": "slow", "lua": "slow.lua", "budget": {"cpu_ms": 50}}]}}
+    n = 1500
+    with Broker({"tenants": tenants}, files={"slow.lua": SLOW}) as broker, HttpConnection(broker.address) as other, \
+            WsClient(broker.address, token=mint("anna")) as client:
+        client.send_json({"type": "ping"})
+        equal(client.recv_json()["type"], "pong", "the session is live")
+        took = []
+
+        def flood():
+            start = time.monotonic()
+            client.stream.send(b"".join(encode_frame(TEXT, '{"type":"subscribe","topics":["a:1"],"id":%d}' % i) for i in range(n)))
+            equal([client.recv_json(30)["id"] for _ in range(n)], list(range(n)), "replies, in order")
+            took.append(time.monotonic() - start)
+        flooder = threading.Thread(target=flood)
+        flooder.start()
+        longest = 0
+        while flooder.is_alive():
+            start = time.monotonic()
+            equal(other.request("GET", "/healthz").status, 200, "meanwhile")
+            longest = max(longest, time.monotonic() - start)
+        check(took, "the flood was answered")
+        check(longest < took[0] / 2, f"a neighbour waited {longest:.3f} s while a flood of {took[0]:.3f} s was worked off")
 
 
 main()
