@@ -1,9 +1,13 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -18,6 +22,8 @@
 
 struct hw_log {
 	int fd;
+	bool is_socket;
+	pthread_mutex_t turn; /* between the look whether there is room and the write */
 	atomic_int level;
 	atomic_int format;
 };
@@ -34,10 +40,13 @@ struct line {
 struct hw_log *hw_log_create(int fd, enum hw_log_level level, enum hw_log_format format)
 {
 	struct hw_log *log = malloc(sizeof(*log));
+	struct stat st;
 
 	if (!log)
 		return NULL;
 	log->fd = fd;
+	log->is_socket = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+	pthread_mutex_init(&log->turn, NULL);
 	atomic_init(&log->level, (int)level);
 	atomic_init(&log->format, (int)format);
 	return log;
@@ -45,6 +54,8 @@ struct hw_log *hw_log_create(int fd, enum hw_log_level level, enum hw_log_format
 
 void hw_log_destroy(struct hw_log **log)
 {
+	if (*log)
+		pthread_mutex_destroy(&(*log)->turn);
 	free(*log);
 	*log = NULL;
 }
@@ -202,12 +213,34 @@ static void put_head(struct line *l, enum hw_log_level level, const char *area, 
 	put_escaped(l, hw_str_of(message), false);
 }
 
+/* A descriptor that is full or whose reader is gone costs the line, never the caller: a pipe that
+ * nobody reads must not hold up a worker. The descriptor itself is not made non-blocking, since it
+ * is that of our parent too. A pipe that has room has it for a page, which is a line. A short write
+ * is not continued: the rest would stand as a line of its own among other threads' lines. */
+static void give(struct hw_log *log, const struct line *l)
+{
+	struct pollfd p = {.fd = log->fd, .events = POLLOUT};
+	ssize_t n;
+
+	if (log->is_socket) {
+		do {
+			n = send(log->fd, l->text, l->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		} while (n < 0 && errno == EINTR);
+		return;
+	}
+	pthread_mutex_lock(&log->turn);
+	do {
+		n = poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) ? write(log->fd, l->text, l->len)
+								 : 0;
+	} while (n < 0 && errno == EINTR);
+	pthread_mutex_unlock(&log->turn);
+}
+
 void hw_log_write(struct hw_log *log, enum hw_log_level level, const char *area,
 	const char *message, const struct hw_log_field *fields, size_t n_fields)
 {
 	int saved_errno = errno;
 	struct line l;
-	ssize_t n;
 
 	if (!hw_log_on(log, level))
 		return;
@@ -221,10 +254,6 @@ void hw_log_write(struct hw_log *log, enum hw_log_level level, const char *area,
 		}
 	}
 	put_z(&l, l.json ? "}\n" : "\n");
-	/* A short write is not continued: the rest would stand as a line of its own among other
-	 * threads' lines. A reader that is full or gone costs the line, never the caller. */
-	do {
-		n = write(log->fd, l.text, l.len);
-	} while (n < 0 && errno == EINTR);
+	give(log, &l);
 	errno = saved_errno;
 }

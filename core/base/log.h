@@ -39,7 +39,7 @@ struct hw_log_field {
 /** @area is the folder that speaks ("hub"), @message a fixed text for grep, fields what varies.
  *  A line is at most 4096 bytes, a value 2048: what is too long is cut between characters and
  *  marked with an ellipsis; fields that find no room are left out (marked too, in JSON with
- *  "cut":true). A line that @fd does not take is lost. Keeps errno. */
+ *  "cut":true). A line that @fd does not take at once is lost. Keeps errno. */
 void hw_log_write(struct hw_log *log, enum hw_log_level level, const char *area,
 	const char *message, const struct hw_log_field *fields, size_t n_fields);
 
