@@ -10,7 +10,7 @@ struct hw_idempotency_entry {
 	uint64_t seq;
 	bool settled;
 	size_t len;
-	char name[]; /* user, zero, key */
+	char name[]; /* tenant, zero, user, zero, key */
 };
 
 void hw_idempotency_init(struct hw_idempotency *store, const struct hw_hash_key *hash_key)
@@ -51,19 +51,33 @@ static void trim(struct hw_idempotency *store, int64_t wall_ms)
 	}
 }
 
-static struct hw_idempotency_entry *reserve(struct hw_idempotency *store, struct hw_str user,
-	struct hw_str key, uint64_t body_hash, int64_t wall_ms)
+static size_t name_len(const struct hw_idempotency_name *name)
 {
-	size_t len = user.len + 1 + key.len;
+	return name->tenant.len + 1 + name->user.len + 1 + name->key.len;
+}
+
+static void name_write(const struct hw_idempotency_name *name, char *out)
+{
+	const struct hw_str zero = {"", 1};
+	const struct hw_str parts[] = {name->tenant, zero, name->user, zero, name->key};
+
+	for (size_t i = 0; i < HW_COUNT(parts); i++) {
+		memcpy(out, parts[i].p, parts[i].len);
+		out += parts[i].len;
+	}
+}
+
+static struct hw_idempotency_entry *reserve(struct hw_idempotency *store,
+	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t wall_ms)
+{
+	size_t len = name_len(name);
 	struct hw_idempotency_entry *e = malloc(sizeof(*e) + len);
 
 	if (!e)
 		return NULL;
 	*e = (struct hw_idempotency_entry){
 		.expires_ms = wall_ms + HW_IDEMPOTENCY_MS, .body_hash = body_hash, .len = len};
-	memcpy(e->name, user.p, user.len);
-	e->name[user.len] = '\0';
-	memcpy(e->name + user.len + 1, key.p, key.len);
+	name_write(name, e->name);
 	if (hw_map_put(&store->by_key, (struct hw_str){e->name, len}, e, NULL)) {
 		free(e);
 		return NULL;
@@ -73,31 +87,29 @@ static struct hw_idempotency_entry *reserve(struct hw_idempotency *store, struct
 }
 
 static struct hw_idempotency_entry *find(
-	struct hw_idempotency *store, struct hw_str user, struct hw_str key)
+	struct hw_idempotency *store, const struct hw_idempotency_name *name)
 {
-	char name[1024];
-	size_t len = user.len + 1 + key.len;
+	char text[1024];
+	size_t len = name_len(name);
 
-	if (len > sizeof(name))
-		return NULL; /* users and keys are bounded well below this */
-	memcpy(name, user.p, user.len);
-	name[user.len] = '\0';
-	memcpy(name + user.len + 1, key.p, key.len);
-	return hw_map_get(&store->by_key, (struct hw_str){name, len});
+	if (len > sizeof(text))
+		return NULL; /* its parts are bounded well below this */
+	name_write(name, text);
+	return hw_map_get(&store->by_key, (struct hw_str){text, len});
 }
 
-enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store, struct hw_str user,
-	struct hw_str key, uint64_t body_hash, int64_t wall_ms, struct hw_idempotency_entry **entry,
-	uint64_t *seq)
+enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store,
+	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t wall_ms,
+	struct hw_idempotency_entry **entry, uint64_t *seq)
 {
 	enum hw_idempotency_outcome outcome = HW_IDEMPOTENCY_NEW;
 	struct hw_idempotency_entry *e;
 
 	pthread_mutex_lock(&store->lock);
 	trim(store, wall_ms);
-	e = find(store, user, key);
+	e = find(store, name);
 	if (!e) {
-		e = reserve(store, user, key, body_hash, wall_ms);
+		e = reserve(store, name, body_hash, wall_ms);
 		if (e)
 			*entry = e;
 		else

@@ -1,6 +1,6 @@
 /* Idempotency keys of one tenant: what was answered to a publish, so that its repeat is answered
- * alike and stored once. Scoped to the user by the caller's key; kept 10 minutes, at most 100,000,
- * the oldest leave first. Any thread. */
+ * alike and stored once. A key is its publisher's; kept 10 minutes, at most 100,000, the oldest
+ * leave first. Any thread. */
 #pragma once
 
 #include <pthread.h>
@@ -31,10 +31,14 @@ struct hw_idempotency_entry;
 
 void hw_idempotency_init(struct hw_idempotency *store, const struct hw_hash_key *hash_key);
 void hw_idempotency_fini(struct hw_idempotency *store);
-/** @user and @key together name it; @body_hash says what was published. NEW: *@entry is the
- * reservation. */
+/* Who used which key. The publisher's own tenant is in it: another's, who may publish here, can
+ * have a user of the same name. None holds a zero byte. */
+struct hw_idempotency_name {
+	struct hw_str tenant, user, key;
+};
+/** @body_hash says what was published. NEW: *@entry is the reservation. */
 HW_MUST_CHECK enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store,
-	struct hw_str user, struct hw_str key, uint64_t body_hash, int64_t wall_ms,
+	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t wall_ms,
 	struct hw_idempotency_entry **entry, uint64_t *seq);
 /** Published as @seq (0 = without an id). */
 void hw_idempotency_settle(

@@ -61,10 +61,11 @@ static void set_event_id(struct hw_publish *p, uint64_t seq)
 /* true: go on; false: answered. */
 static bool begin_idempotent(struct hw_publish *p)
 {
+	struct hw_idempotency_name name = {p->identity->tenant_id, p->identity->user_id, p->key};
 	uint64_t seq = 0;
 
-	switch (hw_idempotency_begin(&p->hub->tenant->idempotency, p->identity->user_id, p->key,
-		event_hash(p), hw_worker_wall_ms(p->hub->worker), &p->reservation, &seq)) {
+	switch (hw_idempotency_begin(&p->hub->tenant->idempotency, &name, event_hash(p),
+		hw_worker_wall_ms(p->hub->worker), &p->reservation, &seq)) {
 	case HW_IDEMPOTENCY_NEW:
 		return true;
 	case HW_IDEMPOTENCY_DUPLICATE:

@@ -85,6 +85,19 @@ def test_keys_are_scoped_to_user_and_tenant():
         equal(post(broker, event("ben"), "same").json().get("duplicate"), True, "ben's own repeat")
 
 
+def test_who_may_publish_to_another_tenant_shares_no_key_with_its_users():
+    hooks = base_config()["hooks"]
+    hooks[0]["config"]["tenants_claim"] = "may_publish_to"
+    with Broker({"hooks": hooks}) as broker, WsClient(broker.address, token=mint("ben", "beta")) as client:
+        client.subscribe(TOPIC)
+        own = post(broker, event("same"), "k", "svc", "beta")
+        granted = http(broker.address, "POST", "/publish", {"Idempotency-Key": "k"},
+                       {"topic": TOPIC, "event": "UPDATED", "data": {"entity_id": "same", "payload": {}, "tenant_id": "beta"}},
+                       mint("svc", "acme", may_publish_to=["beta"]))
+        equal([own.status, granted.status], [200, 200], "both are new")
+        only(client, 2, "deliveries")
+
+
 def test_websocket_and_http_share_their_keys():
     with Broker() as broker, WsClient(broker.address, token=mint("ben")) as client:
         ack = client.request({"type": "publish", **event("w"), "key": "k1"})
