@@ -105,8 +105,6 @@ static void after_login(struct exchange *ex, enum hw_verdict verdict)
 {
 	if (verdict != HW_ALLOW)
 		exchange_refuse(ex, 0, ex->login.code, ex->login.message);
-	else if (ex->upgrade)
-		hw_identity_unref(&ex->login.identity); /* the session asks by itself */
 }
 
 static void on_decided(struct hw_login *login)
@@ -140,6 +138,8 @@ void exchange_login(struct exchange *ex)
 		.transport = ex->upgrade ? (struct hw_slice)HW_SLICE("ws")
 					 : (struct hw_slice)HW_SLICE("http"),
 	};
+	if (ex->upgrade)
+		hw_session_id_make(ex->login.session);
 	verdict = hw_login_start(&ex->login);
 	if (verdict == HW_PENDING)
 		ex->waiting = true;

@@ -147,7 +147,7 @@ static void close_refused(struct ws_conn *conn, const struct exchange *ex)
 		hw_code_reason(ex->code, ex->why, reason));
 }
 
-static void open_session(struct ws_conn *conn, const struct exchange *ex)
+static void open_session(struct ws_conn *conn, struct exchange *ex)
 {
 	struct hw_session_open open = {
 		.outlet = &outlet,
@@ -157,6 +157,7 @@ static void open_session(struct ws_conn *conn, const struct exchange *ex)
 		.address = hw_str_of(http_address(ex)),
 		.origin = exchange_str(ex, ex->origin),
 		.path = hw_str_of(ex->route->path),
+		.login = ex->login.identity ? &ex->login : NULL,
 		.token = exchange_str(ex, ex->token),
 		.topics = exchange_str(ex, ex->topics),
 		.cursor = exchange_str(ex, ex->cursor),

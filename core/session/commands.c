@@ -7,7 +7,7 @@
 
 static struct hw_str session_id(const struct hw_session *s)
 {
-	return (struct hw_str){s->id, SESSION_ID_LEN};
+	return (struct hw_str){s->id, HW_SESSION_ID_LEN};
 }
 
 /* ---- asking
@@ -102,16 +102,14 @@ static void tell_connect(struct job *job)
 		hw_hooks_cancel(&job->ask);
 }
 
-/* The session's admission was decided. */
-static void admit(struct job *job, enum hw_verdict verdict)
+/* The login that is decided is the session's first. */
+void command_admitted(struct job *job, struct hw_login *login)
 {
 	struct hw_session *s = job->session;
 
-	if (verdict != HW_ALLOW) {
-		session_close_code(
-			s, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.message);
-		return;
-	}
+	s->identity = login->identity;
+	login->identity = NULL;
+	s->hub = login->hub;
 	if (!hw_quota_charge(&s->hub->tenant->connections, 1)) {
 		session_close_code(s, HW_CODE_RATE_LIMITED,
 			"the tenant has as many connections as its limit allows");
@@ -128,29 +126,6 @@ static void admit(struct job *job, enum hw_verdict verdict)
 		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
 	free(s->query);
 	s->query = NULL;
-}
-
-static void on_admitted(struct hw_ask *ask)
-{
-	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
-
-	admit(job, ask->verdict);
-	job_resume(job);
-}
-
-static bool first_login(struct job *job)
-{
-	struct hw_session *s = job->session;
-	enum hw_verdict verdict;
-
-	s->identity = job->login.identity;
-	job->login.identity = NULL;
-	s->hub = job->login.hub;
-	verdict = ask(job, HW_OP_SESSION, HW_STR_NULL, on_admitted);
-	if (verdict == HW_PENDING)
-		return false;
-	admit(job, verdict);
-	return true;
 }
 
 static bool recheck_subscriptions(struct job *job);
@@ -233,7 +208,10 @@ static bool after_login(struct job *job, enum hw_verdict verdict)
 		session_close_code(s, job->login.code, job->login.message);
 		return true;
 	}
-	return s->live ? refresh(job) : first_login(job);
+	if (s->live)
+		return refresh(job);
+	command_admitted(job, &job->login);
+	return true;
 }
 
 static void on_login(struct hw_login *login)
@@ -262,6 +240,8 @@ bool command_login(struct job *job, struct hw_str token)
 			.transport = hw_slice_of(hw_str_of(s->transport))},
 		.decided = on_login,
 	};
+	if (!s->live)
+		memcpy(job->login.session, s->id, sizeof(job->login.session));
 	verdict = hw_login_start(&job->login);
 	return verdict == HW_PENDING ? false : after_login(job, verdict);
 }

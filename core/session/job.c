@@ -169,19 +169,30 @@ void job_start(struct hw_session *s, struct hw_str text)
 		job_done(s->job);
 }
 
-void job_start_login(struct hw_session *s, struct hw_str token)
+/* A job without commands: an iterator that is at its end. */
+static bool start_bare(struct hw_session *s, struct hw_str text)
 {
-	static const char nothing[] = "";
-
-	s->job = job_new(s, token.len ? token.p : nothing, token.len);
+	s->job = job_new(s, text.p ? text.p : "", text.len);
 	if (!s->job) {
 		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
-		return;
+		return false;
 	}
-	/* no commands: an iterator that is at its end */
 	s->job->commands.done = true;
-	if (command_login(s->job, (struct hw_str){s->job->text, token.len}))
+	return true;
+}
+
+void job_start_login(struct hw_session *s, struct hw_str token)
+{
+	if (start_bare(s, token) && command_login(s->job, (struct hw_str){s->job->text, token.len}))
 		job_done(s->job);
+}
+
+void job_start_admitted(struct hw_session *s, struct hw_login *login)
+{
+	if (!start_bare(s, HW_STR_NULL))
+		return;
+	command_admitted(s->job, login);
+	job_done(s->job);
 }
 
 void hw_session_received(struct hw_session *s, struct hw_str text)

@@ -4,7 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/hex.h"
+#include "crypto/random.h"
 #include "session/who.h"
+
+void hw_session_id_make(char out[HW_SESSION_ID_LEN + 1])
+{
+	uint8_t id[HW_SESSION_ID_LEN / 2];
+
+	hw_random(id, sizeof(id));
+	hw_hex(id, sizeof(id), out);
+}
+
+/* ---- who is it?
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static struct hw_hook_bench *find_tenant(struct hw_ask *ask, struct hw_str tenant_id)
 {
@@ -21,6 +35,16 @@ static struct hw_hook_bench *find_tenant(struct hw_ask *ask, struct hw_str tenan
 	return NULL;
 }
 
+static enum hw_verdict refused(struct hw_login *login, enum hw_code denied)
+{
+	struct hw_ask *ask = &login->ask;
+
+	hw_identity_unref(&login->identity);
+	login->code = hw_ask_code(ask, denied);
+	memcpy(login->message, ask->message, sizeof(login->message));
+	return ask->verdict;
+}
+
 /* The chain's answer as the session's words. */
 static enum hw_verdict settle(struct hw_login *login)
 {
@@ -30,24 +54,63 @@ static enum hw_verdict settle(struct hw_login *login)
 	login->identity = ask->identity;
 	if (ask->verdict == HW_ALLOW && login->identity->expires_at &&
 		login->identity->expires_at <= now_s) {
-		hw_identity_unref(&login->identity);
 		ask->verdict = HW_DENY;
 		ask->code = "token_expired";
 		ask->message[0] = '\0';
 	}
-	if (ask->verdict != HW_ALLOW) {
-		login->code = hw_ask_code(ask, HW_CODE_UNAUTHORIZED);
-		memcpy(login->message, ask->message, sizeof(login->message));
-	}
-	return ask->verdict;
+	return ask->verdict == HW_ALLOW ? HW_ALLOW : refused(login, HW_CODE_UNAUTHORIZED);
+}
+
+/* ---- may it be a session?
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static void on_admitted(struct hw_ask *ask)
+{
+	struct hw_login *login = HW_CONTAINER_OF(ask, struct hw_login, ask);
+
+	if (ask->verdict != HW_ALLOW)
+		(void)refused(login, HW_CODE_FORBIDDEN_TOPIC);
+	login->decided(login);
+}
+
+static enum hw_verdict admit(struct hw_login *login)
+{
+	enum hw_verdict verdict = HW_ERROR;
+
+	login->question =
+		(struct hw_question){.size = sizeof(login->question), .operation = HW_OP_SESSION};
+	hw_who_fill(&login->who, login->identity, hw_str_of(login->session),
+		(struct hw_str){login->request.address.p, login->request.address.len});
+	login->ask = (struct hw_ask){
+		.stage = HW_STAGE_AUTHORIZE,
+		.global = login->worker->global,
+		.tenant = login->hub->bench,
+		.who = &login->who,
+		.question = &login->question,
+		.decided = on_admitted,
+		.verdict = HW_ERROR,
+	};
+	if (login->hub->bench)
+		verdict = hw_hooks_ask(&login->ask);
+	if (verdict == HW_ALLOW || verdict == HW_PENDING)
+		return verdict;
+	return refused(login, HW_CODE_FORBIDDEN_TOPIC);
+}
+
+static enum hw_verdict go_on(struct hw_login *login)
+{
+	enum hw_verdict verdict = settle(login);
+
+	return verdict == HW_ALLOW && login->session[0] ? admit(login) : verdict;
 }
 
 static void on_decided(struct hw_ask *ask)
 {
 	struct hw_login *login = HW_CONTAINER_OF(ask, struct hw_login, ask);
 
-	(void)settle(login);
-	login->decided(login);
+	if (go_on(login) != HW_PENDING)
+		login->decided(login);
 }
 
 enum hw_verdict hw_login_start(struct hw_login *login)
@@ -65,7 +128,7 @@ enum hw_verdict hw_login_start(struct hw_login *login)
 	};
 	if (hw_hooks_ask(&login->ask) == HW_PENDING)
 		return HW_PENDING;
-	return settle(login);
+	return go_on(login);
 }
 
 void hw_login_cancel(struct hw_login *login)

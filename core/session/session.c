@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/hex.h"
-#include "crypto/random.h"
 #include "session/session_internal.h"
 
 /* ---- speaking
@@ -177,7 +175,6 @@ static bool keep_query_topics(struct hw_session *s, const struct hw_session_open
 static struct hw_session *session_new(struct hw_worker *w, const struct hw_session_open *open)
 {
 	struct hw_session *s = calloc(1, sizeof(*s));
-	uint8_t id[SESSION_ID_LEN / 2];
 
 	if (!s)
 		return NULL;
@@ -185,8 +182,10 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 		free(s);
 		return NULL;
 	}
-	hw_random(id, sizeof(id));
-	hw_hex(id, sizeof(id), s->id);
+	if (open->login)
+		memcpy(s->id, open->login->session, sizeof(s->id));
+	else
+		hw_session_id_make(s->id);
 	s->worker = w;
 	s->outlet = open->outlet;
 	s->arg = open->arg;
@@ -215,10 +214,12 @@ struct hw_session *hw_session_create(struct hw_worker *w, const struct hw_sessio
 		session_close_code(s, HW_CODE_BAD_REQUEST, "the cursor is malformed");
 	else if (w->draining)
 		session_close_code(s, HW_CODE_DRAINING, NULL);
-	else if (!open->token.p && !w->generation->settings.auth_first_message)
+	else if (!open->login && !open->token.p && !w->generation->settings.auth_first_message)
 		session_close_code(s, HW_CODE_UNAUTHORIZED, "a token is needed to connect");
 	else if (open->topics.p && !keep_query_topics(s, open))
 		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+	else if (open->login)
+		job_start_admitted(s, open->login);
 	else if (open->token.p)
 		job_start_login(s, open->token);
 	return s;
@@ -263,8 +264,8 @@ static void tell_disconnect(struct hw_session *s, uint16_t close_code)
 
 	if (!ask.tenant)
 		return;
-	hw_who_fill(
-		&who, s->identity, (struct hw_str){s->id, SESSION_ID_LEN}, hw_str_of(s->address));
+	hw_who_fill(&who, s->identity, (struct hw_str){s->id, HW_SESSION_ID_LEN},
+		hw_str_of(s->address));
 	if (hw_hooks_ask(&ask) == HW_PENDING)
 		hw_hooks_cancel(&ask);
 }

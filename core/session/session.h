@@ -13,6 +13,7 @@
 #include "wire/code.h"
 #include "wire/cursor.h"
 
+struct hw_login;
 struct hw_session;
 
 /* How a session reaches its client. Called with the transport's @arg. None destroys the session
@@ -39,13 +40,14 @@ struct hw_session_open {
 	bool plain;                          /* did not negotiate hookwire.v1 */
 	const char *transport;               /* "ws" */
 	struct hw_str address, origin, path; /* copied */
-	struct hw_str token;                 /* p NULL: the first message must be auth */
-	struct hw_str topics; /* of the query, comma separated, decoded; p NULL: none */
-	struct hw_str cursor; /* of the query, decoded; p NULL: none */
+	struct hw_login *login; /* ALLOWed already, as a session; its identity is taken. NULL: */
+	struct hw_str token;    /* authenticates. p NULL: the first message must be auth */
+	struct hw_str topics;   /* of the query, comma separated, decoded; p NULL: none */
+	struct hw_str cursor;   /* of the query, decoded; p NULL: none */
 };
 
-/** Opens and, with a token, authenticates; the outlet may be called (also close) before this
- * returns. NULL: out of memory. */
+/** Opens and, with a token, authenticates, unless it has been: the outlet may be called (also
+ * close) before this returns. NULL: out of memory. */
 struct hw_session *hw_session_create(struct hw_worker *w, const struct hw_session_open *open);
 void hw_session_destroy(struct hw_session **session);
 

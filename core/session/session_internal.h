@@ -9,7 +9,6 @@
 #include "session/session.h"
 #include "session/who.h"
 
-#define SESSION_ID_LEN 16
 #define SESSION_AUTH_BYTES 8192
 #define SESSION_INBOX_BYTES \
 	(256u << 10) /* of messages that wait for a pending one; then reading stops */
@@ -73,7 +72,7 @@ struct hw_session {
 	struct hw_list inbox;
 	size_t inbox_bytes;
 	bool plain, knows_cursors, live, closed, pinged, lagging, paused, connected, running;
-	char id[SESSION_ID_LEN + 1];
+	char id[HW_SESSION_ID_LEN + 1];
 };
 
 /* session.c */
@@ -93,6 +92,7 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 /* job.c */
 void job_start(struct hw_session *s, struct hw_str text);
 void job_start_login(struct hw_session *s, struct hw_str token);
+void job_start_admitted(struct hw_session *s, struct hw_login *login);
 void job_free(struct job **job);
 void job_resume(struct job *job); /* the command that was pending is done: go on with the next */
 void inbox_clear(struct hw_session *s);
@@ -101,6 +101,7 @@ HW_MUST_CHECK bool inbox_push(struct hw_session *s, struct hw_str text, bool fir
 /* commands.c: each returns true when done, false when a hook is pending (job_resume comes later) */
 bool command_run(struct job *job);
 bool command_login(struct job *job, struct hw_str token);
+void command_admitted(struct job *job, struct hw_login *login);
 void command_cancel(struct job *job);
 
 /* delivery.c */

@@ -280,6 +280,39 @@ def test_a_tenant_that_is_not_served_is_403_and_4403():
 
 # ---- refresh and expiry
 
+ADMISSION = """
+return policy {
+  api = 1,
+  authorize = {
+    session = function(s) if s.claims.banned then return deny("forbidden_topic", "not today") end return allow() end,
+    subscribe = function() return allow() end,
+  },
+}
+"""
+
+
+def test_who_may_be_no_session_is_told_at_the_upgrade_and_v1_by_4403():
+    with Broker({"tenants": {"*": {"hooks": [{"name": "door", "lua": "door.lua"}]}}}, files={"door.lua": ADMISSION}) as broker:
+        banned = mint("u1", banned=True)
+        with raises(Refused, "the upgrade") as caught:
+            WsClient(broker.address, token=banned)
+        equal(caught[0].response.status, 403, "status")
+        contains(caught[0].response.json(), {"code": "forbidden_topic", "message": "not today"}, "body")
+        with WsClient(broker.address, token=banned, protocols=["hookwire.v1"]) as client:
+            client.expect_close(4403)
+        with WsClient(broker.address) as client:
+            client.send_json({"type": "auth", "token": banned})
+            client.expect_close(4403)
+
+
+def test_a_token_is_asked_about_once():
+    with Broker() as broker:
+        for count, protocols in ((1, []), (2, ["hookwire.v1"])):
+            with WsClient(broker.address, token=mint("u1"), protocols=protocols) as client:
+                client.subscribe("a:1")
+                equal(broker.metric("hookwire_hook_calls_total", hook="jwt", stage="authenticate"), count, "questions")
+
+
 def test_expiry_closes_with_4401():
     with Broker() as broker:
         with WsClient(broker.address, token=mint("anna", ttl=2)) as plain, \

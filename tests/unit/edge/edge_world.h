@@ -238,6 +238,34 @@ static inline int ask_once(struct edge_world *ew, enum hw_edge_kind kind, const 
 	return status;
 }
 
+/* The next frame from the broker: its payload is in ew->answer, zero-terminated. Returns its
+ * opcode. */
+static inline int hear_frame(struct edge_world *ew, int fd, size_t *len_out)
+{
+	uint64_t len;
+	int opcode;
+
+	assert_int_equal(hear(ew, fd, 2), 2);
+	opcode = ew->answer[0] & 15;
+	assert_true(ew->answer[0] & 0x80);
+	len = (uint8_t)ew->answer[1];
+	assert_true(len < 128);
+	if (len >= 126) {
+		size_t n = len == 126 ? 2 : 8;
+
+		assert_int_equal(hear(ew, fd, n), n);
+		len = 0;
+		for (size_t i = 0; i < n; i++)
+			len = len << 8 | (uint8_t)ew->answer[i];
+	}
+	ew->answer[0] = '\0';
+	if (len > 0)
+		assert_int_equal(hear(ew, fd, len), len);
+	if (len_out)
+		*len_out = len;
+	return opcode;
+}
+
 static inline void heard_part(struct edge_world *ew, const char *part)
 {
 	if (!strstr(ew->answer, part))

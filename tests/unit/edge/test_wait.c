@@ -181,17 +181,15 @@ static void an_upgrade_waits_for_the_login_and_keeps_what_came_behind_it(void **
 	say_bytes(fd, frame, n + sizeof(text) - 1);
 	guard_is_asked(ew);
 	assert_true(silent(fd));
-	guard_answers(ew); /* the upgrade's question */
+	guard_answers(ew);
 	assert_int_equal(hear_http(ew, fd, true), 101);
-	guard_answers(ew); /* the session's */
-	hear(ew, fd, 28);
+	hear(ew, fd, 28); /* and is not asked again */
 	heard_part(ew, "{\"type\":\"pong\",\"topic\":\"\"}");
 	close(fd);
 	edge_world_destroy(ew);
 }
 
-/* A plain client is told nothing after its upgrade: it speaks at once, and may say what a session
- * may. */
+/* Who has shown a token with its upgrade may say at once what a session may. */
 static void a_message_of_full_size_waits_for_the_login_too(void **state)
 {
 	static const uint8_t mask[4] = {9, 8, 7, 6};
@@ -208,17 +206,18 @@ static void a_message_of_full_size_waits_for_the_login_too(void **state)
 	hw_ws_mask(frame + n, sizeof(text), mask, 0);
 	say_text(fd,
 		"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: "
-		"Upgrade\r\n" BEARER
+		"Upgrade\r\nSec-WebSocket-Protocol: hookwire.v1\r\n" BEARER
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
-	guard_answers(ew); /* the upgrade's question */
 	assert_int_equal(hear_http(ew, fd, true), 101);
 	guard_is_asked(ew);
 	say_bytes(fd, frame, n + sizeof(text));
 	/* another connection's answer: the loop has read this one's message by then */
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, HEALTH), 200);
 	guard_answers(ew);
-	hear(ew, fd, 28);
-	heard_part(ew, "{\"type\":\"pong\",\"topic\":\"\"}");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+	heard_part(ew, "{\"type\":\"welcome\"");
+	assert_int_equal(hear_frame(ew, fd, NULL), HW_WS_OP_TEXT);
+	heard_part(ew, "{\"type\":\"pong\"}");
 	close(fd);
 	edge_world_destroy(ew);
 }

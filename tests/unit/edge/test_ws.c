@@ -49,34 +49,6 @@ static void say_frame(int fd, bool fin, enum hw_ws_opcode opcode, const char *te
 	say_bytes(fd, out, frame(out, fin, opcode, text, strlen(text)));
 }
 
-/* The next frame from the broker: its payload is in ew->answer, zero-terminated. Returns its
- * opcode. */
-static int hear_frame(struct edge_world *ew, int fd, size_t *len_out)
-{
-	uint64_t len;
-	int opcode;
-
-	assert_int_equal(hear(ew, fd, 2), 2);
-	opcode = ew->answer[0] & 15;
-	assert_true(ew->answer[0] & 0x80);
-	len = (uint8_t)ew->answer[1];
-	assert_true(len < 128);
-	if (len >= 126) {
-		size_t n = len == 126 ? 2 : 8;
-
-		assert_int_equal(hear(ew, fd, n), n);
-		len = 0;
-		for (size_t i = 0; i < n; i++)
-			len = len << 8 | (uint8_t)ew->answer[i];
-	}
-	ew->answer[0] = '\0';
-	if (len > 0)
-		assert_int_equal(hear(ew, fd, len), len);
-	if (len_out)
-		*len_out = len;
-	return opcode;
-}
-
 static int hear_close(struct edge_world *ew, int fd)
 {
 	size_t len;
