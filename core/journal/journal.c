@@ -70,10 +70,35 @@ static size_t next_capacity(const struct hw_class_log *log, size_t needed)
 	return (cap + 15) & ~(size_t)15;
 }
 
+/* Room for one more at the end of the index. */
+static int index_reserve(struct hw_class_log *log)
+{
+	size_t cap = log->index_cap ? log->index_cap * 2 : 8;
+	void *p;
+
+	if (log->index_at + log->n_segments < log->index_cap)
+		return 0;
+	if (log->index_at > log->n_segments) {
+		/* what was trimmed leaves more room than there is to move */
+		memcpy(log->index, log->index + log->index_at,
+			log->n_segments * sizeof(log->index[0]));
+		log->index_at = 0;
+		return 0;
+	}
+	p = reallocarray(log->index, cap, sizeof(log->index[0]));
+	if (!p)
+		return -ENOMEM;
+	log->index = p;
+	log->index_cap = cap;
+	return 0;
+}
+
 static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t cap)
 {
 	struct hw_segment *s = log->spare;
 
+	if (index_reserve(log))
+		return -ENOMEM;
 	if (s && s->cap == cap) {
 		log->spare = NULL;
 	} else {
@@ -85,6 +110,7 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	s->pin.ops = &segment_pin_ops;
 	s->journal = j;
 	s->number = ++log->next_number;
+	s->after_seq = atomic_load_explicit(&j->head, memory_order_relaxed);
 	s->position = j->position;
 	j->position += cap;
 	s->used = 0;
@@ -94,6 +120,7 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	atomic_init(&s->next, NULL);
 	atomic_init(&s->n, 0);
 	log->bytes += cap;
+	log->index[log->index_at + log->n_segments++] = s;
 	if (log->last)
 		atomic_store_explicit(&log->last->next, s, memory_order_release);
 	else
@@ -210,6 +237,8 @@ static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		if (readers || is_scanned(s))
 			return readers;
 		log->first = atomic_load_explicit(&s->next, memory_order_relaxed);
+		log->index_at++;
+		log->n_segments--;
 		log->n_events -= n;
 		log->bytes -= s->cap;
 		if (n && log->conf.history && s->number >= log->history_from)
@@ -411,6 +440,7 @@ void hw_journal_destroy(struct hw_journal **journal)
 			free(s);
 		}
 		free(log->spare);
+		free(log->index);
 	}
 	pthread_mutex_destroy(&j->lock);
 	free(j);
@@ -523,8 +553,7 @@ void hw_journal_stats(struct hw_journal *j, struct hw_journal_stats *out)
 
 		out->events += log->n_events;
 		out->bytes += log->bytes + log->held_bytes;
-		if (log->first)
-			out->segments += log->next_number - log->first->number + 1;
+		out->segments += log->n_segments;
 	}
 	pthread_mutex_unlock(&j->lock);
 }

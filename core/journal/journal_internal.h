@@ -27,8 +27,9 @@ struct hw_segment {
 		n_pins; /* blocked sockets: they keep its memory, not its place in the journal */
 	atomic_uint n_scans; /* scans that stand in it: nothing from here on is trimmed meanwhile */
 	struct hw_segment *held_next;
-	uint64_t number;   /* 1, 2, 3 … within the class */
-	uint64_t position; /* bytes of all segments that were made before it */
+	uint64_t number;    /* 1, 2, 3 … within the class */
+	uint64_t after_seq; /* the journal's head when it was made: all in it is newer */
+	uint64_t position;  /* bytes of all segments that were made before it */
 	_Atomic(struct hw_segment *) next;
 	atomic_uint n;
 	size_t used;
@@ -46,6 +47,9 @@ struct hw_class_log {
 	bool retired;             /* its pattern is gone from the config */
 	struct hw_segment *first; /* oldest */
 	struct hw_segment *last;  /* appended to */
+	/* the same, to be searched: index_at .. index_at + n_segments of index_cap */
+	struct hw_segment **index;
+	size_t index_at, n_segments, index_cap;
 	uint64_t n_events;
 	uint64_t bytes;
 	uint64_t trimmed_seq;  /* the newest that is gone; 0 = none */

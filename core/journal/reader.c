@@ -258,19 +258,25 @@ static size_t first_after(const struct hw_segment *s, uint64_t seq)
 	return low;
 }
 
+/* Where what is newer than @after begins: in the last segment that was made by then, or, if that is
+ * gone or without history, in the first that is not. */
 static struct hw_place find_place(const struct hw_class_log *log, uint64_t after)
 {
-	struct hw_segment *s = log->first;
+	struct hw_segment *const *segments = log->index + log->index_at;
+	uint64_t first = segments[0]->number;
+	size_t low = log->history_from > first ? log->history_from - first : 0;
+	size_t high = log->n_segments - 1;
 
-	for (;;) {
-		unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
-		struct hw_segment *next = atomic_load_explicit(&s->next, memory_order_relaxed);
+	while (low < high) {
+		size_t middle = high - (high - low) / 2;
 
-		if (!next || (s->number >= log->history_from && n &&
-				     hw_segment_entry(s, n - 1)->seq > after))
-			return (struct hw_place){.segment = s, .index = first_after(s, after)};
-		s = next;
+		if (segments[middle]->after_seq <= after)
+			low = middle;
+		else
+			high = middle - 1;
 	}
+	return (struct hw_place){
+		.segment = segments[low], .index = first_after(segments[low], after)};
 }
 
 int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)

@@ -1,5 +1,7 @@
 #include "journal_world.h"
 
+#include <time.h>
+
 #include <errno.h>
 
 /* ---- retention
@@ -365,12 +367,57 @@ static void history_that_a_reload_begins_shows_nothing_from_before(void **state)
 	hw_journal_destroy(&j);
 }
 
+/* Nanoseconds that finding the newest event takes in a journal of so many segments: the best of
+ * some. */
+static int64_t scan_begin_ns(unsigned n_segments)
+{
+	/* an event a segment, since each is older than the next by half of what is kept; a reader
+	 * that does not move on keeps them all */
+	struct hw_journal *j = world_plain((struct hw_retention)KEEP(1u << 20, 1u << 30, 2));
+	struct hw_reader *r = hw_reader_create(j, 0);
+	int64_t best = INT64_MAX;
+
+	hw_reader_activate(r);
+	for (unsigned n = 1; n <= n_segments; n++)
+		(void)world_append_at(j, "a:1", n, 8, 2 * n);
+	assert_true(world_stats(j).segments >= n_segments);
+	for (int i = 0; i < 50; i++) {
+		struct timespec from, to;
+		struct hw_scan scan;
+		struct hw_run run;
+
+		clock_gettime(CLOCK_MONOTONIC, &from);
+		assert_int_equal(hw_scan_begin(&scan, j, n_segments - 1), 0);
+		clock_gettime(CLOCK_MONOTONIC, &to);
+		assert_true(hw_scan_next(&scan, hw_journal_head(j), &run));
+		assert_int_equal(run.first_seq, n_segments);
+		hw_scan_end(&scan);
+		if ((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec < best)
+			best = (to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
+	}
+	hw_reader_destroy(&r);
+	hw_journal_destroy(&j);
+	return best;
+}
+
+/* Publishers wait meanwhile. */
+static void finding_a_place_does_not_take_longer_by_the_segment(void **state)
+{
+	int64_t few = scan_begin_ns(64), many = scan_begin_ns(64 * 128);
+
+	(void)state;
+	if (many > 16 * few)
+		fail_msg("in 128 times as many segments it takes %lld ns instead of %lld",
+			(long long)many, (long long)few);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(at_least_count_and_less_than_twice_as_many_are_kept),
 		cmocka_unit_test(a_lower_count_holds_from_the_next_events_on),
 		cmocka_unit_test(the_memory_of_a_class_is_bounded),
+		cmocka_unit_test(finding_a_place_does_not_take_longer_by_the_segment),
 		cmocka_unit_test(the_least_memory_that_the_config_takes_is_put_to_use),
 		cmocka_unit_test(old_events_leave_though_their_segment_is_not_full),
 		cmocka_unit_test(a_quiet_topic_ages_too),
