@@ -304,6 +304,14 @@ static size_t event_bytes(const struct hw_event *ev)
 	       ev->version.raw.len;
 }
 
+/* Whoever sent it was known when its head came; that its body took its time extends no token. */
+static bool expired(const struct hw_publish *p)
+{
+	int64_t ends = p->identity->expires_at;
+
+	return ends && ends <= hw_worker_wall_ms(p->hub->worker) / 1000;
+}
+
 bool hw_publish_start(struct hw_publish *p)
 {
 	int64_t wait_ms = hw_rate_take(
@@ -320,6 +328,10 @@ bool hw_publish_start(struct hw_publish *p)
 	p->who.tenant_id =
 		hw_slice_of(p->hub->tenant->id); /* a back end's other tenant sees one of its own */
 	p->act_as = p->http && p->identity->act_as;
+	if (expired(p)) {
+		answer(p, HW_CODE_TOKEN_EXPIRED, "");
+		return finish(p);
+	}
 	if (wait_ms) {
 		answer(p, HW_CODE_RATE_LIMITED, "the tenant publishes more than its limit allows");
 		p->retry_after_ms = wait_ms;

@@ -194,6 +194,16 @@ def test_without_a_valid_token_it_is_401():
         error_of(http(broker.address, "POST", "/publish", body=event(), token=mint("ben", ttl=-5)), 401, "token_expired")
 
 
+def test_a_token_that_expires_before_the_body_came_publishes_nothing():
+    with open_broker() as broker, HttpConnection(broker.address) as connection:
+        token, ends = mint("ben", ttl=1), int(time.time()) + 1
+        request = connection.format("POST", "/publish", [("Authorization", "Bearer " + token)], event())
+        connection.send(request[:-1])
+        wait_until(lambda: time.time() > ends + 1, 5, "the end of the token")
+        connection.send(request[-1:])
+        error_of(connection.read_response("POST"), 401, "token_expired")
+
+
 def test_a_cookie_never_authenticates_a_post():
     origin = "https://app.example"
     config = {"auth": {"cookie": "session", "origins": [origin]}}
