@@ -30,6 +30,7 @@ struct hw_subscriber {
 		struct hw_topic *topic;
 		uint32_t index;     /* in the topic's array */
 		uint64_t after_seq; /* where it joined: its first event is behind that */
+		uint64_t gap_seq;   /* the subscriber's: what is lost up to here was told */
 	} * subs;
 };
 

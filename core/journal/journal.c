@@ -281,7 +281,7 @@ uint64_t hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
  */
 
 /* The exact name wins over "resource:*", whatever their order. */
-static size_t class_of(const struct hw_journal *j, struct hw_str topic)
+size_t hw_journal_class_of(const struct hw_journal *j, struct hw_str topic)
 {
 	unsigned n = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
 	size_t best = 0;
@@ -363,7 +363,7 @@ int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint6
 	int r = 0;
 
 	pthread_mutex_lock(&j->lock);
-	class = class_of(j, event->topic);
+	class = hw_journal_class_of(j, event->topic);
 	log = &j->classes[class];
 	rotate = !segment_takes(log, frame_max, event->wall_ms);
 	if (rotate) {
@@ -528,6 +528,7 @@ int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *cl
 		j->classes[chosen[i]].conf = classes->classes[i];
 		j->classes[chosen[i]].retired = false;
 	}
+	j->classes_seq = atomic_load_explicit(&j->head, memory_order_relaxed);
 	atomic_store_explicit(&j->n_classes, n, memory_order_release);
 out:
 	pthread_mutex_unlock(&j->lock);

@@ -144,9 +144,10 @@ void hw_reader_advance(struct hw_reader *reader);
  * pin. */
 struct hw_scan {
 	struct hw_journal *journal;
-	uint64_t seq;      /* everything up to this number has been looked at */
-	uint64_t gone_seq; /* HW_JOURNAL_GONE: the last that is no longer there */
+	uint64_t seq;   /* everything up to this number has been looked at */
+	bool any_class; /* it began before the classes became what they are */
 	unsigned n_classes;
+	uint64_t gone[HW_JOURNAL_MAX_CLASSES]; /* the last that is no longer there, 0 = all are */
 	struct hw_place places[HW_JOURNAL_MAX_CLASSES]; /* segment NULL: not read */
 };
 
@@ -155,5 +156,8 @@ enum { HW_JOURNAL_GONE = 1 };
  * scan starts with the oldest that are). End it with hw_scan_end. Classes without history are left
  * out. */
 HW_MUST_CHECK int hw_scan_begin(struct hw_scan *scan, struct hw_journal *journal, uint64_t after);
+/** The last number up to which events of @topic, or of what a pattern stands for, may be missing;
+ * 0: none are. */
+uint64_t hw_scan_gone(const struct hw_scan *scan, struct hw_str topic);
 HW_MUST_CHECK bool hw_scan_next(struct hw_scan *scan, uint64_t head, struct hw_run *run);
 void hw_scan_end(struct hw_scan *scan);

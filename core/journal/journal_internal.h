@@ -69,11 +69,15 @@ struct hw_journal {
 	size_t id_prefix_len;
 	struct hw_hash_key hash_key;
 	uint64_t position;     /* of the next segment */
+	uint64_t classes_seq;  /* the head when the classes became what they are */
 	atomic_uint n_classes; /* only grows */
 	struct hw_class_log classes[HW_JOURNAL_MAX_CLASSES];
 	struct hw_reader *readers[HW_JOURNAL_MAX_WORKERS];
 	uint64_t active; /* bit = worker */
 };
+
+/** Which class a topic's events go to. The lock is held. */
+size_t hw_journal_class_of(const struct hw_journal *journal, struct hw_str topic);
 
 struct hw_reader {
 	struct hw_journal *journal;

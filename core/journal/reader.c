@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "journal/journal_internal.h"
 
@@ -285,6 +286,7 @@ int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)
 
 	*scan = (struct hw_scan){.journal = j, .seq = after};
 	pthread_mutex_lock(&j->lock);
+	scan->any_class = after < j->classes_seq;
 	scan->n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
 	for (size_t c = 0; c < scan->n_classes; c++) {
 		const struct hw_class_log *log = &j->classes[c];
@@ -293,14 +295,36 @@ int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)
 			continue;
 		if (log->trimmed_seq > after) {
 			r = HW_JOURNAL_GONE;
-			if (log->trimmed_seq > scan->gone_seq)
-				scan->gone_seq = log->trimmed_seq;
+			scan->gone[c] = log->trimmed_seq;
 		}
 		scan->places[c] = find_place(log, after);
 		scan_enter(scan->places[c].segment);
 	}
 	pthread_mutex_unlock(&j->lock);
 	return r;
+}
+
+/* Does @pattern, as "a:*", stand for what goes to @class, as "a:1"? */
+static bool stands_for(struct hw_str pattern, const struct hw_class_log *class)
+{
+	return pattern.p[pattern.len - 1] == '*' &&
+	       !strncmp(class->conf.pattern, pattern.p, pattern.len - 1);
+}
+
+uint64_t hw_scan_gone(const struct hw_scan *scan, struct hw_str topic)
+{
+	struct hw_journal *j = scan->journal;
+	uint64_t gone = 0;
+	size_t class;
+
+	pthread_mutex_lock(&j->lock);
+	class = hw_journal_class_of(j, topic);
+	for (size_t c = 0; c < scan->n_classes; c++)
+		if (scan->gone[c] > gone &&
+			(scan->any_class || c == class || stands_for(topic, &j->classes[c])))
+			gone = scan->gone[c];
+	pthread_mutex_unlock(&j->lock);
+	return gone;
 }
 
 bool hw_scan_next(struct hw_scan *scan, uint64_t head, struct hw_run *run)

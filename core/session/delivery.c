@@ -59,9 +59,9 @@ void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, co
 	session_send(s);
 }
 
-/* Events up to @gone_seq are no longer there. Other classes may have much to be read before the
- * cursor is past it: it is told once, of what was subscribed to by then. */
-static void tell_gone(struct hw_session *s, uint64_t gone_seq)
+/* Tells of which subscriptions events are no longer there. Other classes may have much to be read
+ * before the cursor is past it: it is told once. */
+static void tell_gone(struct hw_session *s, const struct hw_scan *scan)
 {
 	struct hw_str *topics = calloc(s->sub.n_subs ? s->sub.n_subs : 1, sizeof(*topics));
 	size_t n = 0;
@@ -71,13 +71,19 @@ static void tell_gone(struct hw_session *s, uint64_t gone_seq)
 			s, HW_CODE_SLOW_CONSUMER, "events were lost; reconnect and read again");
 		return;
 	}
-	for (uint32_t i = 0; i < s->sub.n_subs; i++)
-		if (s->sub.subs[i].after_seq < gone_seq)
-			topics[n++] = hw_hub_topic_name(s->sub.subs[i].topic);
+	for (uint32_t i = 0; i < s->sub.n_subs; i++) {
+		struct hw_sub_link *link = &s->sub.subs[i];
+		struct hw_str topic = hw_hub_topic_name(link->topic);
+		uint64_t gone_seq = hw_scan_gone(scan, topic);
+
+		if (gone_seq > link->gap_seq && gone_seq > link->after_seq)
+			topics[n++] = topic;
+		if (gone_seq > link->gap_seq)
+			link->gap_seq = gone_seq;
+	}
 	if (n)
 		session_gap(s, topics, n, "retention passed while the client was slow");
 	free(topics);
-	s->gap_seq = gone_seq;
 }
 
 /* Reads on from the session's cursor. true: it is level with the hub again. */
@@ -90,9 +96,8 @@ static bool read_on(struct hw_session *s)
 	struct hw_run run;
 	bool level = false;
 
-	if (hw_scan_begin(&scan, s->hub->tenant->journal, s->cursor_seq) == HW_JOURNAL_GONE &&
-		scan.gone_seq > s->gap_seq)
-		tell_gone(s, scan.gone_seq);
+	if (hw_scan_begin(&scan, s->hub->tenant->journal, s->cursor_seq) == HW_JOURNAL_GONE)
+		tell_gone(s, &scan);
 	for (size_t n = 0; n < CATCH_UP_RUNS && bytes < most && !s->closed; n++) {
 		if (!hw_scan_next(&scan, until, &run)) {
 			s->cursor_seq = until;

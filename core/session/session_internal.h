@@ -66,7 +66,6 @@ struct hw_session {
 	int64_t opened_ms, alive_ms, lag_since_ms;
 	uint64_t cursor_seq;
 	uint64_t held_position; /* in the journal's memory: from there on a full socket holds it */
-	uint64_t gap_seq;       /* what is lost up to here was told */
 	struct job *job;        /* NULL: nothing is being worked on */
 	char *query; /* the message that the query's topics become, once live; NULL: none */
 	struct hw_list inbox;

@@ -299,6 +299,81 @@ static void what_is_lost_is_told_once(void **state)
 	world_fini(&w);
 }
 
+/* Each class trims for itself. */
+static void what_another_class_lost_is_no_gap(void **state)
+{
+	struct world w;
+	struct client exact, pattern, other;
+	struct hw_topic_classes *classes;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	classes = &w.generation->rules[0].classes;
+	classes->classes[classes->n] = classes->classes[0];
+	classes->classes[0].retention.count = 2;
+	strcpy(classes->classes[classes->n++].pattern, "a:1");
+	client_open(&w, &exact, "u@acme", "a:1", true); /* plain: a gap would end it */
+	client_open(&w, &pattern, "boss@acme", "a:*,a:1", false);
+	client_open(&w, &other, "v@acme", NULL, true);
+	pattern.keeps = true;
+	fall_behind(&w, &exact, &other);
+	for (unsigned i = 0; i < 10; i++) {
+		publish_one(&other, "a:2", 200 + i);
+		world_turn(&w);
+	}
+	read_again(&exact);
+	read_again(&pattern);
+	world_turn(&w);
+	assert_int_equal(exact.closed_with, 0);
+	assert_int_equal(count(heard(&exact, text, sizeof(text)), "\"topic\":\"a:1\""), 100);
+	heard(&pattern, text, sizeof(text));
+	assert_non_null(strstr(text, "\"type\":\"gap\",\"topics\":[\"a:*\"]"));
+	assert_int_equal(count(text, "\"topic\":\"a:1\""), 100);
+	client_fini(&exact);
+	client_fini(&pattern);
+	client_fini(&other);
+	world_fini(&w);
+}
+
+static void what_is_lost_later_is_told_though_more_was_lost_of_another(void **state)
+{
+	struct world w;
+	struct client slow, other;
+	struct hw_topic_classes *classes;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	classes = &w.generation->rules[0].classes;
+	classes->classes[classes->n] = classes->classes[0];
+	classes->classes[0].retention.count = 2;
+	strcpy(classes->classes[classes->n].pattern, "a:1");
+	classes->classes[classes->n++].retention.count = 150;
+	client_open(&w, &slow, "u@acme", "a:1,a:2", false);
+	client_open(&w, &other, "v@acme", NULL, true);
+	fall_behind(&w, &slow, &other);
+	for (unsigned i = 0; i < 10; i++) {
+		publish_one(&other, "a:2", 200 + i);
+		world_turn(&w);
+	}
+	read_again(&slow);
+	(void)hw_worker_turn(&w.worker);
+	hw_worker_flushed(&w.worker);
+	heard(&slow, text, sizeof(text));
+	assert_non_null(strstr(text, "\"type\":\"gap\",\"topics\":[\"a:2\"]"));
+	assert_in_range(count(text, "\"topic\":\"a:1\""), 1, 74);
+	slow.keeps = true;
+	publish_n(&w, &other, 300, 130); /* half of what is kept goes: 75, before the a:2 */
+	read_again(&slow);
+	world_turn(&w);
+	heard(&slow, text, sizeof(text));
+	assert_int_equal(count(text, "\"type\":\"gap\""), 1);
+	assert_non_null(strstr(text, "\"type\":\"gap\",\"topics\":[\"a:1\"]"));
+	assert_non_null(strstr(text, "\"n429.\""));
+	client_fini(&slow);
+	client_fini(&other);
+	world_fini(&w);
+}
+
 static void a_client_that_stays_slow_is_closed(void **state)
 {
 	struct world w;
@@ -485,6 +560,8 @@ int main(void)
 		cmocka_unit_test(what_is_subscribed_while_behind_begins_where_it_joined),
 		cmocka_unit_test(looking_through_what_is_for_others_takes_turns),
 		cmocka_unit_test(what_is_lost_is_told_once),
+		cmocka_unit_test(what_another_class_lost_is_no_gap),
+		cmocka_unit_test(what_is_lost_later_is_told_though_more_was_lost_of_another),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
 		cmocka_unit_test(a_tenant_made_during_a_reload_has_the_new_limits),
