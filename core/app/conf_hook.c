@@ -78,7 +78,7 @@ static const char *absolute(struct hw_conf_reader *r, const char *path)
 	return copy;
 }
 
-/* 0, or why @path cannot be read as a file, as errno. */
+/* 0, or why @path cannot be read as a file, as errno; EINVAL: it is none. */
 static int file_problem(const char *path)
 {
 	struct stat st;
@@ -90,6 +90,11 @@ static int file_problem(const char *path)
 	if (!S_ISREG(st.st_mode))
 		return EINVAL;
 	return access(path, R_OK) < 0 ? errno : 0;
+}
+
+static const char *say_problem(int problem)
+{
+	return problem == EINVAL ? "it is not a regular file" : strerror(problem);
 }
 
 static void set_source(struct hw_conf_reader *r, const struct hw_conf_value *v,
@@ -119,12 +124,12 @@ static void read_path(
 	else if (v->secret)
 		hw_conf_error(r, v,
 			"%s cannot be read: %s; the path is relative to this file's directory",
-			hw_conf_show(v, shown), strerror(problem));
+			hw_conf_show(v, shown), say_problem(problem));
 	else
 		hw_conf_error(r, v,
 			"%s cannot be read: %s; the path is relative to this file's directory, "
 			"which makes it %s",
-			hw_conf_show(v, shown), strerror(problem), path);
+			hw_conf_show(v, shown), say_problem(problem), path);
 }
 
 HW_CONF_READ(hook_lua)
@@ -221,7 +226,7 @@ static void find_plugin(
 			hw_conf_error(r, v,
 				"the plugin %s cannot be read in plugin_path: %s; make it a "
 				"readable file",
-				v->written.p, strerror(problem));
+				v->written.p, say_problem(problem));
 		hook->path = absolute(r, path.data);
 		hw_buf_fini(&path);
 		return;

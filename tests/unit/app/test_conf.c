@@ -368,6 +368,8 @@ static void each_mistake_is_told_at_its_place(void **state)
 		{"{\"hooks\": [{\"plugin\": \"\"}]}", "1:23", "empty"},
 		{"{\"hooks\": [{\"lua\": \"none.lua\"}]}", "1:20",
 			"\"none.lua\" cannot be read: No such file"},
+		{"{\"hooks\": [{\"lua\": \"/dev/zero\"}]}", "1:20",
+			"\"/dev/zero\" cannot be read: it is not a regular file"},
 		{"{\"hooks\": [{\"lua\": \"${SECRET}.lua\"}]}", "1:20",
 			"\"${SECRET}.lua\" cannot be read: No such file"},
 		{"{\"hooks\": [{\"lua\": \"plugins\"}]}", "1:20", "Is a directory"},
