@@ -102,11 +102,6 @@ static int listen_all(struct hw_broker *b)
 	const struct hw_conf_global *c = b->conf->global;
 	int r = 0;
 
-	if (c->n_listen + c->admin.enabled > HW_WORKER_LISTENERS) {
-		fprintf(stderr, "hookwire: more than %d addresses to listen on\n",
-			HW_WORKER_LISTENERS);
-		return -E2BIG;
-	}
 	for (size_t i = 0; !r && i < c->n_listen; i++)
 		r = listen_on(b, &c->listen[i], HW_EDGE_PUBLIC);
 	if (!r && c->admin.enabled)

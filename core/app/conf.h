@@ -21,6 +21,8 @@ struct hw_conf_value; /* app/conf_tree.h */
 
 enum hw_conf_listen_kind { HW_CONF_LISTEN_TCP, HW_CONF_LISTEN_UNIX };
 
+#define HW_CONF_LISTEN_MAX 15 /* addresses of "listen" */
+
 struct hw_conf_listen {
 	enum hw_conf_listen_kind kind;
 	/* canonical, for messages and comparison: "127.0.0.1:8080", "[::]:8080", "unix:/run/x" */
@@ -96,7 +98,7 @@ struct hw_conf_topic_class {
 /* The global unit. Comments give the default. */
 struct hw_conf_global {
 	const struct hw_conf_listen *listen; /* 127.0.0.1:8080; at least one */
-	size_t n_listen;
+	size_t n_listen;                     /* at most HW_CONF_LISTEN_MAX */
 	struct {
 		bool enabled;                 /* the key "admin" is there */
 		struct hw_conf_listen listen; /* 127.0.0.1:8081; loopback or unix in this version */

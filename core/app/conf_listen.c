@@ -185,6 +185,11 @@ HW_CONF_READ(listen)
 	for (const struct hw_conf_value *item = v->first; item; item = item->next) {
 		bool twice = false;
 
+		if (n == HW_CONF_LISTEN_MAX) {
+			hw_conf_error(r, item, "\"listen\" has more than %d addresses; remove some",
+				HW_CONF_LISTEN_MAX);
+			break;
+		}
 		if (!hw_conf_listen_parse(r, item, &list[n]) || r->part->arena.failed)
 			continue;
 		for (size_t i = 0; i < n && !twice; i++)

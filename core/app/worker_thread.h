@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "app/conf.h"
 #include "edge/edge.h"
 #include "hook/watchdog.h"
 #include "hub/worker.h"
@@ -13,7 +14,7 @@
 
 struct hw_broker;
 
-#define HW_WORKER_LISTENERS 16
+#define HW_WORKER_LISTENERS (HW_CONF_LISTEN_MAX + 1) /* and the admin listener */
 
 struct hw_worker_thread {
 	struct hw_broker *broker;

@@ -150,7 +150,8 @@ class Both:
 
 # What stands for a key whose value is no number, switch or word.
 GOOD = {
-    "/listen": [["127.0.0.1:8080"], ["[::]:8080", "unix:/run/x.sock", "localhost:0", "0.0.0.0:65535"]],
+    "/listen": [["127.0.0.1:8080"], ["[::]:8080", "unix:/run/x.sock", "localhost:0", "0.0.0.0:65535"],
+                [f"unix:{n}" for n in range(15)]],
     "/admin": [None, {}],
     "/admin/listen": ["127.0.0.1:8081", "127.1.2.3:1", "[::1]:8081", "unix:a.sock", "localhost:9"],
     "/admin/token": [None, "0123456789abcdef"],
@@ -262,6 +263,7 @@ BROKEN = [
     [],
     {"worker": 1},
     {"listen": []},
+    {"listen": [f"unix:{n}" for n in range(16)]},
     {"listen": ["127.0.0.1"]},
     {"listen": ["127.0.0.1:x"]},
     {"listen": ["::1:80"]},

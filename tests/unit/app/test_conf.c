@@ -289,6 +289,10 @@ static void each_mistake_is_told_at_its_place(void **state)
 		/* addresses */
 		{"{\"listen\": \"127.0.0.1:8080\"}", "1:12", "an array of addresses"},
 		{"{\"listen\": []}", "1:12", "nobody could connect"},
+		{"{\"listen\": [\"unix:1\", \"unix:2\", \"unix:3\", \"unix:4\", \"unix:5\", "
+		 "\"unix:6\", \"unix:7\", \"unix:8\", \"unix:9\", \"unix:a\", \"unix:b\", "
+		 "\"unix:c\", \"unix:d\", \"unix:e\", \"unix:f\",\n\"unix:g\", \"unix:h\"]}",
+			"2:1", "more than 15 addresses"},
 		{"{\"listen\": [8080]}", "1:13", "item 1 of \"listen\" is 8080; write an address"},
 		{"{\"listen\": [\"127.0.0.1\"]}", "1:13", "has no port"},
 		{"{\"listen\": [\"127.0.0.1:http\"]}", "1:13", "not a number from 0 to 65535"},
