@@ -70,7 +70,8 @@ def test_a_broker_that_cannot_have_one_of_its_addresses_says_of_none_that_it_lis
 def test_a_worker_that_a_plugin_holds_does_not_keep_the_process_from_ending():
     with temporary_directory() as tmp:
         socket = tmp / "broker.sock"
-        with GateBroker({"workers": 2, "listen": ["127.0.0.1:0", f"unix:{socket}"]}) as broker:
+        # the held thread is left behind: that is what this is about
+        with GateBroker({"workers": 2, "listen": ["127.0.0.1:0", f"unix:{socket}"]}, env={"TSAN_OPTIONS": "report_thread_leaks=0"}) as broker:
             clients = broker.clients()
             broker.hold("ask-1")
             clients[1].send_json({"type": "publish", "topic": "t:1", "event": "UPDATED", "data": {"entity_id": "e1"}})

@@ -121,7 +121,7 @@ static void what_is_said_of_values_is_true(void **state)
 
 	(void)state;
 	world_init(&w);
-	w.budget.cpu_ms = 100;
+	w.budget.cpu_ms = 1000; /* a digest of a whole state's memory is among them */
 	w.claims = "{\"families\":[\"f1\"]}";
 	for (size_t i = 0; i < HW_COUNT(lines); i++) {
 		snprintf(source, sizeof(source),
