@@ -39,9 +39,11 @@ enum hw_conf_source { HW_CONF_LUA, HW_CONF_PLUGIN };
 
 /* Of a Lua entry; a plugin entry has the defaults, since C code is never interrupted. */
 struct hw_conf_budget {
-	uint32_t cpu_ms;       /* one burst; default 2 */
+	uint32_t cpu_ms;       /* one burst: up to where the call waits or ends; default 2 */
 	uint32_t load_ms;      /* running the chunk when it is loaded; default 1000 */
 	uint64_t memory_bytes; /* of the state's arena; default 16777216 */
+	uint32_t deadline_ms;  /* of a call that waits; default 2000 */
+	uint32_t in_flight;    /* calls of a state that wait at the same time; default 64 */
 };
 
 struct hw_conf_hook {

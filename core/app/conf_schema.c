@@ -29,8 +29,8 @@ static const struct hw_conf_key budget_keys[] = {
 	{AT("cpu_ms", U32, budget, cpu_ms), RANGE(1, 1000, 2)},
 	{AT("load_ms", U32, budget, load_ms), RANGE(1, MINUTE_MS, 1000)},
 	{AT("memory_bytes", U64, budget, memory_bytes), RANGE(128 * KIB, 4 * GIB, 16 * MIB)},
-	{LATER("deadline_ms", "no hook waits for anything yet, and cpu_ms bounds its work")},
-	{LATER("in_flight", "no hook waits for anything yet, so there is one call at a time")},
+	{AT("deadline_ms", U32, budget, deadline_ms), RANGE(1, 10 * MINUTE_MS, 2000)},
+	{AT("in_flight", U32, budget, in_flight), RANGE(1, 10000, 64)},
 };
 static const struct hw_conf_keys budget = TABLE(budget_keys);
 

@@ -133,7 +133,9 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 			.config = hook->config,
 			.budget = {.cpu_ms = hook->budget.cpu_ms,
 				.load_ms = hook->budget.load_ms,
-				.memory_bytes = hook->budget.memory_bytes},
+				.memory_bytes = hook->budget.memory_bytes,
+				.deadline_ms = hook->budget.deadline_ms,
+				.in_flight = hook->budget.in_flight},
 			.global = global,
 		};
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/broker.h"
+#include "hook/io.h"
 #include "session/session.h"
 
 enum {
@@ -242,7 +243,9 @@ int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, 
 		.tenants = &broker->tenants,
 	};
 	t->worker_made = true;
-	r = hw_worker_init(&t->worker, broker->generation);
+	r = hw_hook_env_join(broker->env, index, hw_loop_poller(t->loop));
+	if (!r)
+		r = hw_worker_init(&t->worker, broker->generation);
 	if (!r)
 		r = hw_sessions_init(&t->worker);
 	t->edge.worker = &t->worker;
@@ -284,5 +287,7 @@ void hw_worker_thread_fini(struct hw_worker_thread *t)
 		hw_worker_fini(&t->worker);
 		hw_sessions_fini(&t->worker);
 	}
+	if (t->broker)
+		hw_hook_env_part(t->broker->env, t->worker.index);
 	hw_loop_destroy(&t->loop);
 }

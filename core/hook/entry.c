@@ -111,7 +111,8 @@ static void hash_spec(const struct hw_hook_spec *spec, const uint8_t source_hash
 	uint8_t out[HW_SHA256_LEN])
 {
 	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->budget.cpu_ms,
-		spec->budget.load_ms, spec->budget.memory_bytes};
+		spec->budget.load_ms, spec->budget.memory_bytes, spec->budget.deadline_ms,
+		spec->budget.in_flight};
 	struct hw_str config = config_of(spec);
 	struct hw_sha256 s;
 

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "hook/hooks.h"
+#include "hook/io.h"
 
 /* bits of hw_hook_entry.registers */
 #define HW_REGISTERS_STAGE(stage) (1u << (stage))
@@ -87,7 +88,8 @@ struct hw_hook_env {
 	const char *self_exe;
 	_Atomic(struct hw_hook_entry *)
 		dead; /* stack of entries whose last reference is gone, linked by dead_next */
-	struct hw_hook_labels *labels; /* of the metrics: env.c */
+	struct hw_hook_labels *labels;              /* of the metrics: env.c */
+	struct hw_hook_io *io[HW_HOOK_MAX_WORKERS]; /* by worker, each touched by that one alone */
 	struct hw_plugin_library
 		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */
 };

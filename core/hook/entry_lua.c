@@ -8,7 +8,9 @@
 
 #include "base/utf8.h"
 #include "crypto/digest.h"
+#include "hook/chain_internal.h"
 #include "hook/lua_internal.h"
+#include "hook/lua_task.h"
 #include "hook/watchdog.h"
 #include "wire/json.h"
 
@@ -25,7 +27,9 @@
 
 struct hw_entry_state {
 	struct hw_hook_bench *bench;
+	struct hw_lua_entry *entry;
 	struct hw_lua_state *own; /* a global entry's */
+	struct hw_list asked;     /* tasks of questions that wait, hw_lua_task.asked */
 	unsigned n_kills;         /* in a row */
 	int64_t rest_until_ms;    /* monotonic */
 };
@@ -339,6 +343,8 @@ static int attach(
 	if (!state)
 		return -ENOMEM;
 	state->bench = bench;
+	state->entry = lua_entry(entry);
+	hw_list_init(&state->asked);
 	if (!entry->global && bench->lua_bytes < entry->budget.memory_bytes)
 		bench->lua_bytes = entry->budget.memory_bytes;
 	*out = state;
@@ -408,11 +414,17 @@ static uint32_t reload_budget_us(const struct hw_lua_entry *entry)
 	return us < most_us ? (uint32_t)us : most_us;
 }
 
-/* The entry's chunk in its state, both made if need be. */
-static enum hw_lua_outcome ready_chunk(struct hw_lua_entry *entry, struct hw_entry_state *es,
-	struct hw_guard *guard, struct hw_lua_state **slot, struct hw_lua_chunk **out,
-	struct hw_err *err)
+static struct hw_lua_state **slot_of(struct hw_entry_state *es)
 {
+	return es->entry->base.global ? &es->own : &es->bench->lua;
+}
+
+/* The entry's chunk in its state, both made if need be. */
+static enum hw_lua_outcome ready_chunk(struct hw_entry_state *es, struct hw_guard *guard,
+	struct hw_lua_chunk **out, struct hw_err *err)
+{
+	struct hw_lua_entry *entry = es->entry;
+	struct hw_lua_state **slot = slot_of(es);
 	size_t memory_bytes =
 		entry->base.global ? entry->base.budget.memory_bytes : es->bench->lua_bytes;
 	enum hw_lua_outcome outcome;
@@ -422,6 +434,7 @@ static enum hw_lua_outcome ready_chunk(struct hw_lua_entry *entry, struct hw_ent
 			memory_bytes, ms_to_us(entry->base.budget.load_ms), slot, err);
 		if (outcome != HW_LUA_OK)
 			return outcome;
+		(*slot)->io = hw_hook_env_io(entry->base.env, es->bench->worker);
 	}
 	*out = find_chunk(*slot, entry);
 	if (*out)
@@ -435,12 +448,12 @@ static int64_t mono_ms(const struct hw_entry_state *es)
 }
 
 /* The state is of no use any more. */
-static void kill_state(struct hw_lua_entry *entry, struct hw_entry_state *es,
-	struct hw_lua_state **slot, enum hw_lua_outcome outcome)
+static void kill_state(struct hw_entry_state *es, enum hw_lua_outcome outcome)
 {
+	struct hw_lua_entry *entry = es->entry;
 	struct hw_metric *metric = outcome == HW_LUA_SPENT ? entry->n_spent : entry->n_full;
 
-	hw_lua_state_destroy(slot);
+	hw_lua_state_destroy(slot_of(es));
 	if (metric)
 		hw_metric_add(metric, 1);
 	es->n_kills++;
@@ -506,38 +519,20 @@ static int copy_answer(
 	return rc;
 }
 
-static enum hw_verdict call(struct hw_hook_entry *base, struct hw_entry_state *es,
-	struct hw_ask *ask, struct hw_entry_answer *answer)
+/* The call has ended: what the chain hears of it. @task is released. */
+static enum hw_verdict conclude(struct hw_entry_state *es, struct hw_lua_task *task,
+	enum hw_lua_outcome outcome, struct hw_err *err, struct hw_entry_answer *answer)
 {
-	struct hw_lua_entry *entry = lua_entry(base);
-	struct hw_lua_state **slot = base->global ? &es->own : &es->bench->lua;
-	struct hw_lua_question q = {.function = function_of(ask), .ask = ask};
-	struct hw_guard *guard = hw_guard_current();
-	enum hw_lua_outcome outcome;
-	struct hw_err err = {{0}};
 	int rc;
 
-	if (!guard)
-		return fail(answer, "this thread may not run Lua: it has not entered the watchdog");
-	if (es->n_kills >= KILLS_BEFORE_REST && mono_ms(es) < es->rest_until_ms)
-		return fail(answer, "not asked: its last calls had to be ended");
-	outcome = ready_chunk(entry, es, guard, slot, &q.chunk, &err);
-	if (outcome == HW_LUA_OK) {
-		/* the other of a stage's two functions, or one that this run of the file did not
-		 * register */
-		if (q.chunk->functions[q.function] == LUA_NOREF)
-			return ask->stage == HW_STAGE_LIFECYCLE ? HW_ALLOW : HW_DEFER;
-		outcome = hw_lua_run(*slot, guard, ms_to_us(base->budget.cpu_ms), hw_lua_call, &q,
-			HW_LUA_N_RESULTS, &err);
-	}
 	if (outcome == HW_LUA_SPENT || outcome == HW_LUA_FULL)
-		kill_state(entry, es, slot, outcome);
+		kill_state(es, outcome);
 	else
 		es->n_kills = 0;
 	if (outcome != HW_LUA_OK)
-		return fail(answer, err.text);
-	rc = copy_answer((*slot)->lua, &q, answer);
-	lua_settop((*slot)->lua, 0);
+		return fail(answer, err->text);
+	rc = copy_answer(task->lua, &task->q, answer);
+	hw_lua_task_release(task);
 	if (rc < 0)
 		return fail(answer, "out of memory");
 	if (answer->verdict == HW_ERROR)
@@ -546,12 +541,105 @@ static enum hw_verdict call(struct hw_hook_entry *base, struct hw_entry_state *e
 	return answer->verdict;
 }
 
-/* Lua answers at once. */
-static void cancel(struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
+/* It waited, and now it has ended. */
+static void on_done(struct hw_lua_task *task, enum hw_lua_outcome outcome, struct hw_err *err)
+{
+	struct hw_entry_state *es = task->owner;
+	struct hw_ask *ask = task->unasked ? NULL : (struct hw_ask *)(uintptr_t)task->q.ask;
+	struct hw_str tenant = hw_str_of(task->tenant);
+	struct hw_entry_answer answer = {0};
+	size_t i = 0;
+
+	conclude(es, task, outcome, err, &answer);
+	if (ask) {
+		hw_hooks_resume(ask, &answer);
+		return;
+	}
+	while (es->bench->states[i] != es)
+		i++;
+	if (answer.verdict == HW_ERROR && !es->bench->closing)
+		hw_bench_note_error(es->bench, i, HW_STAGE_LIFECYCLE, tenant, &answer);
+	hw_entry_answer_fini(&answer);
+}
+
+/* A question waits for its answer. Nobody waits for lifecycle hooks: who is told is told, and the
+ * hook goes on by itself, without what it was asked with. */
+static enum hw_verdict let_wait(struct hw_entry_state *es, struct hw_lua_task *task)
+{
+	struct hw_str tenant;
+
+	task->done = on_done;
+	task->owner = es;
+	if (task->q.ask->stage != HW_STAGE_LIFECYCLE) {
+		hw_list_push(&es->asked, &task->asked);
+		return HW_PENDING;
+	}
+	tenant = hw_ask_tenant(task->q.ask, &es->entry->base);
+	snprintf(task->tenant, sizeof(task->tenant), "%.*s", (int)tenant.len, tenant.p);
+	task->unasked = true;
+	task->q.ask = NULL;
+	return HW_ALLOW;
+}
+
+static enum hw_lua_outcome start(struct hw_entry_state *es, struct hw_guard *guard,
+	struct hw_lua_chunk *chunk, const struct hw_ask *ask, struct hw_lua_task **out,
+	struct hw_err *err)
+{
+	const struct hw_hook_budget *budget = &es->entry->base.budget;
+	enum hw_lua_outcome outcome = hw_lua_task_new(*slot_of(es), guard, out, err);
+
+	if (outcome != HW_LUA_OK)
+		return outcome;
+	(*out)->q.chunk = chunk;
+	(*out)->q.function = function_of(ask);
+	(*out)->q.ask = ask;
+	(*out)->burst_us = ms_to_us(budget->cpu_ms);
+	(*out)->deadline_ms = budget->deadline_ms;
+	(*out)->in_flight = budget->in_flight;
+	return hw_lua_task_start(*out, guard, hw_lua_call, err);
+}
+
+static enum hw_verdict call(struct hw_hook_entry *base, struct hw_entry_state *es,
+	struct hw_ask *ask, struct hw_entry_answer *answer)
+{
+	struct hw_guard *guard = hw_guard_current();
+	struct hw_lua_task *task = NULL;
+	struct hw_lua_chunk *chunk;
+	enum hw_lua_outcome outcome;
+	struct hw_err err = {{0}};
+
+	(void)base;
+	if (!guard)
+		return fail(answer, "this thread may not run Lua: it has not entered the watchdog");
+	if (es->n_kills >= KILLS_BEFORE_REST && mono_ms(es) < es->rest_until_ms)
+		return fail(answer, "not asked: its last calls had to be ended");
+	outcome = ready_chunk(es, guard, &chunk, &err);
+	if (outcome == HW_LUA_OK) {
+		/* the other of a stage's two functions, or one that this run of the file did not
+		 * register */
+		if (chunk->functions[function_of(ask)] == LUA_NOREF)
+			return ask->stage == HW_STAGE_LIFECYCLE ? HW_ALLOW : HW_DEFER;
+		outcome = start(es, guard, chunk, ask, &task, &err);
+	}
+	if (outcome == HW_LUA_WAITS)
+		return let_wait(es, task);
+	return conclude(es, task, outcome, &err, answer);
+}
+
+static void cancel(struct hw_hook_entry *entry, struct hw_entry_state *es, struct hw_ask *ask)
 {
 	(void)entry;
-	(void)state;
-	(void)ask;
+	hw_list_each_safe (node, &es->asked) {
+		struct hw_lua_task *task = HW_CONTAINER_OF(node, struct hw_lua_task, asked);
+		enum hw_lua_outcome outcome;
+
+		if (task->q.ask != ask)
+			continue;
+		outcome = hw_lua_task_cancel(task, hw_guard_current());
+		if (outcome != HW_LUA_OK)
+			kill_state(es, outcome);
+		return;
+	}
 }
 
 static const struct hw_entry_ops lua_ops = {

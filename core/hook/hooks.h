@@ -33,12 +33,18 @@ struct hw_watchdog;   /* ends Lua calls that overrun: hook/watchdog.h */
 enum hw_hook_kind { HW_HOOK_LUA, HW_HOOK_PLUGIN };
 
 struct hw_hook_budget {
-	unsigned cpu_ms;     /* a burst of CPU time in one call: 2 */
-	unsigned load_ms;    /* loading the chunk: 1000 */
-	size_t memory_bytes; /* arena of the state: 16 MiB */
+	unsigned cpu_ms;      /* a burst of CPU time, up to where the call waits or ends: 2 */
+	unsigned load_ms;     /* loading the chunk: 1000 */
+	size_t memory_bytes;  /* arena of the state: 16 MiB */
+	unsigned deadline_ms; /* a call that waits, from its first wait on: 2000 */
+	unsigned in_flight;   /* calls of one state that wait at the same time: 64 */
 };
 #define HW_HOOK_BUDGET_DEFAULT \
-	((struct hw_hook_budget){.cpu_ms = 2, .load_ms = 1000, .memory_bytes = 16u << 20})
+	((struct hw_hook_budget){.cpu_ms = 2, \
+		.load_ms = 1000, \
+		.memory_bytes = 16u << 20, \
+		.deadline_ms = 2000, \
+		.in_flight = 64})
 
 struct hw_hook_spec {
 	const char *name;

@@ -1,6 +1,7 @@
 #include "hook/lua_internal.h"
 
 #include "hook/lua_event.h"
+#include "hook/lua_task.h"
 #include "hook/lua_value.h"
 
 /* One question to one function of a policy: arguments in, verdict out. The verdict is brought
@@ -168,30 +169,37 @@ static int finish_transform(lua_State *lua, struct hw_lua_question *q)
 	return HW_LUA_N_RESULTS;
 }
 
+/* The function has returned, maybe after it waited: what it answered is on top. */
+static int answered(lua_State *lua, int status, lua_KContext context)
+{
+	struct hw_lua_task *task = (void *)context;
+	struct hw_lua_question *q = &task->q;
+
+	(void)status;
+	switch (q->function) {
+	case HW_LUA_CONNECT:
+	case HW_LUA_DISCONNECT:
+		q->verdict.verdict = HW_ALLOW;
+		return 0;
+	case HW_LUA_TRANSFORM:
+		return finish_transform(lua, q);
+	default:
+		return finish_verdict(lua, q);
+	}
+}
+
 int hw_lua_call(lua_State *lua)
 {
-	struct hw_lua_question *q = lua_touserdata(lua, 1);
-	struct hw_lua_state *state = hw_lua_of(lua);
-	int n;
+	struct hw_lua_task *task = lua_touserdata(lua, 1);
+	struct hw_lua_question *q = &task->q;
+	int n, n_results;
 
-	state->running = q->chunk;
-	state->ask = q->ask;
 	lua_settop(lua, 0);
 	if (q->function == HW_LUA_TRANSFORM)
 		hw_lua_push_event(lua, q->ask->event);
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->functions[q->function]);
 	n = push_arguments(lua, q);
-	switch (q->function) {
-	case HW_LUA_CONNECT:
-	case HW_LUA_DISCONNECT:
-		lua_call(lua, n, 0);
-		q->verdict.verdict = HW_ALLOW;
-		return 0;
-	case HW_LUA_TRANSFORM:
-		lua_call(lua, n, 1);
-		return finish_transform(lua, q);
-	default:
-		lua_call(lua, n, 1);
-		return finish_verdict(lua, q);
-	}
+	n_results = q->function == HW_LUA_CONNECT || q->function == HW_LUA_DISCONNECT ? 0 : 1;
+	lua_callk(lua, n, n_results, (lua_KContext)task, answered);
+	return answered(lua, LUA_OK, (lua_KContext)task);
 }

@@ -6,6 +6,7 @@
 #include "crypto/digest.h"
 #include "crypto/equal.h"
 #include "crypto/hex.h"
+#include "hook/lua_task.h"
 #include "hook/lua_value.h"
 
 /* ctx: what a policy may use of the broker. Its functions that write, lock or allocate outside of
@@ -19,7 +20,7 @@ static struct hw_str running_tenant(const struct hw_lua_state *state)
 {
 	if (state->ask)
 		return hw_ask_tenant(state->ask, &state->running->entry->base);
-	return hw_str_of(state->tenant);
+	return hw_str_of(state->task ? state->task->tenant : state->tenant);
 }
 
 static void write_line(struct hw_lua_state *state, enum hw_log_level level, struct hw_str text)
@@ -248,6 +249,8 @@ void hw_lua_push_ctx(lua_State *lua, struct hw_lua_chunk *chunk)
 	}
 	hw_lua_push_time(lua);
 	set_library(lua, "time");
+	lua_pushcfunction(lua, hw_lua_sleep);
+	lua_setfield(lua, -2, "sleep");
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, hw_lua_of(lua)->globals);
 	lua_getfield(lua, -1, "json");
 	lua_setfield(lua, -3, "json");

@@ -70,6 +70,10 @@ struct hw_lua_session {
 };
 #define HW_LUA_SESSIONS 64
 
+#define HW_LUA_TENANT_MAX 64 /* bytes of a tenant's id */
+
+struct hw_lua_task;
+
 struct hw_lua_state {
 	lua_State *lua;
 	struct hw_lua_arena *arena;
@@ -84,6 +88,12 @@ struct hw_lua_state {
 	bool loading;
 	bool full;  /* an allocation failed where pcall saw it */
 	void *held; /* malloc'd by a host function that is not done with it */
+	/* tasks: lua_task.h */
+	struct hw_hook_io *io; /* NULL: nothing may wait */
+	struct hw_list tasks, idle_tasks;
+	unsigned n_idle_tasks, n_waiting;
+	struct hw_lua_task *task; /* that runs; NULL: what runs is none */
+	bool may_wait;            /* and is where it may */
 	struct hw_rate log_rate;
 	uint64_t n_log_lost;
 	struct hw_lua_session sessions[HW_LUA_SESSIONS];
@@ -101,6 +111,11 @@ static inline void hw_lua_host_end(lua_State *lua)
 {
 	hw_guard_host_end(hw_lua_of(lua)->guard);
 }
+
+/* ---- lua_state.c ---- */
+/** What came of a guarded run in @lua that left @status; fills @err unless it is OK or WAITS. */
+enum hw_lua_outcome hw_lua_judge(struct hw_lua_state *state, enum hw_guard_end end, lua_State *lua,
+	int status, uint32_t budget_us, struct hw_err *err);
 
 /* ---- lua_sandbox.c ---- */
 int hw_lua_sandbox_open(lua_State *lua); /* lua_CFunction: builds state->globals */
@@ -156,7 +171,8 @@ int hw_lua_print(lua_State *lua);
 void hw_lua_push_session(lua_State *lua, const struct hw_who *who);
 
 /* ---- lua_call.c ---- */
-/* One question to one function, run by hw_lua_call (a lua_CFunction with this as its argument).
+/* One question to one function, run by hw_lua_call (a lua_CFunction whose argument is the task that
+ * has this). It may wait in between: @ask has to live until it has ended.
  * What it leaves on the stack are the strings and tables that the pointers below point into. */
 struct hw_lua_question {
 	struct hw_lua_chunk *chunk;

@@ -173,14 +173,12 @@ static int base_setmetatable(lua_State *lua)
 }
 
 /* As liblua's, but being ended for its CPU time or memory is nothing that a script can catch. */
-static int base_pcall(lua_State *lua)
+static int pcall_done(lua_State *lua, int status, lua_KContext context)
 {
 	struct hw_lua_state *state = hw_lua_of(lua);
-	int status;
 
-	luaL_checkany(lua, 1);
-	status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
-	if (status == LUA_OK) {
+	(void)context;
+	if (status == LUA_OK || status == LUA_YIELD) {
 		lua_pushboolean(lua, 1);
 		lua_insert(lua, 1);
 		return lua_gettop(lua);
@@ -192,6 +190,13 @@ static int base_pcall(lua_State *lua)
 	lua_pushboolean(lua, 0);
 	lua_insert(lua, -2);
 	return 2;
+}
+
+static int base_pcall(lua_State *lua)
+{
+	luaL_checkany(lua, 1);
+	return pcall_done(
+		lua, lua_pcallk(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0, 0, pcall_done), 0);
 }
 
 /* ---- the environment ---- */

@@ -6,6 +6,7 @@
 
 #include "hook/lua_arena.h"
 #include "hook/lua_internal.h"
+#include "hook/lua_task.h"
 
 #define LOG_LINES_PER_S 100
 
@@ -52,8 +53,8 @@ static void say_error(lua_State *lua, struct hw_err *err)
 	hw_err_set(err, -EINVAL, "%.*s", len > 400 ? 400 : (int)len, text);
 }
 
-static enum hw_lua_outcome judge(struct hw_lua_state *state, enum hw_guard_end end,
-	const struct run *run, uint32_t budget_us, struct hw_err *err)
+enum hw_lua_outcome hw_lua_judge(struct hw_lua_state *state, enum hw_guard_end end, lua_State *lua,
+	int status, uint32_t budget_us, struct hw_err *err)
 {
 	unsigned budget_ms = budget_us / 1000;
 
@@ -64,18 +65,20 @@ static enum hw_lua_outcome judge(struct hw_lua_state *state, enum hw_guard_end e
 	}
 	if (end == HW_GUARD_STRUCK) {
 		hw_err_set(err, -ETIME, "used more than its %u ms of CPU time", budget_ms);
-		if (run->status == LUA_ERRRUN)
-			say_error(state->lua, err); /* says the same, with the line */
+		if (status == LUA_ERRRUN)
+			say_error(lua, err); /* says the same, with the line */
 		return HW_LUA_SPENT;
 	}
-	if (run->status == LUA_OK)
+	if (status == LUA_OK)
 		return HW_LUA_OK;
-	if (run->status == LUA_ERRMEM || state->full) {
+	if (status == LUA_YIELD)
+		return HW_LUA_WAITS;
+	if (status == LUA_ERRMEM || state->full) {
 		hw_err_set(err, -ENOMEM, "used more than its %zu KiB of memory",
 			state->memory_bytes / 1024);
 		return HW_LUA_FULL;
 	}
-	say_error(state->lua, err);
+	say_error(lua, err);
 	return HW_LUA_FAILED;
 }
 
@@ -92,10 +95,12 @@ enum hw_lua_outcome hw_lua_run(struct hw_lua_state *state, struct hw_guard *guar
 
 	state->guard = guard;
 	state->full = false;
+	state->task = NULL;
+	state->may_wait = false;
 	end = hw_guard_run(guard, state->lua, budget_us, run_protected, &run);
 	free(state->held);
 	state->held = NULL;
-	outcome = judge(state, end, &run, budget_us, err);
+	outcome = hw_lua_judge(state, end, state->lua, run.status, budget_us, err);
 	if (outcome == HW_LUA_FAILED)
 		lua_settop(state->lua, 0);
 	return outcome;
@@ -113,6 +118,8 @@ static struct hw_lua_state *new_state(
 	state->env = env;
 	state->tenant = tenant;
 	state->memory_bytes = memory_bytes;
+	hw_list_init(&state->tasks);
+	hw_list_init(&state->idle_tasks);
 	hw_rate_init(&state->log_rate, LOG_LINES_PER_S);
 	state->arena = hw_lua_arena_create(memory_bytes);
 	if (state->arena)
@@ -152,6 +159,8 @@ void hw_lua_state_destroy(struct hw_lua_state **state)
 
 	if (!s)
 		return;
+	*state = NULL; /* who is told that its task ended finds none */
+	hw_lua_tasks_end(s);
 	while (s->chunks) {
 		struct hw_lua_chunk *chunk = s->chunks;
 
@@ -161,5 +170,4 @@ void hw_lua_state_destroy(struct hw_lua_state **state)
 	free(s->held);
 	hw_lua_arena_destroy(&s->arena);
 	free(s);
-	*state = NULL;
 }

@@ -20,6 +20,7 @@ enum hw_lua_outcome {
 	HW_LUA_FAILED, /* an error of the script; the state goes on */
 	HW_LUA_SPENT,  /* its CPU time; destroy the state */
 	HW_LUA_FULL,   /* its memory, or there was none for the state; destroy the state */
+	HW_LUA_WAITS,  /* only of a task (lua_task.h): it goes on later */
 };
 
 /** Makes a state of @memory_bytes for @tenant (borrowed for its life, "" = none) with the sandbox
@@ -28,7 +29,8 @@ enum hw_lua_outcome {
 HW_MUST_CHECK enum hw_lua_outcome hw_lua_state_create(struct hw_guard *guard,
 	struct hw_hook_env *env, const char *tenant, size_t memory_bytes, uint32_t budget_us,
 	struct hw_lua_state **out, struct hw_err *err);
-/** Unmaps the arena; nothing of the script runs any more. */
+/** Unmaps the arena; nothing of the script runs any more. Tasks that wait are ended: at once those
+ * that nobody asked, by a timer those that somebody did (lua_task.h). */
 void hw_lua_state_destroy(struct hw_lua_state **state);
 
 /** Runs @fn in the state's protected mode under the guard, with @arg as light userdata at index 1

@@ -59,6 +59,7 @@ struct hw_loop *hw_loop_create(
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (!loop->base || !loop->timers || loop->wake_fd < 0)
 		goto fail;
+	hw_poller_init(loop);
 	event_assign(
 		&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
 	event_assign(&loop->timeout, loop->base, -1, 0, on_timeout, loop);

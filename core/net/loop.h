@@ -13,6 +13,7 @@
 #include "base/timers.h"
 
 struct hw_loop;
+struct hw_poller;
 
 struct hw_loop_ops {
 	/** The end of a turn, before queued output is written: deliver what is there. true: there
@@ -46,6 +47,8 @@ struct hw_task {
  * intrusive, so that a task is never refused; whoever posts many bounds them at the source. */
 void hw_loop_post(struct hw_loop *loop, struct hw_task *task);
 
+/** The loop for those who may not know it. Lives as long. */
+struct hw_poller *hw_loop_poller(struct hw_loop *loop);
 struct hw_timers *hw_loop_timers(struct hw_loop *loop);
 int64_t hw_loop_now_ms(const struct hw_loop *loop);  /* monotonic, read once a turn */
 int64_t hw_loop_wall_ms(const struct hw_loop *loop); /* likewise */

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/poller.h"
 #include "net/loop.h"
 
 struct hw_ref;
@@ -22,6 +23,7 @@ struct hw_loop {
 	const struct hw_loop_ops *ops;
 	void *arg;
 	struct hw_timers *timers;
+	struct hw_poller poller;
 	struct event timeout;
 	struct event wake_event;
 	int wake_fd;
@@ -41,5 +43,6 @@ struct hw_loop {
 };
 
 void hw_loop_refresh(struct hw_loop *loop);
+void hw_poller_init(struct hw_loop *loop);
 void hw_streams_flush(struct hw_loop *loop);
 void hw_streams_bury(struct hw_loop *loop);

@@ -82,6 +82,8 @@ static void the_shipped_file_of_all_keys_has_the_defaults(void **state)
 	assert_int_equal(budget.cpu_ms, any->hooks[0].budget.cpu_ms);
 	assert_int_equal(budget.load_ms, any->hooks[0].budget.load_ms);
 	assert_int_equal(budget.memory_bytes, any->hooks[0].budget.memory_bytes);
+	assert_int_equal(budget.deadline_ms, any->hooks[0].budget.deadline_ms);
+	assert_int_equal(budget.in_flight, any->hooks[0].budget.in_flight);
 }
 
 /* Every key that the reader knows and takes stands in the file, and those of later versions in its

@@ -1,0 +1,35 @@
+#include "hook/io.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "hook/entry_internal.h"
+
+int hw_hook_env_join(struct hw_hook_env *env, unsigned worker, struct hw_poller *poller)
+{
+	struct hw_hook_io *io;
+
+	if (worker >= HW_HOOK_MAX_WORKERS)
+		return -ERANGE;
+	io = calloc(1, sizeof(*io));
+	if (!io)
+		return -ENOMEM;
+	io->poller = poller;
+	env->io[worker] = io;
+	return 0;
+}
+
+void hw_hook_env_part(struct hw_hook_env *env, unsigned worker)
+{
+	struct hw_hook_io *io = hw_hook_env_io(env, worker);
+
+	if (!io)
+		return;
+	env->io[worker] = NULL;
+	free(io);
+}
+
+struct hw_hook_io *hw_hook_env_io(const struct hw_hook_env *env, unsigned worker)
+{
+	return worker < HW_HOOK_MAX_WORKERS ? env->io[worker] : NULL;
+}
