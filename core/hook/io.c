@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hook/entry_internal.h"
+#include "hook/http_client.h"
 
 int hw_hook_env_join(struct hw_hook_env *env, unsigned worker, struct hw_poller *poller)
 {
@@ -26,10 +27,18 @@ void hw_hook_env_part(struct hw_hook_env *env, unsigned worker)
 	if (!io)
 		return;
 	env->io[worker] = NULL;
+	hw_http_client_destroy(&io->http);
 	free(io);
 }
 
 struct hw_hook_io *hw_hook_env_io(const struct hw_hook_env *env, unsigned worker)
 {
 	return worker < HW_HOOK_MAX_WORKERS ? env->io[worker] : NULL;
+}
+
+struct hw_http_client *hw_hook_io_http(struct hw_hook_io *io)
+{
+	if (!io->http)
+		io->http = hw_http_client_create(io->poller);
+	return io->http;
 }

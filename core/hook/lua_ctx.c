@@ -249,6 +249,8 @@ void hw_lua_push_ctx(lua_State *lua, struct hw_lua_chunk *chunk)
 	}
 	hw_lua_push_time(lua);
 	set_library(lua, "time");
+	hw_lua_push_http(lua);
+	set_library(lua, "http");
 	lua_pushcfunction(lua, hw_lua_sleep);
 	lua_setfield(lua, -2, "sleep");
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, hw_lua_of(lua)->globals);

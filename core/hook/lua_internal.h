@@ -92,8 +92,9 @@ struct hw_lua_state {
 	struct hw_hook_io *io; /* NULL: nothing may wait */
 	struct hw_list tasks, idle_tasks;
 	unsigned n_idle_tasks, n_waiting;
-	struct hw_lua_task *task; /* that runs; NULL: what runs is none */
-	bool may_wait;            /* and is where it may */
+	struct hw_lua_task *task;    /* that runs; NULL: what runs is none */
+	bool may_wait;               /* and is where it may */
+	struct hw_quota http_memory; /* of answers on their way: as much again as the arena */
 	struct hw_rate log_rate;
 	uint64_t n_log_lost;
 	struct hw_lua_session sessions[HW_LUA_SESSIONS];

@@ -5,6 +5,7 @@
 #include <lualib.h>
 
 #include "hook/lua_event.h"
+#include "hook/lua_task.h"
 #include "hook/lua_value.h"
 
 /* What a script finds in its environment. Liblua's libraries are opened into the state's true
@@ -285,6 +286,7 @@ int hw_lua_sandbox_open(lua_State *lua)
 	luaL_setfuncs(lua, base_own, 0);
 	open_libraries(lua);
 	hw_lua_api_open(lua);
+	hw_lua_http_open(lua);
 	state->globals = luaL_ref(lua, LUA_REGISTRYINDEX);
 	/* liblua's own globals and its table of loaded libraries go */
 	lua_newtable(lua);

@@ -120,6 +120,7 @@ static struct hw_lua_state *new_state(
 	state->memory_bytes = memory_bytes;
 	hw_list_init(&state->tasks);
 	hw_list_init(&state->idle_tasks);
+	hw_quota_init(&state->http_memory, memory_bytes);
 	hw_rate_init(&state->log_rate, LOG_LINES_PER_S);
 	state->arena = hw_lua_arena_create(memory_bytes);
 	if (state->arena)

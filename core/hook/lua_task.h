@@ -76,3 +76,7 @@ void hw_lua_task_wake(struct hw_lua_task *task);
 
 /* ---- lua_wait.c ---- */
 int hw_lua_sleep(lua_State *lua); /* ctx.sleep */
+
+/* ---- lua_http.c ---- */
+void hw_lua_http_open(lua_State *lua); /* once per state */
+void hw_lua_push_http(lua_State *lua); /* ctx.http */
