@@ -46,6 +46,14 @@ struct hw_conf_budget {
 	uint32_t in_flight;    /* calls of a state that wait at the same time; default 64 */
 };
 
+struct hw_conf_breaker {
+	uint32_t failures;  /* in a row; 0: does not count; default 3 */
+	uint32_t share;     /* percent of the calls in a window; 0: does not count; default 50 */
+	uint32_t min_calls; /* default 20 */
+	uint32_t window_ms; /* default 10000 */
+	uint32_t open_ms, open_max_ms; /* default 100, doubling to 2000 */
+};
+
 struct hw_conf_hook {
 	/* as given, else the file's name without suffix; [a-z][a-z0-9_-]*, unique in its chain */
 	const char *name;
@@ -57,6 +65,8 @@ struct hw_conf_hook {
 	struct hw_str config;
 	bool config_secret; /* something in it was substituted: show it to nobody */
 	struct hw_conf_budget budget;
+	struct hw_conf_breaker breaker;
+	bool breaker_given;            /* a global entry has none unless it is */
 	struct hw_str text;            /* the whole entry like config, to hash; SECRET */
 	struct hw_conf_pos pos;        /* of the entry */
 	struct hw_conf_pos source_pos; /* of the value of "lua" or "plugin" */

@@ -8,7 +8,7 @@
 
 #include "app/conf_schema.h"
 
-/* Entries of "hooks": {"name", "lua" or "plugin", "config", "budget", "on_error"}. */
+/* Entries of "hooks": {"name", "lua" or "plugin", "config", "budget", "breaker", "on_error"}. */
 
 #define NAME_MAX_BYTES 64
 
@@ -362,6 +362,7 @@ static void read_hook(struct hw_conf_reader *r, const struct hw_conf_value *v,
 			"a budget bounds Lua, while a plugin's code is measured and never "
 			"interrupted; "
 			"remove it");
+	hook->breaker_given = hw_conf_value_get(v, HW_STR("breaker")) != NULL;
 	hook->text = hw_conf_text_of(r, v);
 	if (!hook->path)
 		return; /* said already */

@@ -34,12 +34,23 @@ static const struct hw_conf_key budget_keys[] = {
 };
 static const struct hw_conf_keys budget = TABLE(budget_keys);
 
+static const struct hw_conf_key breaker_keys[] = {
+	{AT("failures", U32, breaker, failures), RANGE(0, 1000000, 3)},
+	{AT("share", U32, breaker, share), RANGE(0, 100, 50)},
+	{AT("min_calls", U32, breaker, min_calls), RANGE(1, 1000000, 20)},
+	{AT("window_ms", U32, breaker, window_ms), RANGE(100, 60 * MINUTE_MS, 10000)},
+	{AT("open_ms", U32, breaker, open_ms), RANGE(1, 10 * MINUTE_MS, 100)},
+	{AT("open_max_ms", U32, breaker, open_max_ms), RANGE(1, 60 * MINUTE_MS, 2000)},
+};
+static const struct hw_conf_keys breaker = TABLE(breaker_keys);
+
 static const struct hw_conf_key hook_keys[] = {
 	{OTHER("name", hook_name, "string")},
 	{OTHER("lua", hook_lua, "string")},
 	{OTHER("plugin", hook_plugin, "string")},
 	{OTHER("config", hook_config, "object"), .text = "{}"},
 	{GROUP("budget", budget), .offset = offsetof(struct hw_conf_hook, budget)},
+	{GROUP("breaker", breaker), .offset = offsetof(struct hw_conf_hook, breaker)},
 	{OTHER("on_error", on_error, "string"), .text = "\"unavailable\""},
 	{LATER("revoke", "sessions are re-authorized by the sweep alone")},
 	{LATER("shadow", "an entry that is listed decides")},

@@ -139,6 +139,15 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 			.global = global,
 		};
 
+		/* one client could shut a global entry for all tenants: only who wants that */
+		if (!global || hook->breaker_given)
+			spec.breaker = (struct hw_breaker_rules){.failures = hook->breaker.failures,
+				.share_percent = hook->breaker.share,
+				.min_calls = hook->breaker.min_calls,
+				.window_ms = hook->breaker.window_ms,
+				.open_ms = hook->breaker.open_ms,
+				.open_max_ms = hook->breaker.open_max_ms};
+
 		if (hw_hook_entry_load(
 			    m->env, &spec, m->old, m->n_old, &entries[n_loaded], &problem))
 			report_problem(m, unit, hook, &problem);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,12 @@ static bool registers_stage(const struct hw_hook_entry *entry, enum hw_hook_stag
 	return entry->registers & bits;
 }
 
+/* Has it a breaker at all? */
+static bool breaks(const struct hw_hook_entry *entry)
+{
+	return entry->breaker.failures > 0 || entry->breaker.share_percent > 0;
+}
+
 static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry *entry,
 	struct hw_bench_stats *stats)
 {
@@ -40,6 +47,25 @@ static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry
 	struct hw_buf labels;
 
 	hw_buf_init(&labels);
+	hw_metrics_label(&labels, "hook", hw_str_of(entry->name));
+	hw_metrics_label(&labels, "tenant", hw_str_of(tenant));
+	hw_buf_putc(&labels, '\0');
+	stats->pending =
+		hw_metrics_get(bench->env->metrics, HW_METRIC_GAUGE, "hookwire_hook_pending",
+			"Calls of hooks that wait now.", labels.failed ? "" : labels.data);
+	if (breaks(entry)) {
+		stats->open = hw_metrics_get(bench->env->metrics, HW_METRIC_GAUGE,
+			"hookwire_hook_breaker_open",
+			"Workers on which the hook's circuit breaker is open or half open.",
+			labels.failed ? "" : labels.data);
+		stats->opened = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
+			"hookwire_hook_breaker_opened_total",
+			"Times a hook's circuit breaker opened.", labels.failed ? "" : labels.data);
+		stats->refused = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
+			"hookwire_hook_breaker_refused_total",
+			"Calls of hooks that an open circuit breaker answered.",
+			labels.failed ? "" : labels.data);
+	}
 	for (int stage = 0; stage < HW_N_STAGES; stage++) {
 		if (!registers_stage(entry, (enum hw_hook_stage)stage))
 			continue;
@@ -132,6 +158,9 @@ void hw_hook_bench_destroy(struct hw_hook_bench **bench)
 	b->closing = true;
 	hw_walks_end(b);
 	detach(b, b->n_entries);
+	for (size_t i = 0; i < b->n_entries; i++)
+		if (b->stats[i].breaker.state != HW_BREAKER_CLOSED)
+			hw_metric_add(b->stats[i].open, -1);
 	free_bench(b);
 	*bench = NULL;
 }
@@ -158,6 +187,82 @@ bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_oper
 			return true;
 	}
 	return false;
+}
+
+/* ---- calls and the breaker ---- */
+
+static bool admit(struct hw_hook_bench *bench, size_t i)
+{
+	struct hw_bench_stats *stats = &bench->stats[i];
+
+	/* closed is the rule, and costs no look at the clock */
+	return stats->breaker.state == HW_BREAKER_CLOSED ||
+	       hw_breaker_admit(&stats->breaker, hw_clock_mono_ms(bench->env->clock));
+}
+
+static void note(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer)
+{
+	const struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
+	struct hw_bench_stats *stats = &bench->stats[i];
+	bool was_closed = stats->breaker.state == HW_BREAKER_CLOSED;
+	bool failed = answer->verdict != HW_ALLOW && answer->verdict != HW_DENY &&
+		      answer->verdict != HW_DEFER;
+	int64_t now_ms;
+
+	if (!breaks(entry))
+		return;
+	if (failed && answer->uncounted) {
+		hw_breaker_forget(&stats->breaker);
+		return;
+	}
+	now_ms = failed || !was_closed ? hw_clock_mono_ms(bench->env->clock) : 0;
+	if (hw_breaker_note(&stats->breaker, &entry->breaker, failed, now_ms)) {
+		hw_metric_add(stats->opened, 1);
+		if (was_closed)
+			hw_log(bench->env->log, HW_LOG_WARN, "hook",
+				"a hook fails too often and is left alone for a while",
+				HW_F_Z("hook", entry->name), HW_F_Z("tenant", bench->tenant),
+				HW_F_UINT("worker", bench->worker));
+	}
+	if (was_closed != (stats->breaker.state == HW_BREAKER_CLOSED))
+		hw_metric_add(stats->open, was_closed ? 1 : -1);
+	if (!was_closed && stats->breaker.state == HW_BREAKER_CLOSED)
+		hw_log(bench->env->log, HW_LOG_INFO, "hook", "a hook is asked again",
+			HW_F_Z("hook", entry->name), HW_F_Z("tenant", bench->tenant),
+			HW_F_UINT("worker", bench->worker));
+}
+
+enum hw_verdict hw_bench_call(
+	struct hw_hook_bench *bench, size_t i, struct hw_ask *ask, struct hw_entry_answer *answer)
+{
+	struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
+	struct hw_bench_stats *stats = &bench->stats[i];
+
+	hw_metric_add(stats->calls[ask->stage], 1);
+	if (!admit(bench, i)) {
+		hw_metric_add(stats->refused, 1);
+		snprintf(answer->detail, sizeof(answer->detail),
+			"not asked: its last calls failed, and its breaker is open");
+		return answer->verdict = HW_ERROR;
+	}
+	answer->verdict = entry->ops->call(entry, bench->states[i], ask, answer);
+	if (answer->verdict == HW_PENDING || answer->goes_on)
+		hw_metric_add(stats->pending, 1);
+	else
+		note(bench, i, answer);
+	return answer->verdict;
+}
+
+void hw_bench_answered(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer)
+{
+	hw_metric_add(bench->stats[i].pending, -1);
+	note(bench, i, answer);
+}
+
+void hw_bench_forgotten(struct hw_hook_bench *bench, size_t i)
+{
+	hw_metric_add(bench->stats[i].pending, -1);
+	hw_breaker_forget(&bench->stats[i].breaker);
 }
 
 void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage,

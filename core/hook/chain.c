@@ -289,9 +289,7 @@ static enum hw_verdict go(struct walk *w)
 		if (found != 0)
 			return found < 0 ? finish(w) : ask->verdict;
 		bench = bench_of(w);
-		hw_metric_add(bench->stats[ask->position].calls[ask->stage], 1);
-		answer.verdict = entry_of(w)->ops->call(
-			entry_of(w), bench->states[ask->position], ask, &answer);
+		answer.verdict = hw_bench_call(bench, ask->position, ask, &answer);
 		if (answer.verdict == HW_PENDING) {
 			hw_entry_answer_fini(&answer);
 			return HW_PENDING;
@@ -326,6 +324,7 @@ static void cancel_call(struct walk *w)
 	struct hw_hook_entry *entry = entry_of(w);
 
 	entry->ops->cancel(entry, bench_of(w)->states[w->ask->position], w->ask);
+	hw_bench_forgotten(bench_of(w), w->ask->position);
 }
 
 static void forget(struct walk *w)
@@ -385,6 +384,7 @@ void hw_hooks_resume(struct hw_ask *ask, struct hw_entry_answer *answer)
 		return;
 	}
 	stop_waiting(w);
+	hw_bench_answered(bench_of(w), ask->position, answer);
 	decided = take(w, answer);
 	hw_entry_answer_fini(answer);
 	if (decided) {

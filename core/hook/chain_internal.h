@@ -15,6 +15,9 @@ struct hw_bench_stats {
 	struct hw_metric
 		*calls[HW_N_STAGES]; /* NULL for a stage that the entry does not register */
 	struct hw_metric *errors[HW_N_STAGES];
+	struct hw_breaker breaker;
+	struct hw_metric *refused, *opened, *open; /* NULL: no breaker */
+	struct hw_metric *pending;
 	int64_t log_after_ms; /* monotonic: a hook that fails at every call does not fill the log */
 	uint64_t n_unlogged;
 };
@@ -22,6 +25,13 @@ struct hw_bench_stats {
 bool hw_entry_asked(
 	const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation);
 const char *hw_stage_name(enum hw_hook_stage stage);
+/** Asks the entry, if its breaker lets it. HW_PENDING is followed by one of the next two. */
+enum hw_verdict hw_bench_call(
+	struct hw_hook_bench *bench, size_t i, struct hw_ask *ask, struct hw_entry_answer *answer);
+/** A call that was pending has its answer. */
+void hw_bench_answered(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer);
+/** A call that was pending will have none. */
+void hw_bench_forgotten(struct hw_hook_bench *bench, size_t i);
 /** Counts a failed call and writes at most one log line a second. */
 void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage,
 	struct hw_str tenant, const struct hw_entry_answer *answer);

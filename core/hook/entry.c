@@ -40,7 +40,8 @@ int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops,
 		.env = env,
 		.kind = spec->kind,
 		.global = spec->global,
-		.budget = spec->budget};
+		.budget = spec->budget,
+		.breaker = spec->breaker};
 	atomic_init(&entry->n_refs, 1);
 	entry->name = hw_str_dup(hw_str_of(spec->name));
 	entry->path = hw_str_dup(hw_str_of(spec->path));
@@ -112,7 +113,9 @@ static void hash_spec(const struct hw_hook_spec *spec, const uint8_t source_hash
 {
 	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->budget.cpu_ms,
 		spec->budget.load_ms, spec->budget.memory_bytes, spec->budget.deadline_ms,
-		spec->budget.in_flight};
+		spec->budget.in_flight, spec->breaker.failures, spec->breaker.share_percent,
+		spec->breaker.min_calls, spec->breaker.window_ms, spec->breaker.open_ms,
+		spec->breaker.open_max_ms};
 	struct hw_str config = config_of(spec);
 	struct hw_sha256 s;
 

@@ -24,6 +24,9 @@ struct hw_entry_answer {
 	char message[256]; /* for the client: only what the hook itself said to it (deny,
 			      unavailable) */
 	char detail[256];  /* ERROR, for the log only: the exception, "deadline", "out of memory" */
+	bool goes_on;      /* LIFECYCLE: the hook runs on by itself, hw_bench_answered follows */
+	bool uncounted; /* ERROR that tells the breaker nothing: a mistake in the script, which may
+			   be one client's doing, or the end of another call */
 	/* AUTHENTICATE, malloc'd, NULL = not set */
 	char *user_id, *tenant_id;
 	char *claims; /* JSON object text */
@@ -71,6 +74,7 @@ struct hw_hook_entry {
 	enum hw_hook_kind kind;
 	bool global;
 	struct hw_hook_budget budget;
+	struct hw_breaker_rules breaker;
 	struct hw_hook_entry *dead_next; /* on env->dead */
 	uint32_t registers;
 	uint8_t spec_hash[32]; /* kind, name, source bytes, settings, budget, global: what reuse

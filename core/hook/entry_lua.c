@@ -18,20 +18,11 @@
  * of what a policy answered. The entries of one tenant's chain share bench->lua; a global entry
  * has a state of its own. */
 
-/* After so many calls in a row that had to be ended for their CPU time or memory, a tenant's
- * entry is not asked for a while: each such call costs its worker some milliseconds, which are
- * other tenants'. A global entry is not shut: one client could then shut it for everybody. */
-#define KILLS_BEFORE_REST 3
-#define REST_MS 100
-#define REST_MAX_MS 2000
-
 struct hw_entry_state {
 	struct hw_hook_bench *bench;
 	struct hw_lua_entry *entry;
 	struct hw_lua_state *own; /* a global entry's */
 	struct hw_list asked;     /* tasks of questions that wait, hw_lua_task.asked */
-	unsigned n_kills;         /* in a row */
-	int64_t rest_until_ms;    /* monotonic */
 };
 
 static struct hw_lua_entry *lua_entry(struct hw_hook_entry *entry)
@@ -442,11 +433,6 @@ static enum hw_lua_outcome ready_chunk(struct hw_entry_state *es, struct hw_guar
 	return load_chunk(*slot, guard, entry, reload_budget_us(entry), out, err);
 }
 
-static int64_t mono_ms(const struct hw_entry_state *es)
-{
-	return hw_clock_mono_ms(es->bench->env->clock);
-}
-
 /* The state is of no use any more. */
 static void kill_state(struct hw_entry_state *es, enum hw_lua_outcome outcome)
 {
@@ -456,13 +442,6 @@ static void kill_state(struct hw_entry_state *es, enum hw_lua_outcome outcome)
 	hw_lua_state_destroy(slot_of(es));
 	if (metric)
 		hw_metric_add(metric, 1);
-	es->n_kills++;
-	if (!entry->base.global && es->n_kills >= KILLS_BEFORE_REST) {
-		unsigned doublings = es->n_kills - KILLS_BEFORE_REST;
-		int64_t rest_ms = doublings < 5 ? REST_MS << doublings : REST_MAX_MS;
-
-		es->rest_until_ms = mono_ms(es) + (rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS);
-	}
 }
 
 static int copy_text(struct hw_str from, char **to)
@@ -527,10 +506,10 @@ static enum hw_verdict conclude(struct hw_entry_state *es, struct hw_lua_task *t
 
 	if (outcome == HW_LUA_SPENT || outcome == HW_LUA_FULL)
 		kill_state(es, outcome);
-	else
-		es->n_kills = 0;
-	if (outcome != HW_LUA_OK)
+	if (outcome != HW_LUA_OK) {
+		answer->uncounted = outcome == HW_LUA_FAILED || outcome == HW_LUA_GONE;
 		return fail(answer, err->text);
+	}
 	rc = copy_answer(task->lua, &task->q, answer);
 	hw_lua_task_release(task);
 	if (rc < 0)
@@ -557,6 +536,10 @@ static void on_done(struct hw_lua_task *task, enum hw_lua_outcome outcome, struc
 	}
 	while (es->bench->states[i] != es)
 		i++;
+	if (es->bench->closing)
+		hw_bench_forgotten(es->bench, i);
+	else
+		hw_bench_answered(es->bench, i, &answer);
 	if (answer.verdict == HW_ERROR && !es->bench->closing)
 		hw_bench_note_error(es->bench, i, HW_STAGE_LIFECYCLE, tenant, &answer);
 	hw_entry_answer_fini(&answer);
@@ -564,7 +547,8 @@ static void on_done(struct hw_lua_task *task, enum hw_lua_outcome outcome, struc
 
 /* A question waits for its answer. Nobody waits for lifecycle hooks: who is told is told, and the
  * hook goes on by itself, without what it was asked with. */
-static enum hw_verdict let_wait(struct hw_entry_state *es, struct hw_lua_task *task)
+static enum hw_verdict let_wait(
+	struct hw_entry_state *es, struct hw_lua_task *task, struct hw_entry_answer *answer)
 {
 	struct hw_str tenant;
 
@@ -578,6 +562,7 @@ static enum hw_verdict let_wait(struct hw_entry_state *es, struct hw_lua_task *t
 	snprintf(task->tenant, sizeof(task->tenant), "%.*s", (int)tenant.len, tenant.p);
 	task->unasked = true;
 	task->q.ask = NULL;
+	answer->goes_on = true;
 	return HW_ALLOW;
 }
 
@@ -611,8 +596,6 @@ static enum hw_verdict call(struct hw_hook_entry *base, struct hw_entry_state *e
 	(void)base;
 	if (!guard)
 		return fail(answer, "this thread may not run Lua: it has not entered the watchdog");
-	if (es->n_kills >= KILLS_BEFORE_REST && mono_ms(es) < es->rest_until_ms)
-		return fail(answer, "not asked: its last calls had to be ended");
 	outcome = ready_chunk(es, guard, &chunk, &err);
 	if (outcome == HW_LUA_OK) {
 		/* the other of a stage's two functions, or one that this run of the file did not
@@ -622,7 +605,7 @@ static enum hw_verdict call(struct hw_hook_entry *base, struct hw_entry_state *e
 		outcome = start(es, guard, chunk, ask, &task, &err);
 	}
 	if (outcome == HW_LUA_WAITS)
-		return let_wait(es, task);
+		return let_wait(es, task, answer);
 	return conclude(es, task, outcome, &err, answer);
 }
 

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "hook/breaker.h"
 #include "hook/identity.h"
 
 struct hw_hook_env;   /* what entries need of the process: see hw_hook_env_create */
@@ -52,7 +53,8 @@ struct hw_hook_spec {
 	const char *path;     /* the file, absolute: a .lua or a .so */
 	struct hw_str config; /* JSON object, "{}" when absent; secrets are substituted already */
 	struct hw_hook_budget budget;
-	bool global; /* a guard of all tenants, or a tenant's own */
+	struct hw_breaker_rules breaker; /* all 0: none */
+	bool global;                     /* a guard of all tenants, or a tenant's own */
 };
 
 /** @script_lib: folder of Lua's require, may be NULL. @plugin_cache: folder (exists, exec-mounted,

@@ -20,6 +20,8 @@ enum hw_lua_outcome {
 	HW_LUA_FAILED, /* an error of the script; the state goes on */
 	HW_LUA_SPENT,  /* its CPU time; destroy the state */
 	HW_LUA_FULL,   /* its memory, or there was none for the state; destroy the state */
+	HW_LUA_LATE,   /* of a task: its deadline has passed */
+	HW_LUA_GONE,   /* of a task: its state was ended by another call */
 	HW_LUA_WAITS,  /* only of a task (lua_task.h): it goes on later */
 };
 

@@ -269,7 +269,7 @@ void hw_lua_task_wake(struct hw_lua_task *task)
 			(unsigned)(HW_LUA_TASK_BURSTS * task->burst_us / 1000));
 		outcome = close_task(task, guard);
 		if (outcome == HW_LUA_OK)
-			outcome = HW_LUA_FAILED;
+			outcome = HW_LUA_LATE;
 	} else {
 		outcome = run(task, guard, budget_us, 0, &err);
 	}
@@ -286,9 +286,10 @@ static void on_timer(struct hw_timer *timer)
 	struct hw_lua_task *task = HW_CONTAINER_OF(timer, struct hw_lua_task, timer);
 	struct hw_lua_task ended = *task;
 	struct hw_err err = {{0}};
-	enum hw_lua_outcome outcome = HW_LUA_FAILED;
+	enum hw_lua_outcome outcome;
 
 	if (task->doomed) {
+		outcome = HW_LUA_GONE;
 		forget(task);
 		hw_err_set(&err, -EAGAIN, "its state was ended while it waited");
 	} else {
@@ -296,7 +297,7 @@ static void on_timer(struct hw_timer *timer)
 			task->deadline_ms);
 		outcome = close_task(task, hw_guard_current());
 		if (outcome == HW_LUA_OK)
-			outcome = HW_LUA_FAILED;
+			outcome = HW_LUA_LATE;
 	}
 	ended.done(&ended, outcome, &err);
 }
@@ -332,7 +333,7 @@ static void doom(struct hw_lua_task *task)
 		give_up_wait(task);
 		forget(task);
 		hw_err_set(&err, -EAGAIN, "its state was ended while it waited");
-		ended.done(&ended, HW_LUA_FAILED, &err);
+		ended.done(&ended, HW_LUA_GONE, &err);
 		return;
 	}
 	give_up_wait(task);

@@ -30,8 +30,8 @@ struct hw_lua_task {
 	uint32_t burst_us;
 	unsigned deadline_ms, in_flight;
 	/** Only after HW_LUA_WAITS: it has ended. HW_LUA_OK: results are on @lua, and the callee
-	 * releases the task; FAILED: it is released afterwards; SPENT, FULL: likewise, and the
-	 * callee has to drop the state. Never from inside of another call. */
+	 * releases the task; FAILED, LATE, GONE: it is released already; SPENT, FULL: likewise, and
+	 * the callee has to drop the state. Never from inside of another call. */
 	void (*done)(struct hw_lua_task *task, enum hw_lua_outcome outcome, struct hw_err *err);
 	void *owner;                        /* the callee's */
 	bool unasked;                       /* nobody waits for it: ends with its state at once */

@@ -183,6 +183,23 @@ def test_a_service_that_is_not_there_is_unavailable_at_once():
         check(time.monotonic() - started < scaled(1), "it took long")
 
 
+def test_a_hook_whose_service_is_down_is_left_alone_and_asked_again_when_it_is_back():
+    labels = {"hook": "acl", "tenant": "acme"}
+    with Service() as service, broker_of(service, timeout_ms=200) as broker, WsClient(broker.address, token=mint("u1")) as client:
+        equal(asks(client, "list:1")["ok"], True, "the answer")
+        equal(broker.metric("hookwire_hook_breaker_open", **labels), 0, "open")
+        for n in range(3):
+            contains(asks(client, f"stall:{n}"), {"ok": False, "code": "unavailable"}, "a service that stalls")
+        equal(broker.metric("hookwire_hook_breaker_open", **labels), 1, "open")
+        asked = len(service.requests)
+        contains(asks(client, "list:2"), {"ok": False, "code": "unavailable"}, "while the breaker is open")
+        equal(len(service.requests), asked, "questions while the breaker is open")
+        check(broker.metric("hookwire_hook_breaker_refused_total", **labels) >= 1, "refused calls are counted")
+        broker.wait_log("left alone for a while hook=acl")
+        wait_until(lambda: asks(client, "list:3")["ok"], 5, "the hook to be asked again")
+        equal(broker.metric("hookwire_hook_breaker_open", **labels), 0, "open")
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused_and_a_known_one_is_not():
     with Broker() as scratch:  # for its directory
         key, certificate = scratch.dir / "key.pem", scratch.dir / "cert.pem"

@@ -402,7 +402,7 @@ static void each_mistake_is_told_at_its_place(void **state)
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"on_error\": \"deny\"}]}", "1:42",
 			"not in this version"},
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"scope\": 1}]}", "1:30",
-			"known here: name, lua, plugin, config, budget, on_error"},
+			"known here: name, lua, plugin, config, budget, breaker, on_error"},
 		/* tenants and topics */
 		{"{\"tenants\": []}", "1:13", "write an object"},
 		{"{\"tenants\": {\"\": {\"hooks\": []}}}", "1:14", "it is empty"},

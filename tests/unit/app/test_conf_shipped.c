@@ -50,6 +50,7 @@ static void the_shipped_file_of_all_keys_has_the_defaults(void **state)
 	const struct hw_conf_tenant *any = tenant(l, "x");
 	struct hw_conf_tenant star = *any;
 	struct hw_conf_budget budget = any->hooks[0].budget;
+	struct hw_conf_breaker breaker = any->hooks[0].breaker;
 	struct hw_conf_global defaults;
 
 	assert_string_equal(all.listen[0].text, "127.0.0.1:8080");
@@ -84,6 +85,7 @@ static void the_shipped_file_of_all_keys_has_the_defaults(void **state)
 	assert_int_equal(budget.memory_bytes, any->hooks[0].budget.memory_bytes);
 	assert_int_equal(budget.deadline_ms, any->hooks[0].budget.deadline_ms);
 	assert_int_equal(budget.in_flight, any->hooks[0].budget.in_flight);
+	assert_memory_equal(&breaker, &any->hooks[0].breaker, sizeof(breaker));
 }
 
 /* Every key that the reader knows and takes stands in the file, and those of later versions in its

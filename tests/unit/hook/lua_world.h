@@ -42,6 +42,7 @@ struct world {
 	struct hw_hook_env *env;
 	char dir[64];
 	struct hw_hook_budget budget;
+	struct hw_breaker_rules breaker; /* none unless a test sets it */
 	struct hw_hook_entry *entry;
 	struct hw_hook_chain *chain;
 	struct hw_hook_bench *bench;
@@ -126,8 +127,11 @@ static inline void world_write(struct world *w, const char *name, const char *te
 static inline int world_load(struct world *w, bool global, const char *source, const char *config)
 {
 	char path[128];
-	struct hw_hook_spec spec = {
-		.name = "test", .kind = HW_HOOK_LUA, .budget = w->budget, .global = global};
+	struct hw_hook_spec spec = {.name = "test",
+		.kind = HW_HOOK_LUA,
+		.budget = w->budget,
+		.breaker = w->breaker,
+		.global = global};
 	int rc;
 
 	world_forget_policy(w);

@@ -386,56 +386,6 @@ static void a_killed_state_is_gone_and_with_it_what_the_script_kept(void **state
 	world_fini(&w);
 }
 
-static void after_three_kills_in_a_row_a_tenants_entry_rests(void **state)
-{
-	struct world w;
-
-	(void)state;
-	NEEDS_SIGNALS();
-	world_init(&w);
-	load_trap(&w, &traps[0]);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(world_subscribe(&w, "a:trap"), HW_ERROR);
-	assert_int_equal(world_subscribe(&w, "a:normal"), HW_ERROR);
-	assert_non_null(strstr(w.answer.detail, "not asked"));
-	w.mono_ms += 100;
-	assert_int_equal(world_subscribe(&w, "a:trap"), HW_ERROR);
-	assert_non_null(strstr(w.answer.detail, "CPU time"));
-	w.mono_ms += 199; /* it doubles */
-	assert_int_equal(world_subscribe(&w, "a:normal"), HW_ERROR);
-	w.mono_ms += 1;
-	assert_int_equal(world_subscribe(&w, "a:normal"), HW_ALLOW);
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(world_subscribe(&w, "a:trap"), HW_ERROR);
-	assert_int_equal(world_subscribe(&w, "a:normal"), HW_ALLOW);
-	for (int i = 0; i < 40; i++) { /* the rest is bounded */
-		world_subscribe(&w, "a:trap");
-		w.mono_ms += 2000;
-	}
-	assert_int_equal(world_subscribe(&w, "a:normal"), HW_ALLOW);
-	world_fini(&w);
-}
-
-static void a_global_entry_does_not_rest(void **state)
-{
-	struct world w;
-
-	(void)state;
-	NEEDS_SIGNALS();
-	world_init(&w);
-	assert_int_equal(world_load(&w, true,
-				 "return policy { api = 1, authenticate = function(req)\n"
-				 "if req.token == 'trap' then while true do end end return allow { "
-				 "user_id = 'u', tenant_id = 't' } end }",
-				 NULL),
-		0);
-	for (int i = 0; i < 6; i++)
-		assert_int_equal(world_authenticate(&w, "trap"), HW_ERROR);
-	assert_int_equal(world_authenticate(&w, "fine"), HW_ALLOW);
-	assert_null(w.bench->lua);
-	world_fini(&w);
-}
-
 static long resident_kib(void)
 {
 	FILE *f = fopen("/proc/self/statm", "r");
@@ -602,8 +552,6 @@ int main(void)
 		cmocka_unit_test(a_file_that_stays_only_the_second_time_costs_a_worker_little),
 		cmocka_unit_test(an_error_says_where_the_script_was),
 		cmocka_unit_test(a_killed_state_is_gone_and_with_it_what_the_script_kept),
-		cmocka_unit_test(after_three_kills_in_a_row_a_tenants_entry_rests),
-		cmocka_unit_test(a_global_entry_does_not_rest),
 		cmocka_unit_test(a_kill_hits_nobody_else),
 		cmocka_unit_test(calls_that_end_just_in_time_are_never_confused_with_the_next),
 		cmocka_unit_test(two_thousand_kills_leave_nothing_behind),
