@@ -44,6 +44,7 @@ struct hw_conf_budget {
 	uint64_t memory_bytes; /* of the state's arena; default 16777216 */
 	uint32_t deadline_ms;  /* of a call that waits; default 2000 */
 	uint32_t in_flight;    /* calls of a state that wait at the same time; default 64 */
+	uint32_t idle_ms; /* a state that nobody asks for so long goes; 0: never; default 600000 */
 };
 
 struct hw_conf_breaker {

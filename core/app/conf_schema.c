@@ -31,6 +31,7 @@ static const struct hw_conf_key budget_keys[] = {
 	{AT("memory_bytes", U64, budget, memory_bytes), RANGE(128 * KIB, 4 * GIB, 16 * MIB)},
 	{AT("deadline_ms", U32, budget, deadline_ms), RANGE(1, 10 * MINUTE_MS, 2000)},
 	{AT("in_flight", U32, budget, in_flight), RANGE(1, 10000, 64)},
+	{AT("idle_ms", U32, budget, idle_ms), RANGE(0, 7 * DAY_MS, 10 * MINUTE_MS)},
 };
 static const struct hw_conf_keys budget = TABLE(budget_keys);
 

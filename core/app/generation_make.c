@@ -135,7 +135,8 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 				.load_ms = hook->budget.load_ms,
 				.memory_bytes = hook->budget.memory_bytes,
 				.deadline_ms = hook->budget.deadline_ms,
-				.in_flight = hook->budget.in_flight},
+				.in_flight = hook->budget.in_flight,
+				.idle_ms = hook->budget.idle_ms},
 			.global = global,
 		};
 

@@ -12,7 +12,7 @@
 const char *hw_stage_name(enum hw_hook_stage stage)
 {
 	static const char *const names[HW_N_STAGES] = {
-		"authenticate", "authorize", "transform", "lifecycle"};
+		"authenticate", "authorize", "transform", "lifecycle", "every"};
 
 	return names[stage];
 }
@@ -165,6 +165,20 @@ void hw_hook_bench_destroy(struct hw_hook_bench **bench)
 	*bench = NULL;
 }
 
+void hw_hook_bench_inherit(struct hw_hook_bench *to, struct hw_hook_bench *from)
+{
+	for (size_t i = 0; i < to->n_entries; i++) {
+		struct hw_hook_entry *entry = hw_hook_chain_entry(to->chain, i);
+
+		for (size_t j = 0; entry->ops->inherit && j < from->n_entries; j++) {
+			struct hw_hook_entry *before = hw_hook_chain_entry(from->chain, j);
+
+			if (before->ops == entry->ops && strcmp(before->name, entry->name) == 0)
+				entry->ops->inherit(entry, to->states[i], from->states[j]);
+		}
+	}
+}
+
 struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench)
 {
 	return bench->chain;
@@ -191,16 +205,25 @@ bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_oper
 
 /* ---- calls and the breaker ---- */
 
-static bool admit(struct hw_hook_bench *bench, size_t i)
+bool hw_bench_admit(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage)
 {
 	struct hw_bench_stats *stats = &bench->stats[i];
 
+	hw_metric_add(stats->calls[stage], 1);
 	/* closed is the rule, and costs no look at the clock */
-	return stats->breaker.state == HW_BREAKER_CLOSED ||
-	       hw_breaker_admit(&stats->breaker, hw_clock_mono_ms(bench->env->clock));
+	if (stats->breaker.state == HW_BREAKER_CLOSED ||
+		hw_breaker_admit(&stats->breaker, hw_clock_mono_ms(bench->env->clock)))
+		return true;
+	hw_metric_add(stats->refused, 1);
+	return false;
 }
 
-static void note(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer)
+void hw_bench_goes_on(struct hw_hook_bench *bench, size_t i)
+{
+	hw_metric_add(bench->stats[i].pending, 1);
+}
+
+void hw_bench_note(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer)
 {
 	const struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
 	struct hw_bench_stats *stats = &bench->stats[i];
@@ -236,27 +259,24 @@ enum hw_verdict hw_bench_call(
 	struct hw_hook_bench *bench, size_t i, struct hw_ask *ask, struct hw_entry_answer *answer)
 {
 	struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
-	struct hw_bench_stats *stats = &bench->stats[i];
 
-	hw_metric_add(stats->calls[ask->stage], 1);
-	if (!admit(bench, i)) {
-		hw_metric_add(stats->refused, 1);
+	if (!hw_bench_admit(bench, i, ask->stage)) {
 		snprintf(answer->detail, sizeof(answer->detail),
 			"not asked: its last calls failed, and its breaker is open");
 		return answer->verdict = HW_ERROR;
 	}
 	answer->verdict = entry->ops->call(entry, bench->states[i], ask, answer);
 	if (answer->verdict == HW_PENDING || answer->goes_on)
-		hw_metric_add(stats->pending, 1);
+		hw_bench_goes_on(bench, i);
 	else
-		note(bench, i, answer);
+		hw_bench_note(bench, i, answer);
 	return answer->verdict;
 }
 
 void hw_bench_answered(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer)
 {
 	hw_metric_add(bench->stats[i].pending, -1);
-	note(bench, i, answer);
+	hw_bench_note(bench, i, answer);
 }
 
 void hw_bench_forgotten(struct hw_hook_bench *bench, size_t i)

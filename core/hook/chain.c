@@ -179,6 +179,7 @@ static bool take(struct walk *w, struct hw_entry_answer *answer)
 		decided = take_transform(w, answer);
 		break;
 	case HW_STAGE_LIFECYCLE:
+	case HW_STAGE_EVERY:
 		break;
 	}
 	return decided;
@@ -247,6 +248,7 @@ static enum hw_verdict finish(struct walk *w)
 		return decide(ask, HW_DENY, "forbidden_topic", "", "");
 	case HW_STAGE_TRANSFORM:
 	case HW_STAGE_LIFECYCLE:
+	case HW_STAGE_EVERY:
 		break;
 	}
 	return allow(ask, "");

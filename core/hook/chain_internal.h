@@ -5,7 +5,7 @@
 #include "base/metrics.h"
 #include "hook/entry_internal.h"
 
-#define HW_N_STAGES (HW_STAGE_LIFECYCLE + 1)
+#define HW_N_STAGES (HW_STAGE_EVERY + 1)
 
 size_t hw_hook_chain_count(const struct hw_hook_chain *chain);
 struct hw_hook_entry *hw_hook_chain_entry(const struct hw_hook_chain *chain, size_t i);
@@ -28,6 +28,11 @@ const char *hw_stage_name(enum hw_hook_stage stage);
 /** Asks the entry, if its breaker lets it. HW_PENDING is followed by one of the next two. */
 enum hw_verdict hw_bench_call(
 	struct hw_hook_bench *bench, size_t i, struct hw_ask *ask, struct hw_entry_answer *answer);
+/** The same without a question, for a hook that calls itself: whether it may, what it said at once,
+ * or that it goes on, until hw_bench_answered. */
+bool hw_bench_admit(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage);
+void hw_bench_note(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer);
+void hw_bench_goes_on(struct hw_hook_bench *bench, size_t i);
 /** A call that was pending has its answer. */
 void hw_bench_answered(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer);
 /** A call that was pending will have none. */

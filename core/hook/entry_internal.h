@@ -62,6 +62,10 @@ struct hw_entry_ops {
 	 * none. NULL: this kind reads none. An entry is reused only if both are equal, and its hash
 	 * covers them: an edited module is a new entry. */
 	void (*files_hash)(const struct hw_hook_entry *entry, bool now, uint8_t out[32]);
+	/** Worker thread, may be NULL: takes over from the state of an entry of the same name and
+	 * kind, whose bench ends. */
+	void (*inherit)(struct hw_hook_entry *entry, struct hw_entry_state *state,
+		struct hw_entry_state *from);
 };
 
 /* Embedded first in the Lua and plugin entries. */

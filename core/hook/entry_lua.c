@@ -18,13 +18,6 @@
  * of what a policy answered. The entries of one tenant's chain share bench->lua; a global entry
  * has a state of its own. */
 
-struct hw_entry_state {
-	struct hw_hook_bench *bench;
-	struct hw_lua_entry *entry;
-	struct hw_lua_state *own; /* a global entry's */
-	struct hw_list asked;     /* tasks of questions that wait, hw_lua_task.asked */
-};
-
 static struct hw_lua_entry *lua_entry(struct hw_hook_entry *entry)
 {
 	return HW_CONTAINER_OF(entry, struct hw_lua_entry, base);
@@ -42,7 +35,7 @@ static uint32_t ms_to_us(unsigned ms)
 
 /* ---- chunks in states ---- */
 
-static struct hw_lua_chunk *find_chunk(struct hw_lua_state *state, const struct hw_lua_entry *entry)
+struct hw_lua_chunk *hw_lua_find_chunk(struct hw_lua_state *state, const struct hw_lua_entry *entry)
 {
 	struct hw_lua_chunk *chunk = state->chunks;
 
@@ -56,6 +49,8 @@ static void forget_chunk(struct hw_lua_state *state, struct hw_lua_chunk *chunk)
 {
 	for (int i = 0; i < HW_LUA_N_FUNCTIONS; i++)
 		luaL_unref(state->lua, LUA_REGISTRYINDEX, chunk->functions[i]);
+	for (unsigned i = 0; i < chunk->n_every; i++)
+		luaL_unref(state->lua, LUA_REGISTRYINDEX, chunk->every[i]);
 	luaL_unref(state->lua, LUA_REGISTRYINDEX, chunk->ctx);
 	luaL_unref(state->lua, LUA_REGISTRYINDEX, chunk->modules);
 	luaL_unref(state->lua, LUA_REGISTRYINDEX, chunk->made);
@@ -208,7 +203,7 @@ static uint32_t registers_of(const struct hw_lua_chunk *chunk)
 		[HW_LUA_CONNECT] = HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE),
 		[HW_LUA_DISCONNECT] = HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE),
 	};
-	uint32_t registers = 0;
+	uint32_t registers = chunk->n_every > 0 ? HW_REGISTERS_STAGE(HW_STAGE_EVERY) : 0;
 
 	for (int i = 0; i < HW_LUA_N_FUNCTIONS; i++) {
 		if (chunk->functions[i] != LUA_NOREF)
@@ -235,6 +230,8 @@ static enum hw_lua_outcome try_entry(
 	outcome = load_chunk(state, guard, entry, budget_us, &chunk, err);
 	if (outcome == HW_LUA_OK) {
 		entry->base.registers = registers_of(chunk);
+		entry->n_every = chunk->n_every;
+		memcpy(entry->every_ms, chunk->every_ms, sizeof(entry->every_ms));
 		entry->load_us = (uint32_t)(thread_cpu_us() - started_us);
 		entry->loaded = true;
 	}
@@ -334,8 +331,15 @@ static int attach(
 	if (!state)
 		return -ENOMEM;
 	state->bench = bench;
+	while (hw_hook_chain_entry(bench->chain, state->index) != entry ||
+		bench->states[state->index])
+		state->index++;
 	state->entry = lua_entry(entry);
 	hw_list_init(&state->asked);
+	if (hw_lua_every_attach(state) < 0) {
+		free(state);
+		return -ENOMEM;
+	}
 	if (!entry->global && bench->lua_bytes < entry->budget.memory_bytes)
 		bench->lua_bytes = entry->budget.memory_bytes;
 	*out = state;
@@ -349,6 +353,8 @@ static void detach(struct hw_hook_entry *entry, struct hw_entry_state *state)
 	(void)entry;
 	hw_lua_state_destroy(&state->bench->lua);
 	hw_lua_state_destroy(&state->own);
+	hw_lua_every_detach(state);
+	free(state->saved);
 	free(state);
 }
 
@@ -363,6 +369,8 @@ static enum hw_lua_function function_of(const struct hw_ask *ask)
 		return (enum hw_lua_function)(HW_LUA_SUBSCRIBE + (int)ask->question->operation);
 	case HW_STAGE_TRANSFORM:
 		return HW_LUA_TRANSFORM;
+	case HW_STAGE_EVERY:
+		break;
 	case HW_STAGE_LIFECYCLE:
 		return ask->lifecycle->kind == HW_ON_CONNECT ? HW_LUA_CONNECT : HW_LUA_DISCONNECT;
 	}
@@ -405,17 +413,16 @@ static uint32_t reload_budget_us(const struct hw_lua_entry *entry)
 	return us < most_us ? (uint32_t)us : most_us;
 }
 
-static struct hw_lua_state **slot_of(struct hw_entry_state *es)
+struct hw_lua_state **hw_lua_slot(struct hw_entry_state *es)
 {
 	return es->entry->base.global ? &es->own : &es->bench->lua;
 }
 
-/* The entry's chunk in its state, both made if need be. */
-static enum hw_lua_outcome ready_chunk(struct hw_entry_state *es, struct hw_guard *guard,
+enum hw_lua_outcome hw_lua_ready(struct hw_entry_state *es, struct hw_guard *guard,
 	struct hw_lua_chunk **out, struct hw_err *err)
 {
 	struct hw_lua_entry *entry = es->entry;
-	struct hw_lua_state **slot = slot_of(es);
+	struct hw_lua_state **slot = hw_lua_slot(es);
 	size_t memory_bytes =
 		entry->base.global ? entry->base.budget.memory_bytes : es->bench->lua_bytes;
 	enum hw_lua_outcome outcome;
@@ -426,11 +433,14 @@ static enum hw_lua_outcome ready_chunk(struct hw_entry_state *es, struct hw_guar
 		if (outcome != HW_LUA_OK)
 			return outcome;
 		(*slot)->io = hw_hook_env_io(entry->base.env, es->bench->worker);
+		hw_lua_idle_start(es);
 	}
-	*out = find_chunk(*slot, entry);
+	(*slot)->n_uses++;
+	*out = hw_lua_find_chunk(*slot, entry);
 	if (*out)
 		return HW_LUA_OK;
-	return load_chunk(*slot, guard, entry, reload_budget_us(entry), out, err);
+	outcome = load_chunk(*slot, guard, entry, reload_budget_us(entry), out, err);
+	return outcome == HW_LUA_OK ? hw_lua_restore(es, guard, *out, err) : outcome;
 }
 
 /* The state is of no use any more. */
@@ -439,7 +449,7 @@ static void kill_state(struct hw_entry_state *es, enum hw_lua_outcome outcome)
 	struct hw_lua_entry *entry = es->entry;
 	struct hw_metric *metric = outcome == HW_LUA_SPENT ? entry->n_spent : entry->n_full;
 
-	hw_lua_state_destroy(slot_of(es));
+	hw_lua_state_destroy(hw_lua_slot(es));
 	if (metric)
 		hw_metric_add(metric, 1);
 }
@@ -498,18 +508,23 @@ static int copy_answer(
 	return rc;
 }
 
+enum hw_verdict hw_lua_fail(struct hw_entry_state *es, enum hw_lua_outcome outcome,
+	const struct hw_err *err, struct hw_entry_answer *answer)
+{
+	if (outcome == HW_LUA_SPENT || outcome == HW_LUA_FULL)
+		kill_state(es, outcome);
+	answer->uncounted = outcome == HW_LUA_FAILED || outcome == HW_LUA_GONE;
+	return fail(answer, err->text);
+}
+
 /* The call has ended: what the chain hears of it. @task is released. */
 static enum hw_verdict conclude(struct hw_entry_state *es, struct hw_lua_task *task,
 	enum hw_lua_outcome outcome, struct hw_err *err, struct hw_entry_answer *answer)
 {
 	int rc;
 
-	if (outcome == HW_LUA_SPENT || outcome == HW_LUA_FULL)
-		kill_state(es, outcome);
-	if (outcome != HW_LUA_OK) {
-		answer->uncounted = outcome == HW_LUA_FAILED || outcome == HW_LUA_GONE;
-		return fail(answer, err->text);
-	}
+	if (outcome != HW_LUA_OK)
+		return hw_lua_fail(es, outcome, err, answer);
 	rc = copy_answer(task->lua, &task->q, answer);
 	hw_lua_task_release(task);
 	if (rc < 0)
@@ -527,21 +542,18 @@ static void on_done(struct hw_lua_task *task, enum hw_lua_outcome outcome, struc
 	struct hw_ask *ask = task->unasked ? NULL : (struct hw_ask *)(uintptr_t)task->q.ask;
 	struct hw_str tenant = hw_str_of(task->tenant);
 	struct hw_entry_answer answer = {0};
-	size_t i = 0;
 
 	conclude(es, task, outcome, err, &answer);
 	if (ask) {
 		hw_hooks_resume(ask, &answer);
 		return;
 	}
-	while (es->bench->states[i] != es)
-		i++;
 	if (es->bench->closing)
-		hw_bench_forgotten(es->bench, i);
+		hw_bench_forgotten(es->bench, es->index);
 	else
-		hw_bench_answered(es->bench, i, &answer);
+		hw_bench_answered(es->bench, es->index, &answer);
 	if (answer.verdict == HW_ERROR && !es->bench->closing)
-		hw_bench_note_error(es->bench, i, HW_STAGE_LIFECYCLE, tenant, &answer);
+		hw_bench_note_error(es->bench, es->index, HW_STAGE_LIFECYCLE, tenant, &answer);
 	hw_entry_answer_fini(&answer);
 }
 
@@ -553,7 +565,6 @@ static enum hw_verdict let_wait(
 	struct hw_str tenant;
 
 	task->done = on_done;
-	task->owner = es;
 	if (task->q.ask->stage != HW_STAGE_LIFECYCLE) {
 		hw_list_push(&es->asked, &task->asked);
 		return HW_PENDING;
@@ -566,21 +577,40 @@ static enum hw_verdict let_wait(
 	return HW_ALLOW;
 }
 
-static enum hw_lua_outcome start(struct hw_entry_state *es, struct hw_guard *guard,
-	struct hw_lua_chunk *chunk, const struct hw_ask *ask, struct hw_lua_task **out,
-	struct hw_err *err)
+enum hw_lua_outcome hw_lua_entry_task(struct hw_entry_state *es, struct hw_guard *guard,
+	struct hw_lua_chunk *chunk, struct hw_lua_task **out, struct hw_err *err)
 {
 	const struct hw_hook_budget *budget = &es->entry->base.budget;
-	enum hw_lua_outcome outcome = hw_lua_task_new(*slot_of(es), guard, out, err);
+	enum hw_lua_outcome outcome = hw_lua_task_new(*hw_lua_slot(es), guard, out, err);
 
 	if (outcome != HW_LUA_OK)
 		return outcome;
 	(*out)->q.chunk = chunk;
-	(*out)->q.function = function_of(ask);
-	(*out)->q.ask = ask;
+	(*out)->owner = es;
 	(*out)->burst_us = ms_to_us(budget->cpu_ms);
 	(*out)->deadline_ms = budget->deadline_ms;
 	(*out)->in_flight = budget->in_flight;
+	return HW_LUA_OK;
+}
+
+/* filter and redact are asked in the middle of a fan-out. */
+static bool waits(enum hw_hook_stage stage)
+{
+	return stage == HW_STAGE_AUTHENTICATE || stage == HW_STAGE_AUTHORIZE ||
+	       stage == HW_STAGE_TRANSFORM || stage == HW_STAGE_LIFECYCLE;
+}
+
+static enum hw_lua_outcome start(struct hw_entry_state *es, struct hw_guard *guard,
+	struct hw_lua_chunk *chunk, const struct hw_ask *ask, struct hw_lua_task **out,
+	struct hw_err *err)
+{
+	enum hw_lua_outcome outcome = hw_lua_entry_task(es, guard, chunk, out, err);
+
+	if (outcome != HW_LUA_OK)
+		return outcome;
+	(*out)->q.function = function_of(ask);
+	(*out)->q.ask = ask;
+	(*out)->never_waits = !waits(ask->stage);
 	return hw_lua_task_start(*out, guard, hw_lua_call, err);
 }
 
@@ -596,7 +626,7 @@ static enum hw_verdict call(struct hw_hook_entry *base, struct hw_entry_state *e
 	(void)base;
 	if (!guard)
 		return fail(answer, "this thread may not run Lua: it has not entered the watchdog");
-	outcome = ready_chunk(es, guard, &chunk, &err);
+	outcome = hw_lua_ready(es, guard, &chunk, &err);
 	if (outcome == HW_LUA_OK) {
 		/* the other of a stage's two functions, or one that this run of the file did not
 		 * register */
@@ -625,8 +655,20 @@ static void cancel(struct hw_hook_entry *entry, struct hw_entry_state *es, struc
 	}
 }
 
+static void inherit(
+	struct hw_hook_entry *entry, struct hw_entry_state *es, struct hw_entry_state *from)
+{
+	(void)entry;
+	hw_lua_save(from);
+	free(es->saved);
+	es->saved = from->saved;
+	from->saved = NULL;
+	hw_lua_every_inherit(es, from);
+}
+
 static const struct hw_entry_ops lua_ops = {
 	.attach = attach,
+	.inherit = inherit,
 	.detach = detach,
 	.call = call,
 	.cancel = cancel,

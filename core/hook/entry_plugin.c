@@ -74,6 +74,8 @@ static enum hw_verdict dispatch(
 		plugin->table.lifecycle(call, &who, &what);
 		return HW_DEFER;
 	}
+	case HW_STAGE_EVERY: /* Lua's */
+		break;
 	}
 	return HW_ERROR;
 }

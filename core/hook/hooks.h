@@ -39,13 +39,15 @@ struct hw_hook_budget {
 	size_t memory_bytes;  /* arena of the state: 16 MiB */
 	unsigned deadline_ms; /* a call that waits, from its first wait on: 2000 */
 	unsigned in_flight;   /* calls of one state that wait at the same time: 64 */
+	unsigned idle_ms; /* a state that nobody asks for so long is given back: 600000; 0: never */
 };
 #define HW_HOOK_BUDGET_DEFAULT \
 	((struct hw_hook_budget){.cpu_ms = 2, \
 		.load_ms = 1000, \
 		.memory_bytes = 16u << 20, \
 		.deadline_ms = 2000, \
-		.in_flight = 64})
+		.in_flight = 64, \
+		.idle_ms = 600000})
 
 struct hw_hook_spec {
 	const char *name;
@@ -109,11 +111,16 @@ HW_MUST_CHECK int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_c
 void hw_hook_bench_destroy(struct hw_hook_bench **bench);
 struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench);
 
+/** Once @to stands in the place of @from, before that is destroyed: what the policies of @from keep
+ * by `save` is for those of the same names in @to, and timers that ran go on. */
+void hw_hook_bench_inherit(struct hw_hook_bench *to, struct hw_hook_bench *from);
+
 enum hw_hook_stage {
 	HW_STAGE_AUTHENTICATE,
 	HW_STAGE_AUTHORIZE,
 	HW_STAGE_TRANSFORM,
-	HW_STAGE_LIFECYCLE
+	HW_STAGE_LIFECYCLE,
+	HW_STAGE_EVERY /* timers: nobody asks */
 };
 /** Does any entry of the bench's chain register this? Lets the caller skip work nobody asks for. */
 bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage);

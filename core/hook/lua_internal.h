@@ -26,8 +26,12 @@ enum hw_lua_function {
 	HW_LUA_TRANSFORM,
 	HW_LUA_CONNECT,
 	HW_LUA_DISCONNECT,
+	HW_LUA_SAVE, /* these two are for the broker's own use: lua_keep.c */
+	HW_LUA_RESTORE,
 	HW_LUA_N_FUNCTIONS
 };
+
+#define HW_LUA_EVERY_MAX 16 /* timers of a policy */
 
 /* A file of scripts/lib as it was when the entry was loaded. */
 struct hw_lua_module {
@@ -43,10 +47,12 @@ struct hw_lua_entry {
 	size_t source_len;
 	char *chunk_name; /* "@policies/family.lua": the tail of the path, as errors name it */
 	char *config;     /* JSON */
-	struct hw_lua_module *modules;      /* grows only while the entry is loaded */
-	bool loaded;                        /* from then on nothing here changes */
-	uint32_t load_us;                   /* CPU time that loading took */
-	struct hw_jwt_keys *keys;           /* of a global entry's "keys" */
+	struct hw_lua_module *modules; /* grows only while the entry is loaded */
+	bool loaded;                   /* from then on nothing here changes */
+	uint32_t load_us;              /* CPU time that loading took */
+	struct hw_jwt_keys *keys;      /* of a global entry's "keys" */
+	unsigned n_every;
+	int64_t every_ms[HW_LUA_EVERY_MAX];
 	struct hw_metric *n_spent, *n_full; /* NULL without metrics */
 };
 
@@ -58,6 +64,9 @@ struct hw_lua_chunk {
 	int ctx;
 	int modules; /* name → value, while it loads */
 	int made;    /* what policy { … } returned, while it loads */
+	unsigned n_every;
+	int64_t every_ms[HW_LUA_EVERY_MAX];
+	int every[HW_LUA_EVERY_MAX]; /* registry references of their functions */
 };
 
 /* A session's table, kept because a session asks more than once. */
@@ -95,6 +104,12 @@ struct hw_lua_state {
 	struct hw_lua_task *task;    /* that runs; NULL: what runs is none */
 	bool may_wait;               /* and is where it may */
 	struct hw_quota http_memory; /* of answers on their way: as much again as the arena */
+	/* idle states: lua_keep.c */
+	struct hw_timer idle;
+	int64_t idle_ms;
+	struct hw_hook_bench *bench;
+	struct hw_lua_state **slot; /* which points here */
+	uint64_t n_uses, n_uses_seen;
 	struct hw_rate log_rate;
 	uint64_t n_log_lost;
 	struct hw_lua_session sessions[HW_LUA_SESSIONS];
@@ -151,6 +166,49 @@ const struct hw_lua_verdict *hw_lua_to_verdict(lua_State *lua, int index);
 /** Raises "unknown key 'x' in WHERE (did you mean 'y'?)". */
 int hw_lua_unknown_key(lua_State *lua, const char *key, const char *where, const char *const *known,
 	size_t n_known);
+
+/* ---- entry_lua.c: an entry as a bench runs it ---- */
+struct hw_lua_every;
+struct hw_entry_state {
+	struct hw_hook_bench *bench;
+	size_t index; /* in the bench */
+	struct hw_lua_entry *entry;
+	struct hw_lua_state *own;   /* a global entry's */
+	struct hw_list asked;       /* tasks of questions that wait, hw_lua_task.asked */
+	struct hw_lua_every *every; /* its timers, entry->n_every: lua_every.c */
+	char *saved;                /* what save gave, for the next state: JSON; NULL: nothing */
+};
+struct hw_lua_state **hw_lua_slot(struct hw_entry_state *es);
+/** The entry's chunk in its state, both made if need be. */
+HW_MUST_CHECK enum hw_lua_outcome hw_lua_ready(struct hw_entry_state *es, struct hw_guard *guard,
+	struct hw_lua_chunk **out, struct hw_err *err);
+/** The chunk, if it is there. */
+struct hw_lua_chunk *hw_lua_find_chunk(
+	struct hw_lua_state *state, const struct hw_lua_entry *entry);
+/** A task of @chunk with the entry's budget. */
+HW_MUST_CHECK enum hw_lua_outcome hw_lua_entry_task(struct hw_entry_state *es,
+	struct hw_guard *guard, struct hw_lua_chunk *chunk, struct hw_lua_task **out,
+	struct hw_err *err);
+/** What a failure (not OK) does to the state and says to the chain. */
+enum hw_verdict hw_lua_fail(struct hw_entry_state *es, enum hw_lua_outcome outcome,
+	const struct hw_err *err, struct hw_entry_answer *answer);
+
+/* ---- lua_every.c ---- */
+/** Takes the list on top, a policy's "every", and pops it. */
+void hw_lua_take_every(lua_State *lua, struct hw_lua_chunk *chunk);
+HW_MUST_CHECK int hw_lua_every_attach(struct hw_entry_state *es);
+void hw_lua_every_detach(struct hw_entry_state *es);
+void hw_lua_every_inherit(struct hw_entry_state *es, const struct hw_entry_state *from);
+
+/* ---- lua_keep.c: what outlives a state, and the end of idle ones ---- */
+/** Asks save, if the policy has it and is loaded, and keeps the answer in es->saved. */
+void hw_lua_save(struct hw_entry_state *es);
+/** A chunk was loaded: gives it what is kept, once. */
+enum hw_lua_outcome hw_lua_restore(struct hw_entry_state *es, struct hw_guard *guard,
+	struct hw_lua_chunk *chunk, struct hw_err *err);
+/** A state was made in es's slot. */
+void hw_lua_idle_start(struct hw_entry_state *es);
+void hw_lua_idle_stop(struct hw_lua_state *state);
 
 /* ---- lua_policy.c ---- */
 int hw_lua_policy(lua_State *lua);

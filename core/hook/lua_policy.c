@@ -22,6 +22,8 @@ const char *const hw_lua_function_names[HW_LUA_N_FUNCTIONS] = {
 	[HW_LUA_TRANSFORM] = "transform",
 	[HW_LUA_CONNECT] = "on.connect",
 	[HW_LUA_DISCONNECT] = "on.disconnect",
+	[HW_LUA_SAVE] = "save",
+	[HW_LUA_RESTORE] = "restore",
 };
 
 /* ---- policy { … } ---- */
@@ -85,8 +87,7 @@ static void take_group(lua_State *lua, struct hw_lua_chunk *chunk, const char *g
 
 static bool is_later_key(const char *key)
 {
-	static const char *const later[] = {
-		"reads", "filter", "redact", "every", "save", "restore"};
+	static const char *const later[] = {"reads", "filter", "redact"};
 
 	for (size_t i = 0; i < HW_COUNT(later); i++) {
 		if (strcmp(key, later[i]) == 0)
@@ -98,17 +99,21 @@ static bool is_later_key(const char *key)
 /* key at -2, value at -1, which is popped */
 static void take_key(lua_State *lua, struct hw_lua_chunk *chunk)
 {
-	static const char *const known[] = {"api", "authenticate", "authorize", "transform", "on"};
+	static const char *const known[] = {
+		"api", "authenticate", "authorize", "transform", "on", "every", "save", "restore"};
 	const char *key = key_text(lua, "policy");
 
 	if (strcmp(key, "api") == 0) {
 		if (lua_type(lua, -1) != LUA_TNUMBER || lua_tonumber(lua, -1) != 1)
 			luaL_error(lua, "this version of Hookwire speaks api = 1");
 		lua_pop(lua, 1);
-	} else if (strcmp(key, "authenticate") == 0 || strcmp(key, "transform") == 0) {
+	} else if (strcmp(key, "authenticate") == 0 || strcmp(key, "transform") == 0 ||
+		   strcmp(key, "save") == 0 || strcmp(key, "restore") == 0) {
 		take_function(lua, chunk, find_function(NULL, key));
 	} else if (strcmp(key, "authorize") == 0 || strcmp(key, "on") == 0) {
 		take_group(lua, chunk, key);
+	} else if (strcmp(key, "every") == 0) {
+		hw_lua_take_every(lua, chunk);
 	} else if (is_later_key(key)) {
 		luaL_error(lua, "'%s' is not in this version of Hookwire", key);
 	} else {
@@ -118,7 +123,9 @@ static void take_key(lua_State *lua, struct hw_lua_chunk *chunk)
 
 static bool registers_any(const struct hw_lua_chunk *chunk)
 {
-	for (int i = 0; i < HW_LUA_N_FUNCTIONS; i++) {
+	if (chunk->n_every > 0)
+		return true;
+	for (int i = 0; i < HW_LUA_SAVE; i++) {
 		if (chunk->functions[i] != LUA_NOREF)
 			return true;
 	}
@@ -146,7 +153,7 @@ int hw_lua_policy(lua_State *lua)
 		take_key(lua, chunk);
 	if (!registers_any(chunk))
 		return luaL_error(lua, "policy registers no function: it has none of authenticate, "
-				       "authorize, transform, on");
+				       "authorize, transform, on, every");
 	lua_pushvalue(lua, 1);
 	chunk->made = luaL_ref(lua, LUA_REGISTRYINDEX);
 	return 1;

@@ -161,6 +161,7 @@ void hw_lua_state_destroy(struct hw_lua_state **state)
 	if (!s)
 		return;
 	*state = NULL; /* who is told that its task ended finds none */
+	hw_lua_idle_stop(s);
 	hw_lua_tasks_end(s);
 	while (s->chunks) {
 		struct hw_lua_chunk *chunk = s->chunks;

@@ -159,7 +159,7 @@ static enum hw_lua_outcome burst(struct hw_lua_task *task, struct hw_guard *guar
 	struct hw_lua_state *state = task->state;
 	enum hw_guard_end end;
 
-	set_running(task, guard, fn == resume);
+	set_running(task, guard, fn == resume && !task->never_waits);
 	end = hw_guard_run(guard, task->lua, budget_us, fn, b);
 	state->task = NULL;
 	free(state->held);

@@ -33,7 +33,9 @@ struct hw_lua_task {
 	 * releases the task; FAILED, LATE, GONE: it is released already; SPENT, FULL: likewise, and
 	 * the callee has to drop the state. Never from inside of another call. */
 	void (*done)(struct hw_lua_task *task, enum hw_lua_outcome outcome, struct hw_err *err);
-	void *owner;                        /* the callee's */
+	void *owner; /* the callee's */
+	bool never_waits;
+	int run_ref;                        /* lua_every.c's: the function */
 	bool unasked;                       /* nobody waits for it: ends with its state at once */
 	char tenant[HW_LUA_TENANT_MAX + 1]; /* of an unasked one of a global entry */
 	/* while it waits */

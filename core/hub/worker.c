@@ -205,6 +205,8 @@ static void hub_swap(struct hw_worker *w, struct hw_hub *hub, struct hw_list *le
 		return;
 	hub->bench = hub->other;
 	hub->other = before;
+	if (before && hub->bench)
+		hw_hook_bench_inherit(hub->bench, before);
 	if (before)
 		hw_list_push(left, &hub->left_link);
 }
@@ -223,6 +225,7 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **re
 	if (global) {
 		left_global = w->global;
 		w->global = global;
+		hw_hook_bench_inherit(global, left_global);
 	}
 	w->generation = hw_generation_ref(g);
 	hw_list_init(&left);

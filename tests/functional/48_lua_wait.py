@@ -179,4 +179,50 @@ def test_a_lifecycle_hook_that_waits_holds_up_nobody():
         broker.wait_log("gone u1")
 
 
+COUNTING = """
+return policy {
+  api = 1,
+  authorize = { subscribe = function(s, topic, ctx)
+    if topic.resource == "ticks" then return deny("forbidden_topic") end
+    ctx.state.asked = (ctx.state.asked or 0) + 1
+    ctx.log.info("asked " .. ctx.state.asked)
+    return allow()
+  end },
+  every = { { seconds = 0.2, run = function(ctx) ctx.sleep(10) ctx.log.info("tick GENERATION") end } },
+  save = function(ctx) return { asked = ctx.state.asked } end,
+  restore = function(saved, ctx) ctx.state.asked = saved.asked end,
+}
+"""
+
+
+def test_timers_run_and_what_is_saved_outlives_a_reload():
+    with broker_of(COUNTING) as broker, WsClient(broker.address, token=mint("u1")) as client:
+        client.subscribe("a:1")
+        client.subscribe("a:2")
+        wait_until(lambda: broker.log().count("tick GENERATION") >= 2, 5, "two ticks")
+        check(broker.metric("hookwire_hook_calls_total", hook="slow", tenant="acme", stage="every") >= 2, "they are counted")
+        broker.write_file("slow.lua", COUNTING.replace("GENERATION", "of the second"))
+        broker.sighup()
+        broker.wait_log("tick of the second")
+        client.subscribe("a:3")
+        broker.wait_log("asked 3")
+        check(not [line for line in broker.log().splitlines() if "hook failed" in line], "a hook failed")
+
+
+def test_an_idle_state_is_given_back_and_comes_again():
+    config = {"tenants": {"*": {"hooks": [{"name": "slow", "lua": "slow.lua", "budget": {"idle_ms": 100}}]}}}
+    policy = COUNTING.replace("every = ", "-- every = ").replace("return policy", 'print("made") return policy')
+    with broker_of(policy, config) as broker, WsClient(broker.address, token=mint("u1")) as client:
+        client.subscribe("a:1")
+        made = broker.log().count("made")
+        deadline = time.monotonic() + scaled(10)
+        n = 2
+        while broker.log().count("made") == made and time.monotonic() < deadline:
+            time.sleep(0.3)  # idle
+            client.subscribe(f"a:{n}")
+            broker.wait_log(f"asked {n}")  # what it knew is there again
+            n += 1
+        equal(broker.log().count("made"), made + 1, "states that were made")
+
+
 main()

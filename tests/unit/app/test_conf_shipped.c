@@ -85,6 +85,7 @@ static void the_shipped_file_of_all_keys_has_the_defaults(void **state)
 	assert_int_equal(budget.memory_bytes, any->hooks[0].budget.memory_bytes);
 	assert_int_equal(budget.deadline_ms, any->hooks[0].budget.deadline_ms);
 	assert_int_equal(budget.in_flight, any->hooks[0].budget.in_flight);
+	assert_int_equal(budget.idle_ms, any->hooks[0].budget.idle_ms);
 	assert_memory_equal(&breaker, &any->hooks[0].breaker, sizeof(breaker));
 }
 

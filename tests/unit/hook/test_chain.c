@@ -115,6 +115,7 @@ static void expect(enum hw_hook_stage stage, enum hw_operation operation, const 
 		expect_transform(what, fakes, e);
 		break;
 	case HW_STAGE_LIFECYCLE:
+	case HW_STAGE_EVERY:
 		expect_lifecycle(what, fakes, e);
 		break;
 	}
