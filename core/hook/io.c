@@ -16,6 +16,11 @@ int hw_hook_env_join(struct hw_hook_env *env, unsigned worker, struct hw_poller 
 	if (!io)
 		return -ENOMEM;
 	io->poller = poller;
+	io->http = hw_http_client_create(poller);
+	if (!io->http) {
+		free(io);
+		return -ENOMEM;
+	}
 	env->io[worker] = io;
 	return 0;
 }
@@ -34,11 +39,4 @@ void hw_hook_env_part(struct hw_hook_env *env, unsigned worker)
 struct hw_hook_io *hw_hook_env_io(const struct hw_hook_env *env, unsigned worker)
 {
 	return worker < HW_HOOK_MAX_WORKERS ? env->io[worker] : NULL;
-}
-
-struct hw_http_client *hw_hook_io_http(struct hw_hook_io *io)
-{
-	if (!io->http)
-		io->http = hw_http_client_create(io->poller);
-	return io->http;
 }

@@ -12,15 +12,14 @@ struct hw_http_client;
 
 struct hw_hook_io {
 	struct hw_poller *poller;
-	struct hw_http_client *http; /* made when first used; see hw_hook_io_http */
+	struct hw_http_client
+		*http; /* made beforehand: setting libcurl up would use up a call's budget */
 };
 
 /** Before the worker's first bench is made. @poller is borrowed until hw_hook_env_part. 0, -ENOMEM,
  * or -ERANGE when @worker is beyond HW_HOOK_MAX_WORKERS. */
 HW_MUST_CHECK int hw_hook_env_join(
 	struct hw_hook_env *env, unsigned worker, struct hw_poller *poller);
-/** The worker's HTTP client; NULL: out of memory. */
-struct hw_http_client *hw_hook_io_http(struct hw_hook_io *io);
 /** After its last bench is gone. Harmless when it never joined. */
 void hw_hook_env_part(struct hw_hook_env *env, unsigned worker);
 /** The worker's, NULL when it has not joined. */

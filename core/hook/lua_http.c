@@ -498,7 +498,6 @@ static int start(lua_State *lua, struct hw_lua_task *task, const struct wish *w)
 		.done = on_done,
 		.arg = task};
 	struct hw_http_request *request = NULL;
-	struct hw_http_client *client;
 	int rc;
 
 	for (size_t i = 0; i < w->n_headers; i++) {
@@ -506,8 +505,7 @@ static int start(lua_State *lua, struct hw_lua_task *task, const struct wish *w)
 		line += strlen(line) + 1;
 	}
 	hw_lua_host_begin(lua);
-	client = hw_hook_io_http(task->state->io);
-	rc = client ? hw_http_start(client, &spec, &request) : -ENOMEM;
+	rc = hw_http_start(task->state->io->http, &spec, &request);
 	if (rc == 0) {
 		task->waits_for = request;
 		task->cancel = cancel;

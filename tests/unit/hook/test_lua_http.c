@@ -65,6 +65,7 @@ static void answers_are_tables(void **state)
 			"assert(r.body:sub(1, 1) == '{')\n"
 			"assert(r.json.role == 'admin' and r.json.n[2] == 2)\n"
 			"assert(rawequal(r.json, r.json) and r.other == nil)\n"
+			"assert(getmetatable(r) == false and not pcall(setmetatable, r, {}))\n"
 			"local no = ctx.http.get(base .. '/status/404')\n"
 			"assert(no.ok == false and no.status == 404 and no.error == 'status 404')\n"
 			"assert(no.body == 'no' and no.json == nil)\n"

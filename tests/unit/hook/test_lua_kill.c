@@ -386,64 +386,6 @@ static void a_killed_state_is_gone_and_with_it_what_the_script_kept(void **state
 	world_fini(&w);
 }
 
-static long resident_kib(void)
-{
-	FILE *f = fopen("/proc/self/statm", "r");
-	long pages = 0;
-
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
-	fclose(f);
-	return pages * 4;
-}
-
-static int count_mappings(void)
-{
-	FILE *f = fopen("/proc/self/maps", "r");
-	int n = 0, c;
-
-	assert_non_null(f);
-	while ((c = fgetc(f)) != EOF)
-		n += c == '\n';
-	fclose(f);
-	return n;
-}
-
-static void two_thousand_kills_leave_nothing_behind(void **state)
-{
-#if defined(__SANITIZE_ADDRESS__) /* freed blocks wait in quarantine */
-	const long allowed_kib = 64 << 10;
-#else
-	const long allowed_kib = 1 << 10;
-#endif
-	struct world w;
-	long before_kib = 0;
-	int before_maps = 0;
-
-	(void)state;
-	NEEDS_SIGNALS();
-	world_init(&w);
-	w.budget.cpu_ms = 1;
-	world_policy(&w,
-		"return policy { api = 1, authorize = { subscribe = function(s, topic, ctx)\n"
-		"if topic.id == 'normal' then return allow() end\n"
-		"if topic.id == 'jump' then string.rep('', 1 << 60) end\n"
-		"local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(100) .. i end end } }");
-	for (int i = 0; i < 2000; i++) {
-		if (i == 100) {
-			before_kib = resident_kib();
-			before_maps = count_mappings();
-		}
-		assert_int_equal(world_subscribe(&w, i % 2 ? "a:hook" : "a:jump"), HW_ERROR);
-		assert_int_equal(world_subscribe(&w, "a:normal"), HW_ALLOW);
-	}
-	print_message("resident: %ld KiB after 100 kills, %ld KiB after 2000\n", before_kib,
-		resident_kib());
-	assert_true(resident_kib() - before_kib < allowed_kib);
-	assert_true(count_mappings() - before_maps < 4);
-	world_fini(&w);
-}
-
 /* One thread is killed again and again, the other asks its own policy: neither signal nor state
  * goes astray. */
 struct neighbour {
@@ -554,7 +496,6 @@ int main(void)
 		cmocka_unit_test(a_killed_state_is_gone_and_with_it_what_the_script_kept),
 		cmocka_unit_test(a_kill_hits_nobody_else),
 		cmocka_unit_test(calls_that_end_just_in_time_are_never_confused_with_the_next),
-		cmocka_unit_test(two_thousand_kills_leave_nothing_behind),
 	};
 
 	return cmocka_run_group_tests_name("hook.lua_kill", tests, NULL, NULL);

@@ -37,6 +37,16 @@ static const char POLICY[] =
 	"  if r == 'loop' then ctx.sleep(1) while true do end end\n"
 	"  if r == 'rep' then ctx.sleep(1) string.rep('', 1 << 60) end\n"
 	"  if r == 'memory' then ctx.sleep(1) local t = {} while true do t[#t + 1] = {} end end\n"
+	"  if r == 'pcallloop' then while true do pcall(function() ctx.sleep(1) while true do end "
+	"end) end end\n"
+	"  if r == 'pcallpcall' then pcall(pcall, function() ctx.sleep(1) pcall(string.rep, '', 1 "
+	"<< 60) while true do end end) return allow() end\n"
+	"  if r == 'pcallmemory' then while true do pcall(function() ctx.sleep(1) local s = 'x' "
+	"while true do s = s .. s end end) end end\n"
+	"  if r == 'closeloop' then local x <close> = setmetatable({}, {__close = function() while "
+	"true do end end}) ctx.sleep(1) error('x') end\n"
+	"  if r == 'metaloop' then return setmetatable({}, {__index = function() ctx.sleep(1) "
+	"while true do end end}).x end\n"
 	"  if r == 'many' then while true do ctx.sleep(0) local t = os.clock() while os.clock() - "
 	"t < 0.0015 do end end end\n"
 	"  if r == 'forever' then while true do pcall(ctx.sleep, 1) end end\n"
@@ -298,7 +308,8 @@ static void a_cancelled_wait_is_closed(void **state)
 /* Each ends its own state after a wait: the others that waited in it are told in the next turn. */
 static void a_kill_ends_what_waits_in_the_same_state(void **state)
 {
-	static const char *const killers[] = {"loop:1", "rep:1", "memory:1"};
+	static const char *const killers[] = {"loop:1", "rep:1", "memory:1", "pcallloop:1",
+		"pcallpcall:1", "pcallmemory:1", "closeloop:1", "metaloop:1"};
 	struct wait_world ww;
 	struct wait_ask killer, other, third, fresh;
 

@@ -85,8 +85,8 @@ static inline void wait_pass(struct wait_world *ww, int64_t ms)
 	hw_timers_advance(ww->poller.timers, ww->w.mono_ms);
 }
 
-/* A turn of the loop: waits for descriptors, at most until a timer is due. */
-static inline void wait_turn(struct wait_world *ww)
+/* A turn of the loop: waits for descriptors, at most @most_ms and until a timer is due. */
+static inline void wait_turn_of(struct wait_world *ww, int most_ms)
 {
 	struct pollfd fds[WAIT_POLLS];
 	struct hw_poll *polls[WAIT_POLLS];
@@ -103,7 +103,7 @@ static inline void wait_turn(struct wait_world *ww)
 					  (ww->what[i] & HW_POLL_WRITE ? POLLOUT : 0))};
 	}
 	clock_gettime(CLOCK_MONOTONIC, &before);
-	assert_true(poll(fds, n, wait_ms < 0 || wait_ms > 50 ? 50 : (int)wait_ms) >= 0);
+	assert_true(poll(fds, n, wait_ms < 0 || wait_ms > most_ms ? most_ms : (int)wait_ms) >= 0);
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	wait_pass(ww, (after.tv_sec - before.tv_sec) * 1000 +
 			      (after.tv_nsec - before.tv_nsec) / 1000000 + 1);
@@ -117,6 +117,11 @@ static inline void wait_turn(struct wait_world *ww)
 				polls[i], (fds[i].revents & ~POLLOUT ? HW_POLL_READ : 0u) |
 						  (fds[i].revents & ~POLLIN ? HW_POLL_WRITE : 0u));
 	}
+}
+
+static inline void wait_turn(struct wait_world *ww)
+{
+	wait_turn_of(ww, 50);
 }
 
 #define wait_until(ww, condition) \
