@@ -312,7 +312,8 @@ static size_t digits(char out[SEQ_DIGITS_MAX], uint64_t n)
 	return (size_t)(end - p);
 }
 
-/* Writes the finished frame: header, text, the id where the class has one, the brace. */
+/* Writes the finished frame: header, text, the id where the class has one, the brace. Behind it,
+ * for the filters alone, what was before: a run ends there, so that no delivery ever spans it. */
 static void store(const struct hw_journal *j, struct hw_segment *s, const struct hw_append *event,
 	uint64_t hash, uint64_t seq, bool history)
 {
@@ -321,7 +322,7 @@ static void store(const struct hw_journal *j, struct hw_segment *s, const struct
 	char number[SEQ_DIGITS_MAX];
 	size_t n_digits = history ? digits(number, seq) : 0;
 	size_t id_len = history ? j->id_prefix_len + n_digits + 1 : 0;
-	char *p = s->data + s->used;
+	char *p = s->data + s->used, *frame_end;
 	size_t header_len =
 		hw_ws_header((uint8_t *)p, true, HW_WS_OP_TEXT, event->text.len + id_len + 1, NULL);
 
@@ -336,12 +337,18 @@ static void store(const struct hw_journal *j, struct hw_segment *s, const struct
 		*p++ = '"';
 	}
 	*p++ = '}';
+	frame_end = p;
+	if (event->previous.p) {
+		memcpy(p, event->previous.p, event->previous.len);
+		p += event->previous.len;
+	}
 	*entry = (struct hw_journal_entry){
 		.seq = seq,
 		.topic_hash = hash,
 		.wall_ms = event->wall_ms,
 		.offset = (uint32_t)s->used,
-		.len = (uint32_t)(p - (s->data + s->used)),
+		.len = (uint32_t)(frame_end - (s->data + s->used)),
+		.previous_len = (uint32_t)(p - frame_end),
 		.header_len = (uint8_t)header_len,
 		.topic_len = (uint8_t)event->topic.len,
 	};
@@ -353,8 +360,8 @@ int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint6
 	bool *history, uint64_t *wake)
 {
 	uint64_t hash = hw_hash(&j->hash_key, event->topic.p, event->topic.len);
-	size_t frame_max =
-		FRAME_HEADER_MAX + event->text.len + sizeof(j->id_prefix) + SEQ_DIGITS_MAX + 2;
+	size_t frame_max = FRAME_HEADER_MAX + event->text.len + sizeof(j->id_prefix) +
+			   SEQ_DIGITS_MAX + 2 + event->previous.len;
 	size_t needed = frame_max + sizeof(struct hw_journal_entry);
 	struct hw_class_log *log;
 	uint64_t number;

@@ -71,7 +71,8 @@ uint64_t hw_journal_head(const struct hw_journal *journal);
 
 struct hw_append {
 	struct hw_str topic;
-	struct hw_str text; /* the event as hw_event_encode wrote it: no id, no final brace */
+	struct hw_str text;     /* the event as hw_event_encode wrote it: no id, no final brace */
+	struct hw_str previous; /* kept beside the frame and never in it; p NULL: none */
 	int64_t wall_ms;
 };
 
@@ -112,10 +113,16 @@ struct hw_run {
 	uint64_t position;  /* in the journal's memory, of the segment: how far apart runs are */
 	struct hw_pin *pin; /* holds the frames for who must wait to send them */
 	const struct hw_journal_entry *entry; /* of the first; hw_run_event finds the rest */
+	struct hw_str previous; /* what the last event was appended with; p NULL: nothing */
+	uint8_t header_len;     /* of a single frame that is in no journal (@entry NULL) */
 };
 
 /** The JSON text of the @i-th event of a run, i < run->n. */
 struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq);
+/** @n events of a run from the @i-th on, as a run. */
+struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n);
+/** Some of what hw_run_part gave, made longer by the @n events that follow it in @run. */
+void hw_run_extend(struct hw_run *part, const struct hw_run *run, size_t n);
 
 /* Where to read next in one class. */
 struct hw_place {

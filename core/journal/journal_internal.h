@@ -12,14 +12,16 @@ struct hw_journal_entry {
 	uint64_t seq;
 	uint64_t topic_hash;
 	int64_t wall_ms;
-	uint32_t offset; /* of the frame's header */
-	uint32_t len;    /* header and text */
+	uint32_t offset;       /* of the frame's header */
+	uint32_t len;          /* header and text */
+	uint32_t previous_len; /* bytes behind the frame that are no part of it */
 	uint8_t header_len;
 	uint8_t topic_len;
 };
 
-/*  data: 0..used frames | used..cap-n*sizeof(entry) room | entries n-1 … 1, 0 to the end of data
- *  used and n are written under the lock; n is published with release after its entry and frame. */
+/*  data: 0..used frames, each with what was before it | used..cap-n*sizeof(entry) room | entries
+ * n-1 … 1, 0 to the end of data used and n are written under the lock; n is published with release
+ * after its entry and frame. */
 struct hw_segment {
 	struct hw_pin pin;
 	struct hw_journal *journal;

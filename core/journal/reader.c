@@ -31,6 +31,11 @@ static uint64_t place_peek(struct hw_place *place, hop_fn *hop)
 	}
 }
 
+static struct hw_str previous_of(const char *data, const struct hw_journal_entry *e)
+{
+	return (struct hw_str){data + e->offset + e->len, e->previous_len};
+}
+
 /* From the entry at @place on: what the same topic got in a row, below @limit and up to @head. */
 static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struct hw_run *run)
 {
@@ -60,6 +65,11 @@ static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struc
 		run->len += e->len;
 		run->last_seq = e->seq;
 		run->n++;
+		if (e->previous_len) {
+			run->previous = previous_of(s->data, e);
+			place->index++;
+			break; /* what follows is not adjacent */
+		}
 	} while (++place->index < n);
 }
 
@@ -94,10 +104,37 @@ struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq)
 {
 	const struct hw_journal_entry *e = run->entry - i; /* the index grows down */
 
+	if (!run->entry) {
+		if (seq)
+			*seq = run->first_seq;
+		return (struct hw_str){run->frames + run->header_len, run->len - run->header_len};
+	}
 	if (seq)
 		*seq = e->seq;
 	return (struct hw_str){run->frames + (e->offset - run->entry->offset) + e->header_len,
 		e->len - e->header_len};
+}
+
+struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n)
+{
+	const struct hw_journal_entry *first = run->entry - i, *last = first - (n - 1);
+	struct hw_run part = *run;
+
+	part.frames += first->offset - run->entry->offset;
+	part.len = last->offset + last->len - first->offset;
+	part.n = n;
+	part.first_seq = first->seq;
+	part.last_seq = last->seq;
+	part.wall_ms = first->wall_ms;
+	part.entry = first;
+	if (i + n < run->n)
+		part.previous = HW_STR_NULL;
+	return part;
+}
+
+void hw_run_extend(struct hw_run *part, const struct hw_run *run, size_t n)
+{
+	*part = hw_run_part(run, (size_t)(run->entry - part->entry), part->n + n);
 }
 
 /* ---- readers

@@ -30,6 +30,7 @@ static bool finish(struct hw_publish *p)
 	if (p->code != HW_CODE_NONE)
 		hw_metric_add(counters->refused, 1);
 	hw_buf_fini(&p->encoded);
+	hw_buf_fini(&p->previous);
 	return true;
 }
 
@@ -105,8 +106,9 @@ static void make_trace_id(struct hw_worker *w, char out[33])
 		(unsigned long long)words[1]);
 }
 
-/* Writes the canonical text, without its end. */
-static void encode(struct hw_publish *p, const struct hw_event *ev, bool keep_user_id)
+/* Writes the canonical text, without its end. @previous: as hooks see it, with what was before. */
+static void encode(
+	struct hw_publish *p, const struct hw_event *ev, bool keep_user_id, bool previous)
 {
 	char trace_id[33];
 	struct hw_event_fill fill = {
@@ -115,6 +117,7 @@ static void encode(struct hw_publish *p, const struct hw_event *ev, bool keep_us
 		.trace_id = p->trace_id,
 		.wall_ms = hw_worker_wall_ms(p->hub->worker),
 		.keep_user_id = keep_user_id,
+		.keep_previous = previous,
 	};
 
 	if (!fill.trace_id.p && hw_json_falsy(ev->trace_id)) {
@@ -123,6 +126,38 @@ static void encode(struct hw_publish *p, const struct hw_event *ev, bool keep_us
 	}
 	hw_buf_clear(&p->encoded);
 	hw_event_encode(&p->encoded, ev, &fill);
+}
+
+/* Sets apart what filters alone may look at: it is stored beside the event, and null says no more
+ * than that there was nothing to say. */
+static void keep_previous(struct hw_publish *p, const struct hw_event *ev)
+{
+	hw_buf_clear(&p->previous);
+	if (ev->previous.kind != HW_JSON_NONE && ev->previous.kind != HW_JSON_NULL)
+		hw_buf_str(&p->previous, ev->previous.raw);
+}
+
+/* From what the hooks saw, a complete text, to what is stored. */
+static bool finish_text(struct hw_publish *p)
+{
+	struct hw_buf seen = p->encoded;
+	struct hw_event ev;
+	int r;
+
+	if (p->command->event.previous.kind == HW_JSON_NONE) {
+		p->encoded.len--; /* the brace that completed it */
+		return true;
+	}
+	hw_buf_init(&p->encoded);
+	r = hw_event_parse(hw_buf_view(&seen), HW_JSON_UTF8_DONE, &ev, NULL, NULL);
+	if (r == 0) {
+		encode(p, &ev, true, false);
+		keep_previous(p, &ev);
+	} else { /* it was encoded here: memory */
+		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
+	}
+	hw_buf_fini(&seen);
+	return r == 0;
 }
 
 /* ---- transform and append
@@ -134,12 +169,14 @@ static bool append(struct hw_publish *p)
 	struct hw_append event = {
 		.topic = p->command->event.topic,
 		.text = hw_buf_view(&p->encoded),
+		.previous = p->previous.len ? hw_buf_view(&p->previous) : HW_STR_NULL,
 		.wall_ms = hw_worker_wall_ms(p->hub->worker),
 	};
 	uint64_t seq;
 	bool history;
 
-	if (p->encoded.failed || hw_hub_append(p->hub, &event, &seq, &history)) {
+	if (p->encoded.failed || p->previous.failed ||
+		hw_hub_append(p->hub, &event, &seq, &history)) {
 		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
 		return finish(p);
 	}
@@ -178,7 +215,8 @@ static bool take_transformed(struct hw_publish *p)
 			HW_F_STR("tenant", p->hub->tenant->id), HW_F_Z("hook", p->ask.decided_by));
 		return false;
 	}
-	encode(p, &ev, true);
+	encode(p, &ev, true, false);
+	keep_previous(p, &ev);
 	return true;
 }
 
@@ -198,7 +236,7 @@ static bool after_transform(struct hw_publish *p)
 	} else if (p->ask.new_event) {
 		go_on = take_transformed(p);
 	} else {
-		p->encoded.len--; /* the brace that completed it for the hooks */
+		go_on = finish_text(p);
 	}
 	free(p->ask.new_event);
 	p->ask.new_event = NULL;
@@ -234,8 +272,7 @@ static bool transform(struct hw_publish *p)
 		return finish(p);
 	if (!hw_hook_bench_has(p->ask.global, HW_STAGE_TRANSFORM) &&
 		!hw_hook_bench_has(p->ask.tenant, HW_STAGE_TRANSFORM)) {
-		p->encoded.len--;
-		return append(p);
+		return finish_text(p) ? append(p) : finish(p);
 	}
 	p->ask.stage = HW_STAGE_TRANSFORM;
 	p->ask.event = hw_buf_view(&p->encoded);
@@ -257,7 +294,7 @@ static bool after_authorize(struct hw_publish *p)
 	}
 	if (p->ask.act_as && p->http && !p->act_as) {
 		p->act_as = true;
-		encode(p, &p->command->event, true);
+		encode(p, &p->command->event, true, true);
 		hw_buf_putc(&p->encoded, '}');
 		if (p->encoded.failed) {
 			answer(p, HW_CODE_UNAVAILABLE, "out of memory");
@@ -324,6 +361,7 @@ bool hw_publish_start(struct hw_publish *p)
 	p->duplicate = false;
 	p->reservation = NULL;
 	hw_buf_init(&p->encoded);
+	hw_buf_init(&p->previous);
 	hw_who_fill(&p->who, p->identity, p->session, p->address);
 	p->who.tenant_id =
 		hw_slice_of(p->hub->tenant->id); /* a back end's other tenant sees one of its own */
@@ -345,7 +383,7 @@ bool hw_publish_start(struct hw_publish *p)
 	}
 	if (p->key.p && !begin_idempotent(p))
 		return finish(p);
-	encode(p, &p->command->event, p->act_as);
+	encode(p, &p->command->event, p->act_as, true);
 	hw_buf_putc(&p->encoded, '}');
 	if (p->encoded.failed) {
 		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
@@ -367,4 +405,5 @@ void hw_publish_fini(struct hw_publish *p)
 		p->reservation = NULL;
 	}
 	hw_buf_fini(&p->encoded);
+	hw_buf_fini(&p->previous);
 }

@@ -33,6 +33,7 @@ struct hw_publish {
 	struct hw_who who;
 	struct hw_question question;
 	struct hw_buf encoded;
+	struct hw_buf previous; /* data.previous, for the filters: never in @encoded once stored */
 	struct hw_idempotency_entry *reservation;
 	bool act_as;
 };

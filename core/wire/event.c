@@ -336,8 +336,19 @@ static void put_member(struct writer *w, const struct hw_event_member *m)
 		if (w->fill->keep_previous)
 			put_raw(w, m->key.raw, m->value);
 		break;
-	default:
+	case DATA_ENTITY_ID:
 		put_raw(w, m->key.raw, m->value);
+		break;
+	case DATA_PAYLOAD:
+		if (w->fill->payload.p) {
+			put_key(w, m->key.raw);
+			hw_buf_str(w->out, w->fill->payload);
+			break;
+		}
+		/* fallthrough */
+	default:
+		if (!w->fill->bare)
+			put_raw(w, m->key.raw, m->value);
 	}
 }
 
@@ -352,6 +363,10 @@ static void put_data(
 	hw_event_walk(&walk, ev);
 	while (hw_event_next(&walk, &m))
 		put_member(&w, &m);
+	if (fill->payload.p && ev->payload.kind == HW_JSON_NONE) {
+		put_key(&w, HW_STR("\"payload\""));
+		hw_buf_str(out, fill->payload);
+	}
 	if (ev->user_id.kind == HW_JSON_NONE)
 		put_plain(&w, HW_STR("\"user_id\""), fill->user_id);
 	if (ev->tenant_id.kind == HW_JSON_NONE)
@@ -374,7 +389,7 @@ void hw_event_encode(
 	hw_buf_str(out, HW_STR("{\"topic\":\""));
 	hw_buf_str(out, ev->topic); /* its alphabet needs no escapes */
 	hw_buf_str(out, HW_STR("\",\"event\":"));
-	hw_buf_str(out, ev->event.raw);
+	hw_buf_str(out, fill->name.p ? fill->name : ev->event.raw);
 	hw_buf_str(out, HW_STR(",\"data\":"));
 	put_data(out, ev, fill);
 	hw_buf_str(out, HW_STR(",\"trace_id\":"));

@@ -92,7 +92,10 @@ struct hw_event_fill {
 	struct hw_str trace_id;  /* for an event without one */
 	int64_t wall_ms;         /* now: for an event without a timestamp */
 	bool keep_user_id;       /* the hooks let this session name the user it acts for */
-	bool keep_previous;      /* write data.previous too, for a filter that asks for it */
+	bool keep_previous;      /* write data.previous too: for hooks */
+	struct hw_str name;      /* instead of the event's own, as JSON; p NULL: its own */
+	struct hw_str payload;   /* instead of data.payload, as JSON; p NULL: the event's own */
+	bool bare;               /* of data only entity_id, user_id, tenant_id and timestamp */
 };
 
 /** Appends the canonical text without its end:

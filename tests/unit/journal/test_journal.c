@@ -98,6 +98,99 @@ static void the_frames_of_a_run_lie_back_to_back(void **state)
 	hw_journal_destroy(&j);
 }
 
+static void append_previous(struct hw_journal *j, uint64_t n, const char *previous)
+{
+	char text[600];
+	struct hw_append event = {
+		.topic = HW_STR("a:1"), .previous = hw_str_of(previous), .wall_ms = 5};
+	uint64_t seq = 0, wake = 0;
+	bool history = false;
+
+	event.text = (struct hw_str){text, world_text(text, "a:1", n, 8)};
+	assert_int_equal(hw_journal_append(j, &event, &seq, &history, &wake), 0);
+	assert_int_equal(seq, n);
+}
+
+/* It is beside the frames: a run ends with an event that has something before it, by reader and by
+ * scan, and what is delivered of the run is the frames alone. */
+static void what_was_before_is_beside_the_frame_and_ends_its_run(void **state)
+{
+	static const char *const previous[] = {NULL, NULL, "{\"secret\":1}", "[2]", NULL};
+	static const size_t runs[] = {3, 1, 1};
+	struct hw_journal *j = world_plain((struct hw_retention)KEEP_ALL);
+	struct hw_reader *r = hw_reader_create(j, 0);
+	char text[700];
+	struct hw_scan scan;
+	struct hw_run run;
+	uint64_t n = 0;
+
+	(void)state;
+	hw_reader_activate(r);
+	for (size_t i = 0; i < HW_COUNT(previous); i++)
+		append_previous(j, i + 1, previous[i]);
+	assert_int_equal(hw_scan_begin(&scan, j, 0), 0);
+	for (size_t k = 0; k < 2 * HW_COUNT(runs); k++) {
+		bool scanned = k >= HW_COUNT(runs);
+		uint64_t head = hw_journal_head(j);
+
+		n = k == HW_COUNT(runs) ? 0 : n;
+		assert_true(
+			scanned ? hw_scan_next(&scan, head, &run) : hw_reader_next(r, head, &run));
+		assert_int_equal(run.n, runs[k % HW_COUNT(runs)]);
+		n += run.n;
+		assert_int_equal(run.last_seq, n);
+		assert_true(hw_str_eq(run.previous, hw_str_of(previous[n - 1])));
+		assert_null(memmem(run.frames, run.len, "secret", 6));
+		for (size_t i = 0; i < run.n; i++) {
+			struct hw_str event = hw_run_event(&run, i, NULL);
+			size_t len = world_expect(
+				text, j, "a:1", run.first_seq + i, 8, run.first_seq + i);
+
+			assert_true(hw_str_eq(event, (struct hw_str){text, len}));
+		}
+	}
+	hw_scan_end(&scan);
+	hw_reader_destroy(&r);
+	hw_journal_destroy(&j);
+}
+
+static void a_part_of_a_run_is_a_run(void **state)
+{
+	struct hw_journal *j = world_plain((struct hw_retention)KEEP_ALL);
+	struct hw_reader *r = hw_reader_create(j, 0);
+	struct hw_run run, part;
+	uint64_t seq;
+
+	(void)state;
+	hw_reader_activate(r);
+	for (uint64_t i = 1; i <= 5; i++)
+		append_previous(j, i, i == 5 ? "[]" : NULL);
+	assert_true(hw_reader_next(r, hw_journal_head(j), &run));
+	assert_int_equal(run.n, 5);
+	for (size_t i = 0; i < run.n; i++) {
+		for (size_t n = 1; n <= run.n - i; n++) {
+			const char *end = hw_run_event(&run, i + n - 1, NULL).p;
+
+			part = hw_run_part(&run, i, n);
+			assert_int_equal(part.n, n);
+			assert_int_equal(part.first_seq, run.first_seq + i);
+			assert_int_equal(part.last_seq, run.first_seq + i + n - 1);
+			assert_ptr_equal(hw_run_event(&part, n - 1, &seq).p, end);
+			assert_int_equal(seq, part.last_seq);
+			assert_ptr_equal(part.frames + part.len,
+				end + hw_run_event(&run, i + n - 1, NULL).len);
+			assert_int_equal(part.previous.len, i + n == run.n ? 2 : 0);
+			part = hw_run_part(&run, i, 1);
+			if (n > 1)
+				hw_run_extend(&part, &run, n - 1);
+			assert_int_equal(part.last_seq, run.first_seq + i + n - 1);
+			assert_int_equal(part.n, n);
+		}
+	}
+	hw_reader_destroy(&r);
+	hw_journal_destroy(&j);
+}
+
 static void numbers_grow_past_every_digit(void **state)
 {
 	struct hw_journal *j = world_plain((struct hw_retention)KEEP(4, 1u << 20, 0));
@@ -367,6 +460,8 @@ int main(void)
 		cmocka_unit_test(a_reader_goes_no_further_than_the_head_it_was_given),
 		cmocka_unit_test(what_an_active_reader_has_not_read_is_kept),
 		cmocka_unit_test(runs_are_maximal_and_merged_in_order),
+		cmocka_unit_test(what_was_before_is_beside_the_frame_and_ends_its_run),
+		cmocka_unit_test(a_part_of_a_run_is_a_run),
 		cmocka_unit_test(a_run_is_bounded_or_a_single_frame),
 		cmocka_unit_test(a_pinned_run_stays_alone_until_it_is_released),
 		cmocka_unit_test(a_scan_from_any_cursor_finds_what_is_there),

@@ -195,6 +195,38 @@ static void test_previous_is_written_only_on_demand(void **state)
 		"id\":\"feed\"");
 }
 
+static void test_an_event_is_written_under_another_name_and_with_another_payload(void **state)
+{
+	static const char text[] =
+		"{\"topic\":\"a:1\",\"event\":\"E\",\"data\":{\"m\":1,\"payload\":{\"p\":"
+		"1},\"entity_id\":\"e\",\"timestamp\":\"2026\"},\"version\":3}";
+	static const char none[] =
+		"{\"topic\":\"a:1\",\"event\":\"E\",\"data\":{\"entity_id\":\"e\","
+		"\"timestamp\":\"2026\"}}";
+	struct hw_event_fill other = fill;
+
+	(void)state;
+	other.name = HW_STR("\"ADDED\"");
+	other.payload = HW_STR("[2]");
+	assert_encoded(text, &other,
+		"{\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"m\":1,\"payload\":[2],\"entity_"
+		"id\":"
+		"\"e\",\"timestamp\":\"2026\",\"user_id\":\"u1\",\"tenant_id\":\"acme\"},\"trace_"
+		"id\":"
+		"\"feed\",\"version\":3");
+	assert_encoded(none, &other,
+		"{\"topic\":\"a:1\",\"event\":\"ADDED\",\"data\":{\"entity_id\":\"e\","
+		"\"timestamp\":"
+		"\"2026\",\"payload\":[2],\"user_id\":\"u1\",\"tenant_id\":\"acme\"},\"trace_id\":"
+		"\"feed\"");
+	other = fill;
+	other.bare = true;
+	assert_encoded(text, &other,
+		"{\"topic\":\"a:1\",\"event\":\"E\",\"data\":{\"entity_id\":\"e\",\"timestamp\":"
+		"\"2026\","
+		"\"user_id\":\"u1\",\"tenant_id\":\"acme\"},\"trace_id\":\"feed\",\"version\":3");
+}
+
 /* An event whose data has @n members besides entity_id and timestamp, some with escaped names. */
 static void many(struct hw_buf *out, unsigned n, const char *last)
 {
@@ -599,6 +631,8 @@ int main(void)
 		cmocka_unit_test(test_identities_are_escaped_when_written),
 		cmocka_unit_test(test_a_back_end_may_be_let_name_the_user),
 		cmocka_unit_test(test_previous_is_written_only_on_demand),
+		cmocka_unit_test(
+			test_an_event_is_written_under_another_name_and_with_another_payload),
 		cmocka_unit_test(test_any_number_of_members_is_walked_in_order),
 		cmocka_unit_test(test_members_that_repeat_are_refused),
 		cmocka_unit_test(test_the_first_error_is_told),
