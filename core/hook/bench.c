@@ -12,7 +12,7 @@
 const char *hw_stage_name(enum hw_hook_stage stage)
 {
 	static const char *const names[HW_N_STAGES] = {
-		"authenticate", "authorize", "transform", "lifecycle", "every"};
+		"authenticate", "authorize", "transform", "filter", "redact", "lifecycle", "every"};
 
 	return names[stage];
 }

@@ -178,6 +178,8 @@ static bool take(struct walk *w, struct hw_entry_answer *answer)
 	case HW_STAGE_TRANSFORM:
 		decided = take_transform(w, answer);
 		break;
+	case HW_STAGE_FILTER: /* chain_filter.c's */
+	case HW_STAGE_REDACT:
 	case HW_STAGE_LIFECYCLE:
 	case HW_STAGE_EVERY:
 		break;
@@ -247,6 +249,8 @@ static enum hw_verdict finish(struct walk *w)
 	case HW_STAGE_AUTHORIZE:
 		return decide(ask, HW_DENY, "forbidden_topic", "", "");
 	case HW_STAGE_TRANSFORM:
+	case HW_STAGE_FILTER:
+	case HW_STAGE_REDACT:
 	case HW_STAGE_LIFECYCLE:
 	case HW_STAGE_EVERY:
 		break;

@@ -54,6 +54,8 @@ int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops,
 
 void hw_entry_fini(struct hw_hook_entry *entry)
 {
+	for (size_t i = 0; i < HW_COUNT(entry->reads); i++)
+		hw_reads_fini(&entry->reads[i]);
 	free(entry->name);
 	free(entry->path);
 	entry->name = entry->path = NULL;

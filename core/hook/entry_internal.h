@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "hook/audience.h"
 #include "hook/hooks.h"
 #include "hook/io.h"
 
@@ -35,7 +36,7 @@ struct hw_entry_answer {
 	char **tenants;
 	size_t n_tenants;
 	bool act_as;
-	/* TRANSFORM, malloc'd */
+	/* TRANSFORM, REDACT, malloc'd */
 	char *event;
 	size_t event_len;
 };
@@ -81,8 +82,9 @@ struct hw_hook_entry {
 	struct hw_breaker_rules breaker;
 	struct hw_hook_entry *dead_next; /* on env->dead */
 	uint32_t registers;
-	uint8_t spec_hash[32]; /* kind, name, source bytes, settings, budget, global: what reuse
-				  looks for */
+	struct hw_reads reads[2]; /* of filter and of redact */
+	uint8_t spec_hash[32];    /* kind, name, source bytes, settings, budget, global: what reuse
+				     looks for */
 	uint8_t hash[32]; /* spec_hash and files_hash; both are set by entry.c after the load */
 };
 

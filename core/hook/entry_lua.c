@@ -200,6 +200,8 @@ static uint32_t registers_of(const struct hw_lua_chunk *chunk)
 		[HW_LUA_SESSION] = HW_REGISTERS_STAGE(HW_STAGE_AUTHORIZE) |
 				   HW_REGISTERS_OPERATION(HW_OP_SESSION),
 		[HW_LUA_TRANSFORM] = HW_REGISTERS_STAGE(HW_STAGE_TRANSFORM),
+		[HW_LUA_FILTER] = HW_REGISTERS_STAGE(HW_STAGE_FILTER),
+		[HW_LUA_REDACT] = HW_REGISTERS_STAGE(HW_STAGE_REDACT),
 		[HW_LUA_CONNECT] = HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE),
 		[HW_LUA_DISCONNECT] = HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE),
 	};
@@ -369,6 +371,10 @@ static enum hw_lua_function function_of(const struct hw_ask *ask)
 		return (enum hw_lua_function)(HW_LUA_SUBSCRIBE + (int)ask->question->operation);
 	case HW_STAGE_TRANSFORM:
 		return HW_LUA_TRANSFORM;
+	case HW_STAGE_FILTER:
+		return HW_LUA_FILTER;
+	case HW_STAGE_REDACT:
+		return HW_LUA_REDACT;
 	case HW_STAGE_EVERY:
 		break;
 	case HW_STAGE_LIFECYCLE:

@@ -67,6 +67,10 @@ static enum hw_verdict dispatch(
 	case HW_STAGE_TRANSFORM:
 		return plugin->table.transform(
 			call, &who, (struct hw_slice){ask->event.p, ask->event.len});
+	case HW_STAGE_FILTER:
+		return plugin->table.filter(call, (struct hw_slice){ask->event.p, ask->event.len});
+	case HW_STAGE_REDACT:
+		return plugin->table.redact(call, (struct hw_slice){ask->event.p, ask->event.len});
 	case HW_STAGE_LIFECYCLE: {
 		struct hw_lifecycle what = *ask->lifecycle;
 
@@ -96,6 +100,7 @@ static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_
 			},
 		.answer = answer,
 		.stage = ask->stage,
+		.audience = ask->audience,
 		.publish = ask->stage == HW_STAGE_AUTHORIZE &&
 			   ask->question->operation == HW_OP_PUBLISH,
 		.global = entry->global,
@@ -106,6 +111,8 @@ static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_
 		snprintf(answer->detail, sizeof(answer->detail), "HW_PENDING without suspend");
 		return HW_ERROR;
 	}
+	if (call.undeclared)
+		return HW_ERROR;
 	if (call.failed && verdict != HW_DENY && verdict != HW_ERROR) {
 		snprintf(answer->detail, sizeof(answer->detail),
 			"a value that the plugin set was refused, or memory is short");
@@ -155,6 +162,10 @@ static uint32_t registered(const struct hw_plugin *table)
 				(operations ? operations : all & ~(1u << HW_OP_SESSION));
 	if (table->transform)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_TRANSFORM);
+	if (table->filter)
+		bits |= HW_REGISTERS_STAGE(HW_STAGE_FILTER);
+	if (table->redact)
+		bits |= HW_REGISTERS_STAGE(HW_STAGE_REDACT);
 	if (table->lifecycle)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE);
 	return bits;
@@ -166,6 +177,20 @@ static int refused(const struct hw_problem *from, struct hw_hook_problem *proble
 	snprintf(problem->text, sizeof(problem->text), "%.383s",
 		from->text[0] ? from->text : "the plugin refuses its settings");
 	return -EINVAL;
+}
+
+static int take_reads(
+	const char *const *names, struct hw_reads *reads, struct hw_hook_problem *problem)
+{
+	struct hw_err err;
+	int rc = 0;
+
+	for (; names && *names && rc == 0; names++)
+		rc = hw_reads_add(reads, hw_str_of(*names), &err);
+	if (rc < 0)
+		snprintf(problem->text, sizeof(problem->text), "the plugin's reads: %.380s",
+			err.text);
+	return rc;
 }
 
 static int start(struct plugin_entry *plugin, struct hw_str config, struct hw_hook_problem *problem)
@@ -202,7 +227,11 @@ int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spe
 	plugin->table = library->table;
 	plugin->base.registers = registered(&plugin->table);
 	hw_plugin_host_init(&plugin->host, env, plugin->base.name, plugin->table.name);
-	rc = start(plugin, spec->config, problem);
+	rc = take_reads(plugin->table.filter_reads, &plugin->base.reads[0], problem);
+	if (rc == 0)
+		rc = take_reads(plugin->table.redact_reads, &plugin->base.reads[1], problem);
+	if (rc == 0)
+		rc = start(plugin, spec->config, problem);
 	if (rc < 0) {
 		hw_plugin_host_fini(&plugin->host);
 		hw_entry_fini(&plugin->base);

@@ -15,6 +15,7 @@
 
 #include <hookwire/plugin.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -26,7 +27,9 @@ struct hw_hook_env;   /* what entries need of the process: see hw_hook_env_creat
 struct hw_hook_entry; /* one loaded source with its settings */
 struct hw_hook_chain; /* an ordered list of entries, and its hash */
 struct hw_hook_bench; /* a chain as one worker runs it for one tenant */
-struct hw_watchdog;   /* ends Lua calls that overrun: hook/watchdog.h */
+struct hw_audience;   /* what filter and redact may know of recipients: hook/audience.h */
+struct hw_json;
+struct hw_watchdog; /* ends Lua calls that overrun: hook/watchdog.h */
 
 /* ---- configuration
  * --------------------------------------------------------------------------------------- */
@@ -119,6 +122,8 @@ enum hw_hook_stage {
 	HW_STAGE_AUTHENTICATE,
 	HW_STAGE_AUTHORIZE,
 	HW_STAGE_TRANSFORM,
+	HW_STAGE_FILTER, /* these two by hw_hooks_view, not hw_hooks_ask */
+	HW_STAGE_REDACT,
 	HW_STAGE_LIFECYCLE,
 	HW_STAGE_EVERY /* timers: nobody asks */
 };
@@ -137,7 +142,8 @@ struct hw_ask {
 	const struct hw_request *request;     /* AUTHENTICATE */
 	const struct hw_who *who;             /* all others */
 	const struct hw_question *question;   /* AUTHORIZE */
-	struct hw_str event;                  /* TRANSFORM: complete JSON text */
+	struct hw_str event;                  /* TRANSFORM, FILTER, REDACT: complete JSON text */
+	const struct hw_audience *audience;   /* FILTER, REDACT: what the entry may know */
 	const struct hw_lifecycle *lifecycle; /* LIFECYCLE */
 	/** AUTHENTICATE: called once the global entries have fixed the identity; returns the
 	 * tenant's bench, or NULL with ask->code and ask->message set (403 unlisted tenant,
@@ -174,5 +180,34 @@ struct hw_ask {
  * did. While PENDING the ask is bound to both benches: the end of either decides it. TRANSFORM
  * leaves ask->event at the last text. */
 HW_MUST_CHECK enum hw_verdict hw_hooks_ask(struct hw_ask *ask);
+/* ---- who sees what: filter and redact ---- */
+
+/* What one class of recipients gets of an event. */
+struct hw_view {
+	/* set by the caller */
+	struct hw_hook_bench *global, *tenant; /* tenant NULL: HW_ERROR */
+	struct hw_str tenant_id;
+	const struct hw_json *values; /* of the class: from hw_audience_values */
+	struct hw_str event;          /* complete JSON text, that of a valid event */
+	struct hw_str topic;          /* its topic */
+	/* the answer */
+	char *new_event; /* ALLOW: malloc'd text of a valid event of that topic, the caller's;
+			    NULL = unchanged */
+	size_t new_event_len;
+	const char *decided_by; /* the last entry that was asked; lives as the chain */
+};
+
+/** Every filter must pass, then every redact has its turn, each on the former's result; entries of
+ * @global first. ALLOW; DENY: they do not see it; ERROR: a hook failed (it is logged and counted),
+ * and they do not see it either. Never waits. */
+HW_MUST_CHECK enum hw_verdict hw_hooks_view(struct hw_view *view);
+/** How many values make a class for these two benches. */
+size_t hw_audience_count(struct hw_hook_bench *global, struct hw_hook_bench *tenant);
+/** Appends those of @who: equal bytes are an equal class. Memory failure is left in @out. */
+void hw_audience_key(struct hw_hook_bench *global, struct hw_hook_bench *tenant,
+	const struct hw_identity *who, struct hw_buf *out);
+/** Finds the @n values in the text of a key, which they point into. */
+void hw_audience_values(struct hw_str key, struct hw_json *values, size_t n);
+
 /** A pending ask is forgotten; decided is not called. Harmless on one that is decided. */
 void hw_hooks_cancel(struct hw_ask *ask);

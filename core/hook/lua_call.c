@@ -36,8 +36,14 @@ static void push_topic(lua_State *lua, const struct hw_question *question)
 	set_slice(lua, "id", question->id);
 }
 
-/* Pushes the arguments; returns how many. The event of transform is at index 1 of the stack
- * already. */
+/* The functions that are about an event as a whole: it is at index 1 of the stack while they run.
+ */
+static bool has_event(enum hw_lua_function f)
+{
+	return f == HW_LUA_TRANSFORM || f == HW_LUA_FILTER || f == HW_LUA_REDACT;
+}
+
+/* Pushes the arguments; returns how many. */
 static int push_arguments(lua_State *lua, const struct hw_lua_question *q)
 {
 	const struct hw_ask *ask = q->ask;
@@ -52,6 +58,11 @@ static int push_arguments(lua_State *lua, const struct hw_lua_question *q)
 		lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->ctx);
 		hw_lua_push_session(lua, ask->who);
 		return 3;
+	case HW_LUA_FILTER:
+	case HW_LUA_REDACT:
+		lua_pushvalue(lua, 1);
+		hw_lua_push_audience(lua, ask->audience, hw_lua_function_names[q->function]);
+		return 2;
 	case HW_LUA_CONNECT:
 	case HW_LUA_DISCONNECT:
 		hw_lua_push_session(lua, ask->who);
@@ -138,7 +149,7 @@ static int finish_verdict(lua_State *lua, struct hw_lua_question *q)
 	return HW_LUA_N_RESULTS;
 }
 
-/* What transform returned is on top of the stack, the event given to it at index 1. */
+/* What transform or redact returned is on top of the stack, the event given to it at index 1. */
 static int finish_transform(lua_State *lua, struct hw_lua_question *q)
 {
 	int result = lua_gettop(lua);
@@ -182,7 +193,10 @@ static int answered(lua_State *lua, int status, lua_KContext context)
 		q->verdict.verdict = HW_ALLOW;
 		return 0;
 	case HW_LUA_TRANSFORM:
+	case HW_LUA_REDACT:
 		return finish_transform(lua, q);
+	case HW_LUA_FILTER:
+		return hw_lua_finish_filter(lua, q);
 	default:
 		return finish_verdict(lua, q);
 	}
@@ -195,7 +209,7 @@ int hw_lua_call(lua_State *lua)
 	int n, n_results;
 
 	lua_settop(lua, 0);
-	if (q->function == HW_LUA_TRANSFORM)
+	if (has_event(q->function))
 		hw_lua_push_event(lua, q->ask->event);
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->functions[q->function]);
 	n = push_arguments(lua, q);

@@ -24,6 +24,8 @@ enum hw_lua_function {
 	HW_LUA_PRESENCE,
 	HW_LUA_SESSION,
 	HW_LUA_TRANSFORM,
+	HW_LUA_FILTER,
+	HW_LUA_REDACT,
 	HW_LUA_CONNECT,
 	HW_LUA_DISCONNECT,
 	HW_LUA_SAVE, /* these two are for the broker's own use: lua_keep.c */
@@ -228,6 +230,17 @@ int hw_lua_print(lua_State *lua);
 
 /* ---- lua_session.c ---- */
 void hw_lua_push_session(lua_State *lua, const struct hw_who *who);
+
+/* ---- lua_audience.c ---- */
+struct hw_lua_question;
+/** Takes the table on top, a policy's "reads", and pops it. */
+void hw_lua_take_reads(lua_State *lua, struct hw_lua_chunk *chunk);
+/** Raises if something is read by a function that the policy does not have. */
+void hw_lua_check_reads(lua_State *lua, const struct hw_lua_chunk *chunk);
+/** Pushes the table in which @stage finds what it declares, and which raises for all else. */
+void hw_lua_push_audience(lua_State *lua, const struct hw_audience *audience, const char *stage);
+/** What filter returned is on top. */
+int hw_lua_finish_filter(lua_State *lua, struct hw_lua_question *q);
 
 /* ---- lua_call.c ---- */
 /* One question to one function, run by hw_lua_call (a lua_CFunction whose argument is the task that

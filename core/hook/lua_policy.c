@@ -20,6 +20,8 @@ const char *const hw_lua_function_names[HW_LUA_N_FUNCTIONS] = {
 	[HW_LUA_PRESENCE] = "authorize.presence",
 	[HW_LUA_SESSION] = "authorize.session",
 	[HW_LUA_TRANSFORM] = "transform",
+	[HW_LUA_FILTER] = "filter",
+	[HW_LUA_REDACT] = "redact",
 	[HW_LUA_CONNECT] = "on.connect",
 	[HW_LUA_DISCONNECT] = "on.disconnect",
 	[HW_LUA_SAVE] = "save",
@@ -85,22 +87,11 @@ static void take_group(lua_State *lua, struct hw_lua_chunk *chunk, const char *g
 	lua_pop(lua, 1);
 }
 
-static bool is_later_key(const char *key)
-{
-	static const char *const later[] = {"reads", "filter", "redact"};
-
-	for (size_t i = 0; i < HW_COUNT(later); i++) {
-		if (strcmp(key, later[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* key at -2, value at -1, which is popped */
 static void take_key(lua_State *lua, struct hw_lua_chunk *chunk)
 {
-	static const char *const known[] = {
-		"api", "authenticate", "authorize", "transform", "on", "every", "save", "restore"};
+	static const char *const known[] = {"api", "authenticate", "authorize", "transform",
+		"reads", "filter", "redact", "on", "every", "save", "restore"};
 	const char *key = key_text(lua, "policy");
 
 	if (strcmp(key, "api") == 0) {
@@ -108,14 +99,15 @@ static void take_key(lua_State *lua, struct hw_lua_chunk *chunk)
 			luaL_error(lua, "this version of Hookwire speaks api = 1");
 		lua_pop(lua, 1);
 	} else if (strcmp(key, "authenticate") == 0 || strcmp(key, "transform") == 0 ||
+		   strcmp(key, "filter") == 0 || strcmp(key, "redact") == 0 ||
 		   strcmp(key, "save") == 0 || strcmp(key, "restore") == 0) {
 		take_function(lua, chunk, find_function(NULL, key));
 	} else if (strcmp(key, "authorize") == 0 || strcmp(key, "on") == 0) {
 		take_group(lua, chunk, key);
+	} else if (strcmp(key, "reads") == 0) {
+		hw_lua_take_reads(lua, chunk);
 	} else if (strcmp(key, "every") == 0) {
 		hw_lua_take_every(lua, chunk);
-	} else if (is_later_key(key)) {
-		luaL_error(lua, "'%s' is not in this version of Hookwire", key);
 	} else {
 		hw_lua_unknown_key(lua, key, "policy", known, HW_COUNT(known));
 	}
@@ -153,7 +145,8 @@ int hw_lua_policy(lua_State *lua)
 		take_key(lua, chunk);
 	if (!registers_any(chunk))
 		return luaL_error(lua, "policy registers no function: it has none of authenticate, "
-				       "authorize, transform, on, every");
+				       "authorize, transform, filter, redact, on, every");
+	hw_lua_check_reads(lua, chunk);
 	lua_pushvalue(lua, 1);
 	chunk->made = luaL_ref(lua, LUA_REGISTRYINDEX);
 	return 1;

@@ -22,6 +22,8 @@ static void print(const char *path, const struct hw_plugin *plugin)
 		{"authenticate", plugin->authenticate},
 		{"authorize", plugin->authorize},
 		{"transform", plugin->transform},
+		{"filter", plugin->filter},
+		{"redact", plugin->redact},
 		{"lifecycle", plugin->lifecycle},
 	};
 

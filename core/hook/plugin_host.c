@@ -243,8 +243,8 @@ static int host_set_event(struct hw_call *call, struct hw_slice json)
 	struct hw_json value;
 	struct hw_err err;
 
-	if (c->stage != HW_STAGE_TRANSFORM || hw_json_whole(str_of(json), 0, &value, &err) < 0 ||
-		value.kind != HW_JSON_OBJECT)
+	if ((c->stage != HW_STAGE_TRANSFORM && c->stage != HW_STAGE_REDACT) ||
+		hw_json_whole(str_of(json), 0, &value, &err) < 0 || value.kind != HW_JSON_OBJECT)
 		return failed(c);
 	if (set_string(c, &c->answer->event, json) < 0)
 		return -1;
@@ -334,6 +334,7 @@ static const struct hw_host functions = {
 	.jwt_release = host_jwt_release,
 	.json_get = hw_plugin_json_get,
 	.json_next = hw_plugin_json_next,
+	.audience = hw_plugin_audience,
 };
 
 void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,

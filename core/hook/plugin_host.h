@@ -22,12 +22,18 @@ void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,
 	const char *hook_name, const char *plugin_name);
 void hw_plugin_host_fini(struct hw_plugin_host *host);
 
+/** plugin_audience.c: the host's function "audience". */
+int hw_plugin_audience(struct hw_call *call, const char *name, char *kind, struct hw_slice *value,
+	char *scratch, size_t scratch_size);
+
 /* One call of one hook, and where its answer goes. */
 struct hw_plugin_call {
 	struct hw_call call; /* what the plugin sees; first */
 	struct hw_entry_answer *answer;
 	enum hw_hook_stage stage;
-	bool publish; /* AUTHORIZE(PUBLISH) */
+	const struct hw_audience *audience; /* FILTER, REDACT */
+	bool publish;                       /* AUTHORIZE(PUBLISH) */
 	bool global;
-	bool failed; /* a setter could not do what was asked: the answer is not whole */
+	bool undeclared; /* it read what it does not declare; answer->detail says what */
+	bool failed;     /* a setter could not do what was asked: the answer is not whole */
 };

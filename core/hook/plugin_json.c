@@ -49,6 +49,15 @@ static int put(struct hw_json value, struct scratch *scratch, struct hw_slice *o
 	return 0;
 }
 
+int hw_plugin_json_value(
+	struct hw_json value, char *kind, struct hw_slice *out, char *scratch, size_t scratch_size)
+{
+	struct scratch room = {scratch, scratch ? scratch_size : 0};
+
+	*kind = letter(value.kind);
+	return put(value, &room, out);
+}
+
 int hw_plugin_json_get(struct hw_slice object, const char *name, char *kind, struct hw_slice *value,
 	char *scratch, size_t scratch_size)
 {

@@ -26,7 +26,7 @@ extern "C" {
 
 #define HW_PLUGIN_MAGIC 0x48574b31u /* "HWK1" */
 #define HW_PLUGIN_MAJOR 1
-#define HW_PLUGIN_MINOR 0
+#define HW_PLUGIN_MINOR 1 /* 1: filter, redact, audience */
 
 /** Borrowed bytes, not zero-terminated. p may be NULL when len is 0. */
 struct hw_slice {
@@ -158,7 +158,7 @@ struct hw_host {
 	/* with HW_DENY or HW_ERROR: code is one of PROTOCOL's error codes, message is for the
 	 * client */
 	int (*reason)(struct hw_call *call, const char *code, struct hw_slice message);
-	/* transform: the event that replaces the one given, a complete JSON object */
+	/* transform, redact: the event that replaces the one given, a complete JSON object */
 	int (*set_event)(struct hw_call *call, struct hw_slice json);
 
 	/* Digests and tokens, any thread. */
@@ -184,6 +184,14 @@ struct hw_host {
 	 * more, 1 the end, -1 as above. */
 	int (*json_next)(struct hw_slice container, size_t *position, struct hw_slice *key,
 		char *kind, struct hw_slice *value, char *scratch, size_t scratch_size);
+
+	/* Minor 1. */
+	/* filter, redact: what is common to those who are to receive the event, by a name that the
+	 * plugin declares in filter_reads or redact_reads. 0 found (kind, value and scratch as for
+	 * json_get), 1 they have none, -1 not declared, or scratch too small: the call then counts
+	 * as HW_ERROR. */
+	int (*audience)(struct hw_call *call, const char *name, char *kind, struct hw_slice *value,
+		char *scratch, size_t scratch_size);
 };
 
 #define HW_HOST_HAS(host, member) \
@@ -223,6 +231,20 @@ struct hw_plugin {
 		struct hw_call *call, const struct hw_who *who, struct hw_slice event_json);
 	void (*lifecycle)(
 		struct hw_call *call, const struct hw_who *who, const struct hw_lifecycle *what);
+
+	/* Minor 1. */
+	/** What filter, and what redact, asks the host's audience for: "user", "tenant" or
+	 * "claims.NAME", up to 16 names and a NULL behind them; NULL = nothing. Recipients that are
+	 * alike in all that the chain declares are one class. */
+	const char *const *filter_reads;
+	const char *const *redact_reads;
+	/** Called once for each event, class of recipients and worker; must not wait. HW_ALLOW:
+	 * they get the event; HW_DENY or HW_DEFER: they do not, and hear nothing of it; HW_ERROR:
+	 * the same, and it is counted as an error. */
+	enum hw_verdict (*filter)(struct hw_call *call, struct hw_slice event_json);
+	/** After all filters. HW_ALLOW: they get the event, with set_event's text if that was
+	 * called; the others as for filter. */
+	enum hw_verdict (*redact)(struct hw_call *call, struct hw_slice event_json);
 };
 
 /** The one exported symbol. */

@@ -24,7 +24,8 @@ struct fake {
 	const char *code, *message, *user, *tenant, *claims, *granted[3];
 	int64_t expires_at;
 	bool act_as;
-	char append; /* TRANSFORM: this letter to the event */
+	char append;          /* TRANSFORM: this letter to the event */
+	const char *redacted; /* REDACT: this event instead */
 	int attach_rc;
 };
 
@@ -55,6 +56,10 @@ static inline void fake_fill(
 		for (; answer->n_tenants < 3 && f->granted[answer->n_tenants]; answer->n_tenants++)
 			answer->tenants[answer->n_tenants] = strdup(f->granted[answer->n_tenants]);
 	}
+	if (ask->stage == HW_STAGE_REDACT && f->redacted) {
+		answer->event = strdup(f->redacted);
+		answer->event_len = strlen(f->redacted);
+	}
 	if (ask->stage == HW_STAGE_TRANSFORM && f->append) {
 		answer->event_len = ask->event.len + 1;
 		answer->event = malloc(answer->event_len);
@@ -71,6 +76,12 @@ static inline enum hw_verdict fake_call(struct hw_hook_entry *entry, struct hw_e
 	if ((void *)state != (void *)f) /* the chain gave another entry's state */
 		abort();
 	strcat(f->log->text, entry->name);
+	for (size_t i = 0; ask->audience && i < ask->audience->reads->n; i++) {
+		if (ask->audience->reads != &entry->reads[ask->stage == HW_STAGE_REDACT])
+			abort();
+		snprintf(f->log->text + strlen(f->log->text), 64, "[%.*s]",
+			HW_STR_ARG(ask->audience->values[i].raw));
+	}
 	if (f->pend) {
 		f->waiting = ask;
 		return HW_PENDING;

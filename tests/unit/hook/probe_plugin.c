@@ -150,6 +150,23 @@ static int set(struct hw_call *call, struct hw_slice word, struct hw_slice value
 	return 0;
 }
 
+/* What audience gives for a name, as the event's entity: "kind:value". */
+static int show_audience(struct hw_call *call, struct hw_slice name)
+{
+	char key[64] = "", scratch[16], kind = '-', text[256];
+	struct hw_slice value = {"", 0};
+	int rc;
+
+	memcpy(key, name.p, name.len);
+	rc = call->host->audience(call, key, &kind, &value, scratch, sizeof(scratch));
+	if (rc < 0)
+		return -1;
+	snprintf(text, sizeof(text),
+		"{\"topic\":\"a:1\",\"event\":\"E\",\"data\":{\"entity_id\":\"%c:%.*s\"}}", kind,
+		(int)value.len, value.p);
+	return call->host->set_event(call, (struct hw_slice){text, strlen(text)});
+}
+
 static enum hw_verdict run(struct hw_call *call, struct hw_slice script, struct hw_slice subject)
 {
 	enum hw_verdict verdict = HW_DEFER;
@@ -167,6 +184,8 @@ static enum hw_verdict run(struct hw_call *call, struct hw_slice script, struct 
 			call->host->reason(call, "forbidden_topic", HW_SLICE(PROBE_VERSION));
 		else if (is(word, "tenant_of_call"))
 			call->host->reason(call, "forbidden_topic", call->tenant);
+		else if (is(word, "audience"))
+			(void)show_audience(call, value);
 		else if (set(call, word, value) < 0)
 			call->host->metric(call->host, "probe_setter_failed", 1);
 	}
@@ -259,6 +278,35 @@ static void lifecycle(
 		run(call, who->session, who->claims);
 }
 
+/* The script is what the audience's claim of that name says. */
+static enum hw_verdict by_claim(struct hw_call *call, const char *name, struct hw_slice event_json)
+{
+	static const size_t size = 64;
+	char scratch[64], kind;
+	struct hw_slice script;
+
+	if (call->host->audience(call, name, &kind, &script, scratch, size) != 0)
+		return HW_ALLOW;
+	return run(call, script, event_json);
+}
+
+static enum hw_verdict filter(struct hw_call *call, struct hw_slice event_json)
+{
+	return by_claim(call, "claims.filter", event_json);
+}
+
+static enum hw_verdict redact(struct hw_call *call, struct hw_slice event_json)
+{
+	return by_claim(call, "claims.redact", event_json);
+}
+
+static const char *const filter_reads[] = {"claims.filter", NULL};
+static const char *const redact_reads[] = {
+#ifdef PROBE_READS
+	PROBE_READS,
+#endif
+	"user", "claims.redact", "claims.v", NULL};
+
 static const struct hw_plugin plugin = {
 	.magic = PROBE_MAGIC,
 	.size = PROBE_SIZE,
@@ -275,6 +323,10 @@ static const struct hw_plugin plugin = {
 	.authorize = authorize,
 	.transform = transform,
 	.lifecycle = lifecycle,
+	.filter_reads = filter_reads,
+	.redact_reads = redact_reads,
+	.filter = filter,
+	.redact = redact,
 };
 
 #if defined(PROBE_NO_EXPORT)

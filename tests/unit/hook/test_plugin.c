@@ -47,7 +47,7 @@ static const struct {
 	const char *path, *why;
 } wrong[] = {
 	{PROBE("probe_magic"), "magic"},
-	{PROBE("probe_major"), "interface 2.0"},
+	{PROBE("probe_major"), "interface 2."},
 	{PROBE("probe_minor"), "update the broker"},
 	{PROBE("probe_size"), "too small"},
 	{PROBE("probe_name"), "needs a name"},

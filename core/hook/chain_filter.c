@@ -1,0 +1,142 @@
+#include "hook/audience.h"
+#include "hook/chain_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "wire/event.h"
+
+/* The last part of the one chain: what of an event a class of recipients gets. Asked once an event
+ * and class, so it never waits; everything that is not a clear yes withholds the event. */
+
+struct step {
+	struct hw_ask ask;
+	struct hw_view *view;
+	const struct hw_json *values; /* of the entries still to be asked */
+	enum hw_verdict verdict;
+};
+
+/* A hook's event is held to the same rules as a client's; where it goes is not a hook's to change.
+ */
+static bool event_valid(const struct step *step, struct hw_entry_answer *answer)
+{
+	struct hw_event ev;
+	struct hw_err err = {""};
+
+	if (hw_event_parse((struct hw_str){answer->event, answer->event_len}, 0, &ev, NULL, &err))
+		snprintf(answer->detail, sizeof(answer->detail), "made an invalid event: %.200s",
+			err.text);
+	else if (!hw_str_eq(ev.topic, step->view->topic))
+		snprintf(answer->detail, sizeof(answer->detail), "changed the event's topic");
+	else
+		return true;
+	return false;
+}
+
+static void take_event(struct step *step, struct hw_entry_answer *answer)
+{
+	struct hw_view *view = step->view;
+
+	if (!answer->event)
+		return;
+	free(view->new_event);
+	view->new_event = answer->event;
+	view->new_event_len = answer->event_len;
+	step->ask.event = (struct hw_str){view->new_event, view->new_event_len};
+	answer->event = NULL;
+}
+
+/* One entry's answer, with all that makes it a failure taken into account: its breaker counts that.
+ */
+static void call_entry(
+	struct step *step, struct hw_hook_bench *bench, size_t i, struct hw_entry_answer *answer)
+{
+	struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
+
+	answer->verdict = HW_ERROR;
+	if (!hw_bench_admit(bench, i, step->ask.stage)) {
+		snprintf(answer->detail, sizeof(answer->detail),
+			"not asked: its last calls failed, and its breaker is open");
+		return;
+	}
+	answer->verdict = entry->ops->call(entry, bench->states[i], &step->ask, answer);
+	if (answer->verdict == HW_PENDING) {
+		entry->ops->cancel(entry, bench->states[i], &step->ask);
+		snprintf(answer->detail, sizeof(answer->detail), "%s cannot wait",
+			hw_stage_name(step->ask.stage));
+		answer->verdict = HW_ERROR;
+	} else if (answer->verdict == HW_ALLOW && answer->event && !event_valid(step, answer)) {
+		answer->verdict = HW_ERROR;
+	}
+	hw_bench_note(bench, i, answer);
+}
+
+static void ask_entry(struct step *step, struct hw_hook_bench *bench, size_t i)
+{
+	struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
+	enum hw_hook_stage stage = step->ask.stage;
+	const struct hw_reads *reads = &entry->reads[stage == HW_STAGE_REDACT];
+	struct hw_audience audience = {.reads = reads, .values = step->values};
+	struct hw_entry_answer answer = {0};
+
+	step->values += reads->n;
+	step->ask.audience = &audience;
+	step->view->decided_by = entry->name;
+	call_entry(step, bench, i, &answer);
+	switch (answer.verdict) {
+	case HW_ALLOW:
+		take_event(step, &answer);
+		break;
+	case HW_DEFER:
+	case HW_DENY:
+		step->verdict = HW_DENY;
+		break;
+	default: /* HW_ERROR, or any other number, which a plugin may return */
+		step->verdict = HW_ERROR;
+		hw_bench_note_error(bench, i, stage, step->view->tenant_id, &answer);
+	}
+	hw_entry_answer_fini(&answer);
+}
+
+static void ask_stage(struct step *step, enum hw_hook_stage stage)
+{
+	struct hw_hook_bench *benches[] = {step->view->global, step->view->tenant};
+
+	step->ask.stage = stage;
+	for (size_t b = 0; b < HW_COUNT(benches); b++) {
+		for (size_t i = 0; i < benches[b]->n_entries && step->verdict == HW_ALLOW; i++) {
+			if (hw_entry_asked(hw_hook_chain_entry(benches[b]->chain, i), stage,
+				    HW_OP_SUBSCRIBE))
+				ask_entry(step, benches[b], i);
+		}
+	}
+}
+
+enum hw_verdict hw_hooks_view(struct hw_view *view)
+{
+	struct hw_who who = {
+		.size = sizeof(who), .tenant_id = {view->tenant_id.p, view->tenant_id.len}};
+	struct step step = {
+		.ask = {.global = view->global,
+			.tenant = view->tenant,
+			.who = &who,
+			.event = view->event},
+		.view = view,
+		.values = view->values,
+		.verdict = HW_ALLOW,
+	};
+
+	view->new_event = NULL;
+	view->new_event_len = 0;
+	view->decided_by = "";
+	if (!view->tenant || view->tenant->closing || view->global->closing)
+		return HW_ERROR;
+	ask_stage(&step, HW_STAGE_FILTER);
+	ask_stage(&step, HW_STAGE_REDACT);
+	if (step.verdict != HW_ALLOW) {
+		free(view->new_event);
+		view->new_event = NULL;
+		view->new_event_len = 0;
+	}
+	return step.verdict;
+}
