@@ -55,6 +55,9 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 	hw_list_init(&hub->left_link);
 	hw_list_init(&hub->read_link);
 	hw_list_init(&hub->unread_link);
+	hw_list_init(&hub->behind);
+	hw_list_init(&hub->behind_link);
+	hw_classes_init(hub);
 	hw_map_init(&hub->topics, &w->tenants->hash_key);
 	hub->tenant = hw_tenants_get(w->tenants, tenant_id, rules, w->generation->number);
 	if (!hub->tenant)
@@ -68,6 +71,7 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 	r = hw_map_put(&w->hubs, hub->tenant->id, hub, NULL);
 	if (r)
 		goto fail;
+	hw_classes_renew(hub);
 	atomic_store(&hub->tenant->hubs[w->index], hub);
 	*out = hub;
 	return 0;
@@ -86,6 +90,8 @@ void hw_hub_destroy(struct hw_hub **hub_in)
 		atomic_store(&hub->tenant->hubs[hub->worker->index], NULL);
 	hw_list_remove(&hub->read_link);
 	hw_list_remove(&hub->unread_link);
+	hw_list_remove(&hub->behind_link);
+	hw_classes_fini(hub);
 	hw_reader_destroy(&hub->reader);
 	hw_hook_bench_destroy(&hub->bench);
 	for (hw_map_each (&hub->topics, i)) {
@@ -111,6 +117,7 @@ int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out
 
 		if (r)
 			return r;
+		hw_classes_renew(hub);
 	}
 	*out = hub;
 	return 0;
@@ -189,8 +196,8 @@ static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str na
 		topic_drop_if_empty(hub, t);
 		return -ENOMEM;
 	}
-	s->subs[s->n_subs] = (struct hw_sub_link){
-		.topic = t, .index = t->n, .after_seq = hw_reader_seq(hub->reader)};
+	s->subs[s->n_subs] =
+		(struct hw_sub_link){.topic = t, .index = t->n, .after_seq = hw_hub_seq(hub)};
 	t->subs[t->n++] = (struct hw_topic_sub){.who = s, .link = s->n_subs++};
 	return 0;
 }
@@ -240,7 +247,13 @@ static void unlink_at(struct hw_hub *hub, struct hw_subscriber *s, uint32_t link
 void hw_hub_rest(struct hw_hub *hub)
 {
 	if (hw_list_empty(&hub->read_link))
-		hw_reader_deactivate(hub->reader);
+		hw_hub_stop(hub);
+}
+
+void hw_hub_stop(struct hw_hub *hub)
+{
+	hub->rest.n = 0;
+	hw_reader_deactivate(hub->reader);
 }
 
 bool hw_hub_unsubscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic)
@@ -257,6 +270,7 @@ void hw_hub_unsubscribe_all(struct hw_hub *hub, struct hw_subscriber *s)
 {
 	while (s->n_subs)
 		unlink_at(hub, s, s->n_subs - 1);
+	hw_classes_leave(hub, s);
 	free(s->subs);
 	s->subs = NULL;
 	s->cap_subs = 0;
@@ -287,21 +301,91 @@ static void deliver_to(struct hw_hub *hub, struct hw_topic *t, const struct hw_r
 		if (s->delivered_seq >= run->last_seq)
 			continue; /* another of its subscriptions had it */
 		s->delivered_seq = run->last_seq;
+		if (s->behind)
+			continue; /* it reads on from its own cursor */
 		s->ops->deliver(s, run);
-		n++;
+		n += !s->behind;
 	}
 	hw_metric_add(hub->worker->counters->delivered, (int64_t)(n * run->n));
 }
 
+void hw_hub_count(struct hw_hub *hub, size_t n_delivered, size_t n_filtered, size_t n_failed)
+{
+	const struct hw_counters *counters = hub->worker->counters;
+
+	if (n_delivered)
+		hw_metric_add(counters->delivered, (int64_t)n_delivered);
+	if (n_filtered)
+		hw_metric_add(counters->filtered, (int64_t)n_filtered);
+	if (n_failed)
+		hw_metric_add(counters->filter_failed, (int64_t)n_failed);
+}
+
+/* The same where a policy says what of it each may see. Who can no longer be asked about in this
+ * turn reads on by himself: the others wait for nobody. */
+static void deliver_seen_to(struct hw_hub *hub, struct hw_topic *t, const struct hw_run *run)
+{
+	size_t n_delivered = 0, n_filtered = 0, n_failed = 0;
+
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct hw_subscriber *s = t->subs[i].who;
+		const struct hw_seen *seen;
+
+		if (s->delivered_seq >= run->last_seq)
+			continue;
+		s->delivered_seq = run->last_seq;
+		if (s->behind)
+			continue;
+		seen = hw_hub_see(hub, s, run);
+		for (size_t k = 0; seen && k < seen->n_pieces && !s->behind; k++) {
+			s->ops->deliver(s, &seen->pieces[k]);
+			if (!s->behind)
+				n_delivered += seen->pieces[k].n;
+		}
+		if (s->behind)
+			continue; /* it fell behind on the way, and will look at all of it again */
+		if (!seen || seen->upto < run->last_seq)
+			s->ops->defer(s, seen ? seen->upto : run->first_seq - 1);
+		if (seen) {
+			n_filtered += seen->n_filtered;
+			n_failed += seen->n_failed;
+		}
+	}
+	hw_hub_count(hub, n_delivered, n_filtered, n_failed);
+}
+
 static void fan_out(struct hw_hub *hub, const struct hw_run *run)
 {
+	void (*deliver)(struct hw_hub *, struct hw_topic *, const struct hw_run *) =
+		hub->classes.filtering ? deliver_seen_to : deliver_to;
 	struct hw_topic *t = hw_map_get_hashed(&hub->topics, run->topic_hash, run->topic);
 
 	if (t)
-		deliver_to(hub, t, run);
+		deliver(hub, t, run);
 	t = hub->n_patterns ? pattern_of(hub, run->topic) : NULL;
 	if (t)
-		deliver_to(hub, t, run);
+		deliver(hub, t, run);
+}
+
+/* What was read, in slices that a turn's asks suffice for. false: they are spent, and the rest is
+ * for the next turn, unless @all of it has to be now. */
+static bool fan_out_rest(struct hw_hub *hub, bool all)
+{
+	while (hub->rest.n) {
+		struct hw_run slice = hub->rest;
+		size_t n = hub->classes.filtering ? hw_classes_slice(hub) : slice.n;
+
+		if (!all && !hw_classes_may_ask(hub))
+			return false;
+		if (n < slice.n) {
+			slice = hw_run_part(&hub->rest, 0, n);
+			hub->rest = hw_run_part(&hub->rest, n, hub->rest.n - n);
+		} else {
+			hub->rest.n = 0;
+		}
+		fan_out(hub, &slice);
+	}
+	return true;
 }
 
 bool hw_hub_matches(
@@ -330,18 +414,16 @@ uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t seq, ui
 static bool pump(struct hw_hub *hub, size_t max_runs)
 {
 	uint64_t head = hw_journal_head(hub->tenant->journal);
-	struct hw_run run;
+	bool all = max_runs == SIZE_MAX;
 
 	if (!hw_reader_active(hub->reader))
 		return false;
 	/* also if there is nothing: the reader may have left a segment */
 	if (hw_list_empty(&hub->read_link))
 		hw_list_push(&hub->worker->read_hubs, &hub->read_link);
-	for (size_t i = 0; i < max_runs; i++) {
-		if (!hw_reader_next(hub->reader, head, &run))
+	for (size_t i = 0; i < max_runs && fan_out_rest(hub, all); i++)
+		if (!hw_reader_next(hub->reader, head, &hub->rest))
 			return false;
-		fan_out(hub, &run);
-	}
 	return true;
 }
 
@@ -357,8 +439,9 @@ bool hw_hub_pump_some(struct hw_hub *hub)
 
 uint64_t hw_hub_seq(const struct hw_hub *hub)
 {
-	return hw_reader_active(hub->reader) ? hw_reader_seq(hub->reader)
-					     : hw_journal_head(hub->tenant->journal);
+	if (!hw_reader_active(hub->reader))
+		return hw_journal_head(hub->tenant->journal);
+	return hub->rest.n ? hub->rest.first_seq - 1 : hw_reader_seq(hub->reader);
 }
 
 int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "hub/classes.h"
 #include "hub/worker.h"
 
 struct hw_hub;
@@ -18,6 +19,11 @@ struct hw_subscriber_ops {
 	/** A run of events that the subscriber wants, once however many subscriptions match.
 	 * Queues, never destroys a subscriber. */
 	void (*deliver)(struct hw_subscriber *s, const struct hw_run *run);
+	/** It cannot be served any more in this turn: it reads on by itself behind @seq in a later
+	 * one, and is @behind until it is level. */
+	void (*defer)(struct hw_subscriber *s, uint64_t seq);
+	/** Who it is. */
+	const struct hw_identity *(*identity)(const struct hw_subscriber *s);
 };
 
 /* Embedded in who subscribes. */
@@ -25,6 +31,9 @@ struct hw_subscriber {
 	const struct hw_subscriber_ops *ops;
 	uint64_t delivered_seq; /* last of the last run: the second of two matching subscriptions
 				   sees that it was there */
+	struct hw_class *class; /* with class_epoch: classes.c */
+	uint64_t class_epoch;
+	bool behind; /* set by who subscribes: it reads the journal itself and is passed over */
 	uint32_t n_subs, cap_subs;
 	struct hw_sub_link {
 		struct hw_topic *topic;
@@ -42,6 +51,11 @@ struct hw_hub {
 	struct hw_list left_link;
 	struct hw_reader *reader;
 	struct hw_map topics; /* by name, patterns by "resource:*" */
+	struct hw_classes classes;
+	struct hw_run
+		rest; /* n > 0: what was read and is still to be fanned out, in a later turn */
+	struct hw_list behind; /* of core/session: who reads the journal in the next turn */
+	struct hw_list behind_link;
 	size_t n_patterns;
 	uint64_t n_subscriptions;
 	struct hw_list read_link, unread_link;
@@ -75,8 +89,11 @@ uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t seq, ui
 /** Appends to the tenant's journal and tells every worker that reads it. As hw_journal_append. */
 HW_MUST_CHECK int hw_hub_append(
 	struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history);
-/** The cursor of everything that this hub has read: what a subscriber here has seen. */
+/** The cursor of everything that this hub has read and fanned out: what a subscriber here has seen,
+ * unless it is behind. */
 uint64_t hw_hub_seq(const struct hw_hub *hub);
 /** Reads up to the journal's head now, delivering. Without subscriptions there is nothing to do:
  * the first begins at the head. */
 void hw_hub_pump(struct hw_hub *hub);
+/** Counts what a subscriber was given and not given of a run. */
+void hw_hub_count(struct hw_hub *hub, size_t n_delivered, size_t n_filtered, size_t n_failed);

@@ -10,5 +10,7 @@ void hw_hub_tell(struct hw_hub *hub);
 void hw_hubs_tell(struct hw_tenant *tenant, uint64_t workers);
 /** Reads on for one turn; true: there is more. */
 bool hw_hub_pump_some(struct hw_hub *hub);
+/** Stops reading now. */
+void hw_hub_stop(struct hw_hub *hub);
 /** Without subscriptions: stops reading, once nothing of this turn needs the segments. */
 void hw_hub_rest(struct hw_hub *hub);

@@ -22,6 +22,13 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 		.dropped = COUNTER("events_dropped_total", "Events that a transform hook dropped"),
 		.slow = COUNTER("slow_sessions_total",
 			"Times a session fell behind and went on from the journal"),
+		.filtered = hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_events_withheld_total",
+			"Events that a subscriber did not get because of filter and redact",
+			"reason=\"filtered\""),
+		.filter_failed =
+			hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_events_withheld_total",
+				"Events that a subscriber did not get because of filter and redact",
+				"reason=\"failed\""),
 		.gaps = COUNTER(
 			"gaps_total", "Times a session lost events that retention had dropped"),
 	};
@@ -40,6 +47,7 @@ int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 	hw_list_init(&w->read_hubs);
 	hw_list_init(&w->unread_hubs);
 	hw_list_init(&w->catching_up);
+	w->turn = 1;
 	w->generation = hw_generation_ref(g);
 	return global_start(w, g, &w->global);
 }
@@ -111,8 +119,10 @@ bool hw_worker_turn(struct hw_worker *w)
 		if (hw_hub_pump_some(hub))
 			hw_list_push(&w->unread_hubs, &hub->unread_link);
 	}
-	if (!hw_list_empty(&w->catching_up))
+	if (!hw_list_empty(&w->catching_up)) {
+		w->turn++; /* those who are behind are not held up by what is live */
 		(void)w->catch_up(w);
+	}
 	return hw_worker_has_work(w);
 }
 
@@ -126,8 +136,10 @@ void hw_worker_flushed(struct hw_worker *w)
 		if (hub->n_subscriptions)
 			hw_reader_advance(hub->reader);
 		else
-			hw_reader_deactivate(hub->reader);
+			hw_hub_stop(hub);
+		hw_classes_flushed(hub);
 	}
+	w->turn++;
 }
 
 /* ---- generations
@@ -191,9 +203,11 @@ static void forget_prepared(struct hw_worker *w, struct hw_hook_bench **global)
 
 /* Its new bench, or none: then its sessions' questions end `unavailable` and new sessions ask
  * again. The old one is left to the end of the swap. */
-static void hub_swap(struct hw_worker *w, struct hw_hub *hub, struct hw_list *left)
+static void hub_swap(
+	struct hw_worker *w, struct hw_hub *hub, bool global_changes, struct hw_list *left)
 {
 	struct hw_hook_bench *before = hub->bench;
+	bool own_changes = changes(hub, hw_generation_rules(w->generation, hub->tenant->id));
 	int r;
 
 	/* it may have been made after the others were configured, by who had yet to swap */
@@ -201,14 +215,16 @@ static void hub_swap(struct hw_worker *w, struct hw_hub *hub, struct hw_list *le
 	if (r)
 		hw_log(w->log, HW_LOG_ERROR, "hub", "the tenant keeps its topic classes",
 			HW_F_STR("tenant", hub->tenant->id), HW_F_INT("error", -r));
-	if (!changes(hub, hw_generation_rules(w->generation, hub->tenant->id)))
-		return;
-	hub->bench = hub->other;
-	hub->other = before;
-	if (before && hub->bench)
-		hw_hook_bench_inherit(hub->bench, before);
-	if (before)
-		hw_list_push(left, &hub->left_link);
+	if (own_changes) {
+		hub->bench = hub->other;
+		hub->other = before;
+		if (before && hub->bench)
+			hw_hook_bench_inherit(hub->bench, before);
+		if (before)
+			hw_list_push(left, &hub->left_link);
+	}
+	if (own_changes || global_changes)
+		hw_classes_renew(hub);
 }
 
 int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **refused)
@@ -230,7 +246,7 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **re
 	w->generation = hw_generation_ref(g);
 	hw_list_init(&left);
 	for (hw_map_each (&w->hubs, i))
-		hub_swap(w, w->hubs.slots[i].value, &left);
+		hub_swap(w, w->hubs.slots[i].value, left_global != NULL, &left);
 	/* What is pending ends with its bench. What waits behind it goes on from there: the new
 	 * generation decides it, all of it is in place, and a new hub disturbs no walk over them.
 	 */

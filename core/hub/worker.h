@@ -22,6 +22,7 @@ struct hw_counters {
 	struct hw_metric *http_requests, *connections, *connections_total, *sessions,
 		*subscriptions;
 	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
+	struct hw_metric *filtered, *filter_failed;
 };
 void hw_counters_init(struct hw_counters *c, struct hw_metrics *metrics);
 
@@ -42,11 +43,12 @@ struct hw_worker {
 	struct hw_map hubs;         /* tenant id -> struct hw_hub */
 	struct hw_list read_hubs;   /* read in this turn: advance them when flushed */
 	struct hw_list unread_hubs; /* have more than one turn's worth */
-	struct hw_list catching_up; /* sessions behind the journal: struct hw_session.catch_up */
+	struct hw_list catching_up; /* hubs some of whose sessions are behind: hub->behind */
 	bool (*catch_up)(struct hw_worker *w); /* of core/session; true: there is more */
 	_Atomic(struct hw_hub *) told; /* stack of hubs whose journal grew, linked by told_next */
 	uint64_t n_traces;             /* trace ids made */
-	struct hw_sessions *sessions;  /* core/session's own */
+	uint64_t turn; /* grows where what is spent on hooks, and what is seen, begins anew */
+	struct hw_sessions *sessions; /* core/session's own */
 };
 
 static inline int64_t hw_worker_now_ms(const struct hw_worker *w) /* monotonic */

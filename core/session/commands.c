@@ -190,6 +190,7 @@ static bool refresh(struct job *job)
 			"a refresh must be for the same user and tenant");
 		return true;
 	}
+	hw_classes_leave(s->hub, &s->sub); /* what it may see is asked of who it is now */
 	hw_identity_unref(&s->identity);
 	s->identity = identity;
 	session_arm(s);

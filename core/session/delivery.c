@@ -6,17 +6,32 @@
  * in between. It looks through more than a hub reads in a turn, or it would never be level. */
 enum { CATCH_UP_BYTES = 256u << 10, CATCH_UP_RUNS = 2048 };
 
+/* It reads on from its own cursor in a later turn. */
+static void read_later(struct hw_session *s)
+{
+	struct hw_hub *hub = s->hub;
+
+	hw_list_push(&hub->behind, &s->catch_up);
+	if (hw_list_empty(&hub->behind_link))
+		hw_list_push(&hub->worker->catching_up, &hub->behind_link);
+}
+
+static void leave_live(struct hw_session *s, uint64_t cursor_seq)
+{
+	s->cursor_seq = cursor_seq;
+	s->sub.behind = true;
+	s->lag_since_ms = hw_worker_now_ms(s->worker);
+	read_later(s);
+	session_arm(s);
+}
+
 /* The outbox is full: what has not begun to leave is dropped, the place in the journal is kept. */
 static void fall_behind(struct hw_session *s, const struct hw_run *run)
 {
 	uint64_t dropped = s->outlet->drop(s->arg);
 
-	s->cursor_seq = (dropped ? dropped : run->first_seq) - 1;
-	s->lagging = true;
-	s->lag_since_ms = hw_worker_now_ms(s->worker);
 	hw_metric_add(s->worker->counters->slow, 1);
-	hw_list_push(&s->worker->catching_up, &s->catch_up);
-	session_arm(s);
+	leave_live(s, (dropped ? dropped : run->first_seq) - 1);
 }
 
 /* Is it more than may wait for the socket? What waits for a full one stays where it is and keeps
@@ -37,15 +52,25 @@ static void deliver(struct hw_subscriber *sub, const struct hw_run *run)
 {
 	struct hw_session *s = HW_CONTAINER_OF(sub, struct hw_session, sub);
 
-	if (s->lagging)
-		return; /* it will read on from its own cursor */
 	if (too_much(s, run))
 		fall_behind(s, run);
 	else if (s->outlet->run(s->arg, run, false))
 		fall_behind(s, run); /* no memory now: read it again later */
 }
 
-const struct hw_subscriber_ops session_subscriber_ops = {.deliver = deliver};
+/* The turn's hooks are spent: what is queued stays, it is not the client's doing. */
+static void defer(struct hw_subscriber *sub, uint64_t seq)
+{
+	leave_live(HW_CONTAINER_OF(sub, struct hw_session, sub), seq);
+}
+
+static const struct hw_identity *identity(const struct hw_subscriber *sub)
+{
+	return HW_CONTAINER_OF(sub, struct hw_session, sub)->identity;
+}
+
+const struct hw_subscriber_ops session_subscriber_ops = {
+	.deliver = deliver, .defer = defer, .identity = identity};
 
 void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, const char *reason)
 {
@@ -86,6 +111,35 @@ static void tell_gone(struct hw_session *s, const struct hw_scan *scan)
 	free(topics);
 }
 
+/* Queues what the session may see of a run. Returns the last event that was dealt with: the run's,
+ * unless there is no memory, or no more room for hooks in this turn. */
+static uint64_t give(struct hw_session *s, const struct hw_run *run, size_t *bytes)
+{
+	const struct hw_run *pieces = run;
+	size_t n = 1, n_delivered = 0;
+	const struct hw_seen *seen = NULL;
+	uint64_t upto = run->last_seq;
+
+	if (s->hub->classes.filtering) {
+		seen = hw_hub_see(s->hub, &s->sub, run);
+		if (!seen)
+			return run->first_seq - 1;
+		pieces = seen->pieces;
+		n = seen->n_pieces;
+		upto = seen->upto;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (s->outlet->run(s->arg, &pieces[i], true)) {
+			upto = pieces[i].first_seq - 1;
+			break;
+		}
+		n_delivered += pieces[i].n;
+		*bytes += pieces[i].len;
+	}
+	hw_hub_count(s->hub, n_delivered, seen ? seen->n_filtered : 0, seen ? seen->n_failed : 0);
+	return upto;
+}
+
 /* Reads on from the session's cursor. true: it is level with the hub again. */
 static bool read_on(struct hw_session *s)
 {
@@ -108,12 +162,10 @@ static bool read_on(struct hw_session *s)
 			until = hw_subscriber_next_join(&s->sub, until, head);
 			continue;
 		}
-		if (hw_hub_matches(s->hub, &s->sub, &run)) {
-			if (s->outlet->run(s->arg, &run, true))
-				break; /* no memory: the cursor stays before it */
-			bytes += run.len;
-		}
-		s->cursor_seq = run.last_seq;
+		s->cursor_seq = hw_hub_matches(s->hub, &s->sub, &run) ? give(s, &run, &bytes)
+								      : run.last_seq;
+		if (s->cursor_seq < run.last_seq)
+			break;
 	}
 	hw_scan_end(&scan);
 	if (level)
@@ -135,27 +187,45 @@ static bool catch_up(struct hw_session *s)
 	}
 	if (!read_on(s))
 		return !s->closed;
-	s->lagging = false;
+	s->sub.behind = false;
 	return false;
 }
 
-bool sessions_catch_up(struct hw_worker *w)
+/* Those of one hub, until the turn's hooks are spent. */
+static void hub_catch_up(struct hw_hub *hub)
 {
 	struct hw_list list, *node;
 
 	hw_list_init(&list);
-	hw_list_splice(&list, &w->catching_up);
-	while ((node = hw_list_pop(&list))) {
+	hw_list_splice(&list, &hub->behind);
+	while (hw_classes_may_ask(hub) && (node = hw_list_pop(&list))) {
 		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, catch_up);
 
 		if (!s->closed && catch_up(s))
-			hw_list_push(&w->catching_up, &s->catch_up);
+			hw_list_push(&hub->behind, &s->catch_up);
+	}
+	hw_list_splice(&list, &hub->behind); /* who has had no turn is the first in the next */
+	hw_list_splice(&hub->behind, &list);
+}
+
+bool sessions_catch_up(struct hw_worker *w)
+{
+	struct hw_list hubs, *node;
+
+	hw_list_init(&hubs);
+	hw_list_splice(&hubs, &w->catching_up);
+	while ((node = hw_list_pop(&hubs))) {
+		struct hw_hub *hub = HW_CONTAINER_OF(node, struct hw_hub, behind_link);
+
+		hub_catch_up(hub);
+		if (!hw_list_empty(&hub->behind) && hw_list_empty(&hub->behind_link))
+			hw_list_push(&w->catching_up, &hub->behind_link);
 	}
 	return !hw_list_empty(&w->catching_up);
 }
 
 void hw_session_drained(struct hw_session *s)
 {
-	if (s->lagging && !s->closed && hw_list_empty(&s->catch_up))
-		hw_list_push(&s->worker->catching_up, &s->catch_up);
+	if (s->sub.behind && !s->closed && hw_list_empty(&s->catch_up))
+		read_later(s);
 }

@@ -40,7 +40,7 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 {
 	struct hw_cursor cursor = {
 		.epoch = hw_journal_epoch(s->hub->tenant->journal),
-		.seq = s->lagging ? s->cursor_seq : hw_hub_seq(s->hub),
+		.seq = s->sub.behind ? s->cursor_seq : hw_hub_seq(s->hub),
 	};
 
 	return (struct hw_str){text, hw_cursor_format(cursor, text)};
@@ -64,7 +64,7 @@ static int64_t next_due_ms(const struct hw_session *s)
 	if (!s->live)
 		return s->opened_ms + settings->auth_timeout_ms;
 	due = s->alive_ms + (s->pinged ? settings->ping_timeout_ms : settings->ping_interval_ms);
-	if (s->lagging) {
+	if (s->sub.behind) {
 		other = s->lag_since_ms + settings->slow_deadline_ms;
 		due = other < due ? other : due;
 	}
@@ -107,7 +107,7 @@ static void on_timer(struct hw_timer *timer)
 			hw_session_close(s, 4408, HW_STR("authentication timeout"));
 	} else if (hw_worker_wall_ms(s->worker) >= expiry_ms(s)) {
 		session_close_code(s, HW_CODE_TOKEN_EXPIRED, NULL);
-	} else if (s->lagging && now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
+	} else if (s->sub.behind && now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
 		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
 	} else {
 		check_life(s, now_ms);

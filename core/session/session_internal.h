@@ -48,12 +48,12 @@ struct job {
 	struct hw_lifecycle lifecycle;
 };
 
-/*   all events so far          level: cursor is the hub's               lagging: cursor_seq is its
+/*   all events so far          level: cursor is the hub's               behind: cursor_seq is its
  * own ───────────────────────────────●────────                ─────●─────────────────── catches up
  * when drained  */
 struct hw_session {
 	struct hw_list all;
-	struct hw_list catch_up; /* on the worker's list while it has to read the journal itself */
+	struct hw_list catch_up; /* on its hub's list of who is behind and can read on */
 	struct hw_worker *worker;
 	const struct hw_outlet *outlet;
 	void *arg;
@@ -70,7 +70,7 @@ struct hw_session {
 	char *query; /* the message that the query's topics become, once live; NULL: none */
 	struct hw_list inbox;
 	size_t inbox_bytes;
-	bool plain, knows_cursors, live, closed, pinged, lagging, paused, connected, running;
+	bool plain, knows_cursors, live, closed, pinged, paused, connected, running;
 	char id[HW_SESSION_ID_LEN + 1];
 };
 

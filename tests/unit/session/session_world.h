@@ -46,6 +46,7 @@ struct client {
 	bool keeps;          /* the socket is full */
 	bool no_memory;      /* to be told anything */
 	uint64_t first_kept;
+	const char *frames; /* where the last run lay */
 	unsigned n_pings;
 	int closed_with;
 	bool paused;
@@ -205,6 +206,7 @@ static inline int client_run(void *arg, const struct hw_run *run, bool hold)
 	struct client *c = arg;
 
 	(void)hold;
+	c->frames = run->frames;
 	if (c->keeps) {
 		if (!c->queued)
 			c->first_kept = run->first_seq;

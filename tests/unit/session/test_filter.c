@@ -1,0 +1,469 @@
+/* Who gets what where a policy filters and redacts: classes, view changes, who is behind, and what
+ * a reload or a refresh makes of it. A session's claim "mark" are the digits behind its token. */
+#include "session_world.h"
+
+#define ALL \
+	"authorize = { subscribe = function() return allow() end, publish = function() return " \
+	"allow() end }"
+#define FILTER_BY_MARK \
+	"return policy { api = 1, " ALL ", reads = { filter = { 'claims.mark' } }," \
+	" filter = function(event, audience)" \
+	" return event.data.payload == nil or event.data.payload.level == nil or" \
+	" tonumber(audience.claims.mark or 0) >= event.data.payload.level end }"
+#define REDACT_BY_MARK \
+	"return policy { api = 1, " ALL ", reads = { redact = { 'claims.mark' } }," \
+	" redact = function(event, audience)" \
+	" if audience.claims.mark == '9' then return event end" \
+	" if audience.claims.mark == '0' then return nil end" \
+	" event.data.payload.price = nil return event end }"
+
+static char text[1 << 18];
+
+static unsigned count(const char *in, const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *p = in; (p = strstr(p, what)); p++)
+		n++;
+	return n;
+}
+
+/* A client that has subscribed and has read what it was told of that. */
+static void join(struct world *w, struct client *c, const char *token)
+{
+	client_open(w, c, token, NULL, false);
+	say(c, "{\"type\":\"subscribe\",\"topics\":[\"a:1\"]}");
+	heard(c, text, sizeof(text));
+}
+
+static void publish(struct client *c, const char *event, const char *id, const char *more)
+{
+	char message[4096];
+
+	snprintf(message, sizeof(message),
+		"{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"%s\",\"data\":{\"entity_id\":"
+		"\"%s\"%s}}",
+		event, id, more);
+	say(c, message);
+}
+
+static int64_t metric(struct world *w, const char *line)
+{
+	struct hw_buf out;
+	const char *at;
+	int64_t n;
+
+	hw_buf_init(&out);
+	hw_metrics_print(w->metrics, &out);
+	hw_buf_putc(&out, '\0');
+	for (at = strstr(out.data, line); at && at[-1] != '\n'; at = strstr(at + 1, line))
+		;
+	n = at ? atoll(at + strlen(line)) : 0;
+	hw_buf_fini(&out);
+	return n;
+}
+
+#define CALLS(stage) \
+	"hookwire_hook_calls_total{hook=\"policy\",tenant=\"acme\",stage=\"" stage "\"} "
+#define WITHHELD(reason) "hookwire_events_withheld_total{reason=\"" reason "\"} "
+
+static void a_class_is_asked_once_whatever_its_number(void **state)
+{
+	struct world w;
+	struct client c[6];
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	for (size_t i = 0; i < HW_COUNT(c); i++)
+		join(&w, &c[i], i % 2 ? "ann@acme5" : "bob@acme1");
+	publish(&c[0], "UPDATED", "low", ",\"payload\":{\"level\":1}");
+	publish(&c[0], "UPDATED", "high", ",\"payload\":{\"level\":5}");
+	publish(&c[0], "UPDATED", "all", "");
+	world_turn(&w);
+	for (size_t i = 0; i < HW_COUNT(c); i++) {
+		heard(&c[i], text, sizeof(text));
+		assert_int_equal(count(text, "\"low\""), 1);
+		assert_int_equal(count(text, "\"high\""), i % 2);
+		assert_int_equal(count(text, "\"all\""), 1);
+		assert_true(strstr(text, "\"low\"") < strstr(text, "\"all\""));
+	}
+	assert_int_equal(metric(&w, CALLS("filter")), 3 * 2);
+	assert_int_equal(metric(&w, WITHHELD("filtered")), 3);
+	assert_int_equal(metric(&w, WITHHELD("failed")), 0);
+	assert_int_equal(metric(&w, "hookwire_events_delivered_total "), 18 - 3);
+	for (size_t i = 0; i < HW_COUNT(c); i++)
+		client_fini(&c[i]);
+	world_fini(&w);
+}
+
+static void a_class_shares_what_is_redacted_for_it(void **state)
+{
+	struct world w;
+	struct client c[6];
+	const char *tokens[] = {"a@acme9", "b@acme1", "c@acme1", "d@acme9", "e@acme0", "f@acme2"};
+
+	(void)state;
+	world_init(&w, REDACT_BY_MARK);
+	for (size_t i = 0; i < HW_COUNT(c); i++)
+		join(&w, &c[i], tokens[i]);
+	publish(&c[0], "UPDATED", "x", ",\"payload\":{ \"name\": \"Bike\",\"price\":1.50}");
+	world_turn(&w);
+	for (size_t i = 0; i < HW_COUNT(c); i++) {
+		heard(&c[i], text, sizeof(text));
+		assert_int_equal(count(text, "1.50"), i == 0 || i == 3);
+		assert_int_equal(count(text, "\"name\": \"Bike\""), i != 4);
+		assert_int_equal(count(text, ",\"id\":\""), i != 4);
+		assert_int_equal(count(text, "\"user_id\":\"a\",\"tenant_id\":\"acme\""), i != 4);
+	}
+	assert_ptr_equal(c[1].frames, c[2].frames);
+	assert_ptr_equal(c[0].frames, c[3].frames);
+	assert_ptr_not_equal(c[0].frames, c[1].frames);
+	assert_ptr_not_equal(c[5].frames, c[1].frames);
+	assert_int_equal(metric(&w, CALLS("redact")), 4);
+	assert_int_equal(metric(&w, CALLS("filter")), 0);
+	for (size_t i = 0; i < HW_COUNT(c); i++)
+		client_fini(&c[i]);
+	world_fini(&w);
+}
+
+/* What the clients 1 (sees level 1) and 5 (sees level 5 too) hear of an event with what was before.
+ */
+static void view(struct world *w, struct client c[2], const char *event, const char *now,
+	const char *before, const char *low, const char *high)
+{
+	const char *expected[] = {low, high};
+	char more[256];
+
+	snprintf(more, sizeof(more), ",\"note\":\"n\",\"payload\":%s,\"previous\":%s", now, before);
+	publish(&c[0], event, "gift", more);
+	world_turn(w);
+	for (int i = 0; i < 2; i++) {
+		char event_text[64];
+
+		heard(&c[i], text, sizeof(text));
+		assert_null(strstr(text, "previous"));
+		if (!expected[i]) {
+			assert_null(strstr(text, "gift"));
+			continue;
+		}
+		snprintf(event_text, sizeof(event_text), "\"event\":\"%s\"", expected[i]);
+		if (!strstr(text, event_text))
+			fail_msg("client %d of %s %s: %s", i, event, before, text);
+		assert_int_equal(count(text, "\"entity_id\":\"gift\""), 1);
+		assert_int_equal(count(text, ",\"id\":\""), 1);
+		if (i == 0 ? !strstr(now, "1") : strstr(now, "9") != NULL) { /* not seen now */
+			assert_null(strstr(text, "payload"));
+			assert_null(strstr(text, "note"));
+			assert_null(strstr(text, "level"));
+		} else {
+			assert_non_null(strstr(text, now));
+		}
+	}
+}
+
+static void who_loses_sight_hears_deleted_and_who_gains_it_added(void **state)
+{
+	static const char one[] = "{\"level\":1}", five[] = "{\"level\":5}",
+			  nine[] = "{\"level\":9}";
+	struct world w;
+	struct client c[2];
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &c[0], "low@acme1");
+	join(&w, &c[1], "high@acme5");
+	view(&w, c, "UPDATED", one, one, "UPDATED", "UPDATED");
+	view(&w, c, "UPDATED", five, one, "DELETED", "UPDATED");
+	view(&w, c, "STATUS_CHANGED", one, five, "ADDED", "STATUS_CHANGED");
+	view(&w, c, "UPDATED", nine, five, NULL, "DELETED");
+	view(&w, c, "UPDATED", nine, nine, NULL, NULL);
+	view(&w, c, "MOVED", five, nine, NULL, "ADDED");
+	/* what goes is told to who saw it, and was never there for the others */
+	view(&w, c, "DELETED", five, five, NULL, "DELETED");
+	view(&w, c, "DELETED", one, five, NULL, "DELETED");
+	view(&w, c, "DELETED", five, one, "DELETED", "DELETED");
+	/* null says nothing of what was before */
+	view(&w, c, "UPDATED", five, "null", NULL, "UPDATED");
+	client_fini(&c[0]);
+	client_fini(&c[1]);
+	world_fini(&w);
+}
+
+static void what_was_before_is_nobodys_without_a_filter_either(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, "return policy { api = 1, " ALL "}");
+	join(&w, &c, "a@acme1");
+	for (int i = 0; i < 3; i++)
+		publish(&c, "UPDATED", "x", ",\"previous\":{\"secret\":1},\"payload\":[1]");
+	world_turn(&w);
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "\"payload\":[1]"), 3);
+	assert_null(strstr(text, "previous"));
+	assert_null(strstr(text, "secret"));
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void a_transform_sees_and_sets_what_was_before(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w,
+		"return policy { api = 1, " ALL ", filter = function(event)"
+		" return event.data.payload.shown and event.data.previous == nil end,"
+		" transform = function(event) local d = event.data"
+		" assert(d.previous.was == 1) d.previous = { shown = true } return event end }");
+	join(&w, &c, "a@acme1");
+	publish(&c, "UPDATED", "x", ",\"previous\":{\"was\":1},\"payload\":{}");
+	world_turn(&w);
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "\"event\":\"DELETED\""), 1);
+	assert_null(strstr(text, "shown"));
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void redaction_holds_for_the_view_before_too(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w,
+		"return policy { api = 1, " ALL ", redact = function(event)"
+		" if event.data.payload.hidden then return nil end"
+		" event.data.payload.price = nil event.data.user_id = nil return event end }");
+	join(&w, &c, "a@acme1");
+	publish(&c, "UPDATED", "x",
+		",\"payload\":{\"hidden\":true},\"previous\":{\"price\":7,\"z\":1}");
+	world_turn(&w);
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "\"event\":\"DELETED\",\"data\":{\"entity_id\":\"x\","
+				     "\"tenant_id\":\"acme\",\"timestamp\":"),
+		1);
+	assert_null(strstr(text, "user_id"));
+	publish(&c, "UPDATED", "y",
+		",\"payload\":{\"price\":7,\"z\":1},\"previous\":{\"hidden\":1}");
+	world_turn(&w);
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "\"event\":\"ADDED\""), 1);
+	assert_non_null(strstr(text, "\"payload\":{\"z\":1}"));
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void a_filter_that_fails_withholds_and_is_counted(void **state)
+{
+	static const char *const bodies[] = {"error('no')", "return audience.claims.role == 'x'",
+		"return audience.user_id ~= nil", "return allow()", "return 1",
+		"return audience.claims['mark'] and audience.color"};
+	struct world w;
+	struct client c[2];
+	char lua[512];
+
+	(void)state;
+	for (size_t i = 0; i < HW_COUNT(bodies); i++) {
+		snprintf(lua, sizeof(lua),
+			"return policy { api = 1, " ALL ", reads = { filter = { 'claims.mark' } },"
+			" filter = function(event, audience) %s end }",
+			bodies[i]);
+		world_init(&w, lua);
+		join(&w, &c[0], "a@acme1");
+		join(&w, &c[1], "b@acme1");
+		publish(&c[0], "UPDATED", "x", "");
+		world_turn(&w);
+		assert_string_equal(heard(&c[0], text, sizeof(text)), "");
+		assert_string_equal(heard(&c[1], text, sizeof(text)), "");
+		assert_int_equal(metric(&w, WITHHELD("failed")), 2);
+		assert_int_equal(metric(&w, "hookwire_hook_errors_total{hook=\"policy\",tenant="
+					    "\"acme\",stage=\"filter\"} "),
+			1);
+		client_fini(&c[0]);
+		client_fini(&c[1]);
+		world_fini(&w);
+	}
+}
+
+static void a_redact_that_spoils_the_event_withholds_it(void **state)
+{
+	static const char *const bodies[] = {"event.topic = 'a:2' return event",
+		"event.data.entity_id = nil return event", "return {}", "return event.data",
+		"return true", "event.data = 7 return event"};
+	struct world w;
+	struct client c;
+	char lua[512];
+
+	(void)state;
+	for (size_t i = 0; i < HW_COUNT(bodies); i++) {
+		snprintf(lua, sizeof(lua),
+			"return policy { api = 1, " ALL ", redact = function(event) %s end }",
+			bodies[i]);
+		world_init(&w, lua);
+		join(&w, &c, "a@acme1");
+		publish(&c, "UPDATED", "x", "");
+		world_turn(&w);
+		assert_string_equal(heard(&c, text, sizeof(text)), "");
+		assert_int_equal(metric(&w, WITHHELD("failed")), 1);
+		client_fini(&c);
+		world_fini(&w);
+	}
+}
+
+static void who_is_behind_sees_what_it_would_have_seen(void **state)
+{
+	struct world w;
+	struct client quick, slow;
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &quick, "quick@acme1");
+	join(&w, &slow, "slow@acme1");
+	slow.keeps = true;
+	for (int i = 0; i < 100; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "n%d.", i);
+		publish(&quick, "UPDATED", id,
+			i % 3 ? ",\"payload\":{\"level\":1}" : ",\"payload\":{\"level\":2}");
+		world_turn(&w);
+	}
+	slow.keeps = false;
+	heard(&slow, text, sizeof(text));
+	hw_session_drained(slow.session);
+	world_turn(&w);
+	heard(&slow, text, sizeof(text));
+	assert_int_equal(count(text, "\"level\":2"), 0);
+	assert_int_equal(count(text, "\"level\":1"), 66);
+	for (int i = 1; i < 100; i += i % 3) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "\"n%d.\"", i);
+		assert_int_equal(count(text, id), 1);
+	}
+	heard(&quick, text, sizeof(text));
+	assert_int_equal(count(text, "\"level\":1"), 66);
+	publish(&quick, "UPDATED", "live", "");
+	world_turn(&w);
+	assert_int_equal(count(heard(&slow, text, sizeof(text)), "\"live\""), 1);
+	client_fini(&quick);
+	client_fini(&slow);
+	world_fini(&w);
+}
+
+static void a_refresh_and_a_reload_change_who_sees_what(void **state)
+{
+	struct world w;
+	struct client c, other;
+	struct hw_generation *next;
+	const char *refused;
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &c, "a@acme1");
+	join(&w, &other, "b@acme1");
+	publish(&c, "UPDATED", "x", ",\"payload\":{\"level\":5}");
+	world_turn(&w);
+	assert_string_equal(heard(&c, text, sizeof(text)), "");
+	say(&c, "{\"type\":\"auth\",\"token\":\"a@acme5\"}");
+	publish(&c, "UPDATED", "y", ",\"payload\":{\"level\":5}");
+	world_turn(&w);
+	assert_int_equal(count(heard(&c, text, sizeof(text)), "\"y\""), 1);
+	assert_string_equal(heard(&other, text, sizeof(text)), "");
+	next = world_generation(&w, 2,
+		"return policy { api = 1, " ALL ", reads = { filter = { 'user' } },"
+		" filter = function(event, audience) return audience.user == 'b' end }");
+	assert_int_equal(hw_worker_swap(&w.worker, next, &refused), 0);
+	hw_generation_unref(&next);
+	publish(&c, "UPDATED", "z", ",\"payload\":{\"level\":5}");
+	world_turn(&w);
+	assert_string_equal(heard(&c, text, sizeof(text)), "");
+	assert_int_equal(count(heard(&other, text, sizeof(text)), "\"z\""), 1);
+	next = world_generation(&w, 3, "return policy { api = 1, " ALL "}");
+	assert_int_equal(hw_worker_swap(&w.worker, next, &refused), 0);
+	hw_generation_unref(&next);
+	publish(&c, "UPDATED", "free", "");
+	world_turn(&w);
+	assert_int_equal(count(heard(&c, text, sizeof(text)), "\"free\""), 1);
+	assert_int_equal(count(heard(&other, text, sizeof(text)), "\"free\""), 1);
+	client_fini(&c);
+	client_fini(&other);
+	world_fini(&w);
+}
+
+enum { MANY = 600 };
+
+static void past_what_a_turn_asks_the_rest_follows_in_order(void **state)
+{
+	static struct client c[MANY];
+	struct world w;
+	char token[32];
+	unsigned n_first = 0;
+
+	(void)state;
+	world_init(&w, "return policy { api = 1, " ALL ", reads = { filter = { 'user' } },"
+		       " filter = function(event, audience) return audience.user ~= 'u7' end }");
+	w.generation->rules[0].connections = w.generation->rules[0].subscriptions = MANY;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(token, sizeof(token), "u%d@acme", i);
+		join(&w, &c[i], token);
+	}
+	publish(&c[0], "UPDATED", "n0", "");
+	publish(&c[0], "UPDATED", "n1", "");
+	publish(&c[0], "UPDATED", "n2", "");
+	hw_worker_turn(&w.worker);
+	hw_worker_flushed(&w.worker);
+	for (int i = 0; i < MANY; i++)
+		n_first += c[i].text.len > 0;
+	assert_in_range(n_first, 1, 2 * HW_ASKS_A_TURN);
+	assert_true(hw_worker_has_work(&w.worker));
+	/* somebody new is not held up by that, and begins now */
+	publish(&c[0], "UPDATED", "n3", "");
+	world_turn(&w);
+	for (int i = 0; i < MANY; i++) {
+		const char *at[4];
+
+		heard(&c[i], text, sizeof(text));
+		if (i == 7) {
+			assert_string_equal(text, "");
+			continue;
+		}
+		for (int n = 0; n < 4; n++) {
+			char id[8];
+
+			snprintf(id, sizeof(id), "\"n%d\"", n);
+			assert_int_equal(count(text, id), 1);
+			at[n] = strstr(text, id);
+			assert_true(n == 0 || at[n - 1] < at[n]);
+		}
+	}
+	/* nobody was asked about twice */
+	assert_int_equal(metric(&w, CALLS("filter")), 4 * MANY);
+	for (int i = 0; i < MANY; i++)
+		client_fini(&c[i]);
+	world_fini(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_class_is_asked_once_whatever_its_number),
+		cmocka_unit_test(a_class_shares_what_is_redacted_for_it),
+		cmocka_unit_test(who_loses_sight_hears_deleted_and_who_gains_it_added),
+		cmocka_unit_test(what_was_before_is_nobodys_without_a_filter_either),
+		cmocka_unit_test(a_transform_sees_and_sets_what_was_before),
+		cmocka_unit_test(redaction_holds_for_the_view_before_too),
+		cmocka_unit_test(a_filter_that_fails_withholds_and_is_counted),
+		cmocka_unit_test(a_redact_that_spoils_the_event_withholds_it),
+		cmocka_unit_test(who_is_behind_sees_what_it_would_have_seen),
+		cmocka_unit_test(a_refresh_and_a_reload_change_who_sees_what),
+		cmocka_unit_test(past_what_a_turn_asks_the_rest_follows_in_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
