@@ -120,6 +120,20 @@ size_t hw_audience_count(struct hw_hook_bench *global, struct hw_hook_bench *ten
 	return n;
 }
 
+void hw_audience_reads(
+	struct hw_hook_bench *global, struct hw_hook_bench *tenant, struct hw_buf *out)
+{
+	struct asked at = {.benches = {global, tenant}};
+	const struct hw_reads *reads;
+
+	while ((reads = next_reads(&at))) {
+		for (size_t i = 0; i < reads->n; i++) {
+			hw_buf_puts(out, reads->reads[i].name);
+			hw_buf_putc(out, '\0');
+		}
+	}
+}
+
 /* The texts of the claims that @reads names, in one pass over them. */
 static void find_claims(
 	const struct hw_reads *reads, struct hw_str claims, struct hw_str found[HW_READS_MAX])

@@ -203,6 +203,9 @@ struct hw_view {
 HW_MUST_CHECK enum hw_verdict hw_hooks_view(struct hw_view *view);
 /** How many values make a class for these two benches. */
 size_t hw_audience_count(struct hw_hook_bench *global, struct hw_hook_bench *tenant);
+/** Appends their names, in their order: as long as these are the same, so are the classes. */
+void hw_audience_reads(
+	struct hw_hook_bench *global, struct hw_hook_bench *tenant, struct hw_buf *out);
 /** Appends those of @who: equal bytes are an equal class. Memory failure is left in @out. */
 void hw_audience_key(struct hw_hook_bench *global, struct hw_hook_bench *tenant,
 	const struct hw_identity *who, struct hw_buf *out);

@@ -12,7 +12,7 @@
 
 enum {
 	VERDICTS = 256,            /* a power of two */
-	CLASSIFIED_A_TURN = 4096,  /* about a millisecond */
+	CLASSIFY_MS_A_TURN = 20,   /* after a reload that reads other things, for many sessions */
 	EVENTS_ASKED_A_SLICE = 64, /* a quarter of a turn's: events × classes */
 	ID_TAIL_MAX = HW_CURSOR_MAX + 16,
 };
@@ -51,6 +51,7 @@ void hw_classes_init(struct hw_hub *hub)
 	hw_buf_init(&c->text);
 	hw_buf_init(&c->out);
 	hw_buf_init(&c->key);
+	hw_buf_init(&c->reads);
 }
 
 static void class_free(struct hw_class *class)
@@ -76,6 +77,7 @@ void hw_classes_fini(struct hw_hub *hub)
 	hw_buf_fini(&c->text);
 	hw_buf_fini(&c->out);
 	hw_buf_fini(&c->key);
+	hw_buf_fini(&c->reads);
 }
 
 static bool asks(const struct hw_hook_bench *bench)
@@ -84,13 +86,35 @@ static bool asks(const struct hw_hook_bench *bench)
 	       hw_hook_bench_has(bench, HW_STAGE_REDACT);
 }
 
+/* Are other things read of recipients than before? */
+static bool reads_change(struct hw_hub *hub)
+{
+	struct hw_classes *c = &hub->classes;
+	bool same;
+
+	hw_buf_clear(&c->key);
+	hw_audience_reads(hub->worker->global, hub->bench, &c->key);
+	same = c->epoch > 0 && !c->key.failed && !c->reads.failed &&
+	       hw_str_eq(hw_buf_view(&c->key), hw_buf_view(&c->reads));
+	hw_buf_clear(&c->reads);
+	hw_buf_str(&c->reads, hw_buf_view(&c->key));
+	c->reads.failed |= c->key.failed;
+	return !same;
+}
+
 void hw_classes_renew(struct hw_hub *hub)
 {
 	struct hw_classes *c = &hub->classes;
 
-	forget_all(c);
-	hw_map_init(&c->by_key, &hub->worker->tenants->hash_key);
-	c->epoch++;
+	free(c->verdicts);
+	c->verdicts = NULL;
+	for (hw_map_each (&c->by_key, i))
+		((struct hw_class *)c->by_key.slots[i].value)->frames = NULL;
+	if (reads_change(hub)) {
+		forget_all(c);
+		hw_map_init(&c->by_key, &hub->worker->tenants->hash_key);
+		c->epoch++;
+	}
 	/* Without a bench nobody can say what may be seen: what was filtered is withheld. */
 	if (hub->bench)
 		c->filtering = asks(hub->worker->global) || asks(hub->bench);
@@ -145,19 +169,24 @@ static void enter_turn(struct hw_hub *hub)
 	if (c->turn == hub->worker->turn)
 		return;
 	c->turn = hub->worker->turn;
-	c->n_asks = c->n_classified = 0;
-	c->ask_ns = 0;
+	c->n_asks = 0;
+	c->ask_ns = c->classify_ns = 0;
 }
 
-static struct hw_class *classify(struct hw_hub *hub, struct hw_subscriber *s)
+/* CPU time of the thread: what other processes take of it is no hook's doing. */
+static int64_t now_ns(void)
+{
+	struct timespec t = {0, 0};
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct hw_class *find_class(struct hw_hub *hub, struct hw_subscriber *s)
 {
 	struct hw_classes *c = &hub->classes;
 	struct hw_class *class;
 
-	enter_turn(hub);
-	if (c->n_classified >= CLASSIFIED_A_TURN)
-		return NULL;
-	c->n_classified++;
 	hw_buf_clear(&c->key);
 	hw_audience_key(hub->worker->global, hub->bench, s->ops->identity(s), &c->key);
 	if (c->key.failed)
@@ -170,6 +199,30 @@ static struct hw_class *classify(struct hw_hub *hub, struct hw_subscriber *s)
 	class->n_members++;
 	s->class = class;
 	s->class_epoch = c->epoch;
+	return class;
+}
+
+void hw_classes_join(struct hw_hub *hub, struct hw_subscriber *s)
+{
+	if (hub->classes.filtering && s->class_epoch != hub->classes.epoch)
+		(void)find_class(hub, s);
+}
+
+/* Its class; NULL: not in this turn. */
+static struct hw_class *class_of(struct hw_hub *hub, struct hw_subscriber *s)
+{
+	struct hw_classes *c = &hub->classes;
+	struct hw_class *class;
+	int64_t began_ns;
+
+	if (s->class_epoch == c->epoch)
+		return s->class;
+	enter_turn(hub);
+	if (c->classify_ns > CLASSIFY_MS_A_TURN * INT64_C(1000000))
+		return NULL;
+	began_ns = now_ns();
+	class = find_class(hub, s);
+	c->classify_ns += now_ns() - began_ns;
 	return class;
 }
 
@@ -189,14 +242,6 @@ size_t hw_classes_slice(const struct hw_hub *hub)
 	size_t n_classes = hw_map_count(&hub->classes.by_key);
 
 	return n_classes < EVENTS_ASKED_A_SLICE ? EVENTS_ASKED_A_SLICE / (n_classes + 1) + 1 : 1;
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* ---- what a class sees of an event ---- */
@@ -501,7 +546,7 @@ static void see(struct hw_hub *hub, struct hw_class *class, const struct hw_run 
 const struct hw_seen *hw_hub_see(
 	struct hw_hub *hub, struct hw_subscriber *s, const struct hw_run *run)
 {
-	struct hw_class *class = s->class_epoch == hub->classes.epoch ? s->class : classify(hub, s);
+	struct hw_class *class = class_of(hub, s);
 
 	if (!class)
 		return NULL;

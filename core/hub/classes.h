@@ -16,23 +16,24 @@ struct hw_class;
 struct hw_hub;
 struct hw_subscriber;
 
-/* Hooks are asked so often, and for so long, in one turn and hub; who has not been served then is
- * in the next ones. */
+/* Hooks are asked so often, and for so long of CPU time, in one turn and hub; who has not been
+ * served then is in the next ones. */
 #define HW_ASKS_A_TURN 256
 #define HW_ASK_US_A_TURN 1000
 
 struct hw_classes {
 	bool filtering; /* a chain in force filters or redacts; else nothing here is used */
-	uint64_t epoch; /* of the chains: a subscriber's class of another one is void */
+	uint32_t epoch; /* of the chains: a subscriber's class of another one is void */
 	struct hw_map by_key;
-	size_t n_values; /* of a class */
+	size_t n_values;     /* of a class */
+	struct hw_buf reads; /* their names */
 	uint64_t last_id;
 	struct hw_frames frames;
 	struct hw_class_verdict *verdicts; /* what was answered lately; NULL until something was */
 	struct hw_buf text, out, key;      /* scratch */
 	uint64_t turn;                     /* in which the following was spent */
-	unsigned n_asks, n_classified;
-	int64_t ask_ns;
+	unsigned n_asks;
+	int64_t ask_ns, classify_ns;
 };
 
 /* What a class sees of a run. Pieces and their pins are valid until the end of the turn, those of
@@ -48,10 +49,13 @@ struct hw_seen {
 
 void hw_classes_init(struct hw_hub *hub);
 void hw_classes_fini(struct hw_hub *hub);
-/** The hub's bench, or the worker's, is another: what was known of classes is void. */
+/** The hub's bench, or the worker's, is another: what was answered is void, and who is alike too if
+ * other things of them are read. */
 void hw_classes_renew(struct hw_hub *hub);
 /** The end of a turn: what was seen in it may go. */
 void hw_classes_flushed(struct hw_hub *hub);
+/** Finds the class of who begins to subscribe; it is found later if there is no memory now. */
+void hw_classes_join(struct hw_hub *hub, struct hw_subscriber *s);
 /** The subscriber goes, or is somebody else from now on. */
 void hw_classes_leave(struct hw_hub *hub, struct hw_subscriber *s);
 /** May more be asked in this turn? */

@@ -219,6 +219,7 @@ int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str 
 		return r;
 	}
 	hub->n_subscriptions++;
+	hw_classes_join(hub, s);
 	hw_metric_add(hub->worker->counters->subscriptions, 1);
 	return 0;
 }
@@ -301,10 +302,8 @@ static void deliver_to(struct hw_hub *hub, struct hw_topic *t, const struct hw_r
 		if (s->delivered_seq >= run->last_seq)
 			continue; /* another of its subscriptions had it */
 		s->delivered_seq = run->last_seq;
-		if (s->behind)
-			continue; /* it reads on from its own cursor */
 		s->ops->deliver(s, run);
-		n += !s->behind;
+		n++; /* also who is behind: it will read this by itself, and is counted here */
 	}
 	hw_metric_add(hub->worker->counters->delivered, (int64_t)(n * run->n));
 }

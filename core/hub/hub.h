@@ -17,7 +17,7 @@ struct hw_subscriber;
 
 struct hw_subscriber_ops {
 	/** A run of events that the subscriber wants, once however many subscriptions match.
-	 * Queues, never destroys a subscriber. */
+	 * Queues, never destroys a subscriber. One that is @behind ignores it. */
 	void (*deliver)(struct hw_subscriber *s, const struct hw_run *run);
 	/** It cannot be served any more in this turn: it reads on by itself behind @seq in a later
 	 * one, and is @behind until it is level. */
@@ -32,8 +32,8 @@ struct hw_subscriber {
 	uint64_t delivered_seq; /* last of the last run: the second of two matching subscriptions
 				   sees that it was there */
 	struct hw_class *class; /* with class_epoch: classes.c */
-	uint64_t class_epoch;
-	bool behind; /* set by who subscribes: it reads the journal itself and is passed over */
+	uint32_t class_epoch;
+	bool behind; /* set by who subscribes: it reads the journal itself */
 	uint32_t n_subs, cap_subs;
 	struct hw_sub_link {
 		struct hw_topic *topic;

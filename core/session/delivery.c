@@ -52,6 +52,8 @@ static void deliver(struct hw_subscriber *sub, const struct hw_run *run)
 {
 	struct hw_session *s = HW_CONTAINER_OF(sub, struct hw_session, sub);
 
+	if (sub->behind)
+		return; /* it will read on from its own cursor */
 	if (too_much(s, run))
 		fall_behind(s, run);
 	else if (s->outlet->run(s->arg, run, false))
@@ -136,7 +138,8 @@ static uint64_t give(struct hw_session *s, const struct hw_run *run, size_t *byt
 		n_delivered += pieces[i].n;
 		*bytes += pieces[i].len;
 	}
-	hw_hub_count(s->hub, n_delivered, seen ? seen->n_filtered : 0, seen ? seen->n_failed : 0);
+	if (seen) /* else the fan-out has counted it */
+		hw_hub_count(s->hub, n_delivered, seen->n_filtered, seen->n_failed);
 	return upto;
 }
 

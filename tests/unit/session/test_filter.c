@@ -449,6 +449,206 @@ static void past_what_a_turn_asks_the_rest_follows_in_order(void **state)
 	world_fini(&w);
 }
 
+/* Events n0 to n(count - 1), each once and in order? */
+static void assert_all(const char *heard_text, int count_)
+{
+	const char *at = heard_text;
+
+	for (int i = 0; i < count_; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "\"n%d\"", i);
+		assert_int_equal(count(heard_text, id), 1);
+		assert_true(strstr(heard_text, id) > at || i == 0);
+		at = strstr(heard_text, id);
+	}
+	assert_int_equal(count(heard_text, "\"topic\":\"a:1\""), count_);
+}
+
+static void a_burst_takes_turns_and_who_joins_meanwhile_begins_there(void **state)
+{
+	enum { BURST = 400 };
+	struct world w;
+	struct client c[2], late, leaves;
+	struct hw_hub *hub;
+	uint64_t seq;
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &c[0], "a@acme1");
+	join(&w, &c[1], "b@acme2");
+	join(&w, &leaves, "c@acme3");
+	for (int i = 0; i < BURST; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "n%d", i);
+		publish(&c[0], "UPDATED", id, "");
+	}
+	assert_int_equal(hw_hub_get(&w.worker, HW_STR("acme"), &hub), 0);
+	assert_true(hw_worker_turn(&w.worker));
+	hw_worker_flushed(&w.worker);
+	/* some of it is out, to all of them alike; the hub stands there */
+	seq = hw_hub_seq(hub);
+	assert_in_range(seq, 1, BURST - 1);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			count((hw_buf_putc(&c[i].text, '\0'), c[i].text.len--, c[i].text.data),
+				"\"topic\":\"a:1\""),
+			seq);
+	say(&leaves, "{\"type\":\"unsubscribe\",\"topics\":[\"a:1\"]}");
+	heard(&leaves, text, sizeof(text));
+	join(&w, &late, "d@acme1");
+	assert_int_equal(count(text, "error"), 0);
+	world_turn(&w);
+	assert_all(heard(&c[0], text, sizeof(text)), BURST);
+	assert_all(heard(&c[1], text, sizeof(text)), BURST);
+	assert_string_equal(heard(&late, text, sizeof(text)), "");
+	assert_string_equal(heard(&leaves, text, sizeof(text)), "");
+	publish(&c[0], "UPDATED", "n0", "");
+	world_turn(&w);
+	assert_all(heard(&c[0], text, sizeof(text)), 1);
+	assert_all(heard(&late, text, sizeof(text)), 1);
+	client_fini(&c[0]);
+	client_fini(&c[1]);
+	client_fini(&late);
+	client_fini(&leaves);
+	world_fini(&w);
+}
+
+static void when_all_leave_in_the_middle_nothing_of_it_is_kept(void **state)
+{
+	struct world w;
+	struct client c, next;
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &c, "a@acme1");
+	for (int i = 0; i < 500; i++)
+		publish(&c, "UPDATED", "old", "");
+	assert_true(hw_worker_turn(&w.worker));
+	hw_worker_flushed(&w.worker);
+	client_fini(&c);
+	world_turn(&w);
+	join(&w, &next, "a@acme1");
+	world_turn(&w);
+	assert_string_equal(heard(&next, text, sizeof(text)), "");
+	publish(&next, "UPDATED", "n0", "");
+	world_turn(&w);
+	assert_all(heard(&next, text, sizeof(text)), 1);
+	client_fini(&next);
+	world_fini(&w);
+}
+
+/* Puts the class of @key where a look for one of @hash begins, under that hash. */
+static void move_class(struct hw_map *classes, struct hw_str key, uint64_t hash)
+{
+	struct hw_map_slot found = {0};
+	size_t to = hash & (classes->n_slots - 1);
+
+	for (hw_map_each (classes, i)) {
+		if (!hw_str_eq(classes->slots[i].key, key))
+			continue;
+		found = classes->slots[i];
+		classes->slots[i].hash = 1; /* removed */
+	}
+	assert_non_null(found.value);
+	while (classes->slots[to].hash > 1)
+		to = (to + 1) & (classes->n_slots - 1);
+	found.hash = hash;
+	classes->slots[to] = found;
+	assert_ptr_equal(hw_map_get_hashed(classes, hash, key), found.value);
+}
+
+static void classes_of_one_hash_are_told_apart_by_their_values(void **state)
+{
+	struct world w;
+	struct client c[2];
+	struct hw_hub *hub;
+	struct hw_map *classes;
+	struct hw_str five = {"\"5\"\0", 4}, one = {"\"1\"\0", 4};
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &c[0], "a@acme5");
+	assert_int_equal(hw_hub_get(&w.worker, HW_STR("acme"), &hub), 0);
+	classes = &hub->classes.by_key;
+	move_class(classes, five, hw_map_hash(classes, one));
+	join(&w, &c[1], "b@acme1");
+	assert_int_equal(hw_map_count(classes), 2);
+	publish(&c[0], "UPDATED", "high", ",\"payload\":{\"level\":5}");
+	world_turn(&w);
+	assert_int_equal(count(heard(&c[0], text, sizeof(text)), "high"), 1);
+	assert_string_equal(heard(&c[1], text, sizeof(text)), "");
+	move_class(classes, five, hw_map_hash(classes, five));
+	client_fini(&c[1]);
+	client_fini(&c[0]);
+	assert_int_equal(hw_map_count(classes), 0);
+	world_fini(&w);
+}
+
+static void a_reload_that_reads_the_same_asks_anew(void **state)
+{
+	static const char *const answers[] = {
+		"audience.user == 'a'", "audience.user == 'b'", "true"};
+	struct world w;
+	struct client a, b;
+	struct hw_generation *next;
+	const char *refused;
+	char lua[512];
+
+	(void)state;
+	for (size_t i = 0; i < HW_COUNT(answers); i++) {
+		snprintf(lua, sizeof(lua),
+			"return policy { api = 1, " ALL ", reads = { filter = { 'user' } },"
+			" filter = function(event, audience) return %s end }",
+			answers[i]);
+		if (i == 0) {
+			world_init(&w, lua);
+			join(&w, &a, "a@acme1");
+			join(&w, &b, "b@acme1");
+		} else {
+			next = world_generation(&w, (unsigned)i + 1, lua);
+			assert_int_equal(hw_worker_swap(&w.worker, next, &refused), 0);
+			hw_generation_unref(&next);
+		}
+		publish(&a, "UPDATED", "n0", "");
+		world_turn(&w);
+		assert_int_equal(count(heard(&a, text, sizeof(text)), "\"n0\""), i != 1);
+		assert_int_equal(count(heard(&b, text, sizeof(text)), "\"n0\""), i != 0);
+	}
+	client_fini(&a);
+	client_fini(&b);
+	world_fini(&w);
+}
+
+static void a_reload_in_the_middle_of_a_run_lets_nothing_by(void **state)
+{
+	struct world w;
+	struct client c;
+	struct hw_generation *next;
+	const char *refused;
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &c, "a@acme1");
+	for (int i = 0; i < 500; i++)
+		publish(&c, "UPDATED", "x", i % 2 ? ",\"payload\":{\"level\":9}" : "");
+	assert_true(hw_worker_turn(&w.worker));
+	hw_worker_flushed(&w.worker);
+	next = world_generation(&w, 2,
+		"return policy { api = 1, " ALL ", reads = { filter = { 'user' } },"
+		" filter = function(event, audience) return false end }");
+	assert_int_equal(hw_worker_swap(&w.worker, next, &refused), 0);
+	hw_generation_unref(&next);
+	heard(&c, text, sizeof(text));
+	assert_in_range(count(text, "\"x\""), 1, 249);
+	assert_int_equal(count(text, "\"level\":9"), 0);
+	world_turn(&w);
+	assert_string_equal(heard(&c, text, sizeof(text)), "");
+	client_fini(&c);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +663,11 @@ int main(void)
 		cmocka_unit_test(who_is_behind_sees_what_it_would_have_seen),
 		cmocka_unit_test(a_refresh_and_a_reload_change_who_sees_what),
 		cmocka_unit_test(past_what_a_turn_asks_the_rest_follows_in_order),
+		cmocka_unit_test(a_burst_takes_turns_and_who_joins_meanwhile_begins_there),
+		cmocka_unit_test(when_all_leave_in_the_middle_nothing_of_it_is_kept),
+		cmocka_unit_test(classes_of_one_hash_are_told_apart_by_their_values),
+		cmocka_unit_test(a_reload_that_reads_the_same_asks_anew),
+		cmocka_unit_test(a_reload_in_the_middle_of_a_run_lets_nothing_by),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
