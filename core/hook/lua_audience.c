@@ -18,6 +18,8 @@ static void take_list(lua_State *lua, struct hw_lua_entry *entry, int stage)
 {
 	lua_Integer n = luaL_len(lua, -1);
 
+	if (!hw_lua_is_sequence(lua, lua_gettop(lua)))
+		luaL_error(lua, "reads.%s is a list of names", stage_names[stage]);
 	for (lua_Integer i = 1; i <= n; i++) {
 		struct hw_err err = {{0}};
 		struct hw_str name;

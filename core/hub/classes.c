@@ -295,16 +295,29 @@ static struct hw_event_fill fill_of(const struct look *l)
 	};
 }
 
+/* All that is read here was looked at before: when it was stored, when it came out of a hook.
+ * Should it be no event all the same, nobody gets it. -ENOMEM: another time. */
+static int read_event(struct hw_str text, struct hw_event *ev, struct hw_class_verdict *v)
+{
+	int r = hw_event_parse(text, HW_JSON_UTF8_DONE, ev, NULL, NULL);
+
+	if (r && r != -ENOMEM) {
+		v->outcome = FAILED;
+		return 0;
+	}
+	return r;
+}
+
 /* Writes the frame of what hooks left, or of an event under another name. */
 static int make(struct look *l, struct hw_str text, const struct hw_event_fill *fill,
 	struct hw_class_verdict *v)
 {
 	struct hw_classes *c = &l->hub->classes;
 	struct hw_event ev;
-	int r = hw_event_parse(text, HW_JSON_UTF8_DONE, &ev, NULL, NULL);
+	int r = read_event(text, &ev, v);
 
-	if (r) /* no memory: its form was looked at when it came out of a hook */
-		return -ENOMEM;
+	if (r || v->outcome == FAILED)
+		return r;
 	hw_buf_clear(&c->out);
 	hw_event_encode(&c->out, &ev, fill);
 	if (c->out.failed)
@@ -351,12 +364,13 @@ static int change(
 	enum hw_verdict saw;
 	struct hw_event ev;
 	bool deleted;
-	int r = hw_event_parse(l->text, HW_JSON_UTF8_DONE, &ev, NULL, NULL);
+	int r = read_event(l->text, &ev, v);
 
-	if (!r)
-		r = write_before(l, &ev);
+	if (r || v->outcome == FAILED)
+		return r;
+	r = write_before(l, &ev);
 	if (r)
-		return -ENOMEM;
+		return r;
 	deleted = hw_json_is(ev.event, HW_STR("DELETED"));
 	saw = ask(l, hw_buf_view(&l->hub->classes.text), &before);
 	v->outcome = saw == HW_ERROR ? FAILED : FILTERED;
@@ -452,7 +466,7 @@ static struct hw_run *piece_push(struct hw_class *class)
 	return &class->pieces[class->seen.n_pieces++];
 }
 
-static int add_as_it_is(struct hw_class *class, const struct hw_run *run, size_t i, uint64_t seq)
+static int add_as_it_is(struct hw_class *class, const struct hw_run *run, size_t i)
 {
 	size_t n = class->seen.n_pieces;
 	struct hw_run *piece = n ? &class->pieces[n - 1] : NULL;
@@ -469,7 +483,6 @@ static int add_as_it_is(struct hw_class *class, const struct hw_run *run, size_t
 		*piece = hw_run_part(run, i, 1);
 	}
 	piece->previous = HW_STR_NULL; /* nobody's */
-	(void)seq;
 	return 0;
 }
 
@@ -503,7 +516,7 @@ static int add(struct hw_class *class, const struct hw_run *run, size_t i,
 
 	switch (v->outcome) {
 	case AS_IT_IS:
-		r = add_as_it_is(class, run, i, v->seq);
+		r = add_as_it_is(class, run, i);
 		break;
 	case MADE:
 		r = add_made(class, run, v);

@@ -60,6 +60,8 @@ static const struct refusal refused_files[] = {
 		"reads.filter must be a list of names, not a string"},
 	{"return policy { api = 1, filter = print, reads = { filter = { 1 } } }",
 		"reads.filter is a list of names, and one is a number"},
+	{"return policy { api = 1, filter = print, reads = { filter = { user = true } } }",
+		"reads.filter is a list of names"},
 	{"return policy { api = 1, filter = print, reads = { filter = { 'role' } } }",
 		"reads.filter: 'role' cannot be read: name \"user\", \"tenant\" or "
 		"\"claims.NAME\""},

@@ -621,6 +621,35 @@ static void a_reload_that_reads_the_same_asks_anew(void **state)
 	world_fini(&w);
 }
 
+/* Its hooks are gone with it: what only they could let through is withheld. */
+static void a_tenant_that_is_refused_sees_nothing_that_was_filtered(void **state)
+{
+	struct world w;
+	struct client c;
+	struct hw_generation *next;
+	const char *refused;
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &c, "ann@acme5");
+	publish(&c, "UPDATED", "before", "");
+	next = world_generation(&w, 2, FILTER_BY_MARK);
+	next->rules[0].id = "other";
+	assert_int_equal(hw_worker_swap(&w.worker, next, &refused), 0);
+	hw_generation_unref(&next);
+	world_turn(&w);
+	assert_string_equal(heard(&c, text, sizeof(text)), "");
+	assert_int_equal(metric(&w, WITHHELD("failed")), 1);
+	next = world_generation(&w, 3, FILTER_BY_MARK);
+	assert_int_equal(hw_worker_swap(&w.worker, next, &refused), 0);
+	hw_generation_unref(&next);
+	publish(&c, "UPDATED", "after", "");
+	world_turn(&w);
+	assert_int_equal(count(heard(&c, text, sizeof(text)), "\"after\""), 1);
+	client_fini(&c);
+	world_fini(&w);
+}
+
 static void a_reload_in_the_middle_of_a_run_lets_nothing_by(void **state)
 {
 	struct world w;
@@ -667,6 +696,7 @@ int main(void)
 		cmocka_unit_test(when_all_leave_in_the_middle_nothing_of_it_is_kept),
 		cmocka_unit_test(classes_of_one_hash_are_told_apart_by_their_values),
 		cmocka_unit_test(a_reload_that_reads_the_same_asks_anew),
+		cmocka_unit_test(a_tenant_that_is_refused_sees_nothing_that_was_filtered),
 		cmocka_unit_test(a_reload_in_the_middle_of_a_run_lets_nothing_by),
 	};
 
