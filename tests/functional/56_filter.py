@@ -167,6 +167,26 @@ def test_a_slow_client_is_caught_up_with_what_it_may_see():
         quick.close()
 
 
+def test_past_256_classes_everybody_has_every_event_once_and_in_order():
+    people, count = 300, 20
+    lua = "return policy { api = 1," + OPEN + """
+      reads = { filter = { "user" } },
+      filter = function(event, audience) return event.data.payload.n % 2 == 0 or audience.user ~= "p7" end }"""
+    with broker_of(lua) as broker:
+        clients = [WsClient(broker.address, token=mint(f"p{i}")) for i in range(people)]
+        for c in clients:
+            c.subscribe(TOPIC)
+        items = [{"topic": TOPIC, "event": "UPDATED", "data": {"entity_id": "e", "payload": {"n": n}}} for n in range(count)]
+        equal(http(broker.address, "POST", "/publish", body=items, token=mint("backend")).status, 200, "publish")
+        for i, c in enumerate(clients):
+            expected = [n for n in range(count) if n % 2 == 0 or i != 7]
+            equal([c.recv_event()["data"]["payload"]["n"] for _ in expected], expected, f"what p{i} gets")
+        equal(broker.metric("hookwire_hook_calls_total", hook="roles", stage="filter"), people * count, "calls")
+        equal(broker.metric("hookwire_events_withheld_total", reason="filtered"), count // 2, "withheld")
+        for c in clients:
+            c.close()
+
+
 def test_a_reload_decides_from_the_next_event_on():
     only = "return policy { api = 1," + OPEN + """
       reads = { filter = { "claims.role" } },

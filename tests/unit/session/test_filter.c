@@ -229,6 +229,27 @@ static void a_transform_sees_and_sets_what_was_before(void **state)
 	world_fini(&w);
 }
 
+static void what_keeps_no_history_has_no_id_when_it_is_made_anew_either(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, REDACT_BY_MARK);
+	w.generation->rules[0].classes.classes[0].history = false;
+	join(&w, &c, "a@acme1");
+	publish(&c, "UPDATED", "x", ",\"payload\":{\"price\":1,\"n\":2}");
+	publish(&c, "UPDATED", "y", ",\"payload\":{\"n\":2},\"previous\":{\"price\":1}");
+	world_turn(&w);
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "\"payload\":{\"n\":2}"), 2);
+	assert_null(strstr(text, "price"));
+	assert_null(strstr(text, "\"id\":"));
+	assert_int_equal(count(text, "\"}\n"), 2);
+	client_fini(&c);
+	world_fini(&w);
+}
+
 static void redaction_holds_for_the_view_before_too(void **state)
 {
 	struct world w;
@@ -465,6 +486,14 @@ static void assert_all(const char *heard_text, int count_)
 	assert_int_equal(count(heard_text, "\"topic\":\"a:1\""), count_);
 }
 
+/* What it has heard, and will hear of again. */
+static const char *so_far(struct client *c)
+{
+	hw_buf_putc(&c->text, '\0');
+	c->text.len--;
+	return c->text.data;
+}
+
 static void a_burst_takes_turns_and_who_joins_meanwhile_begins_there(void **state)
 {
 	enum { BURST = 400 };
@@ -490,11 +519,8 @@ static void a_burst_takes_turns_and_who_joins_meanwhile_begins_there(void **stat
 	/* some of it is out, to all of them alike; the hub stands there */
 	seq = hw_hub_seq(hub);
 	assert_in_range(seq, 1, BURST - 1);
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(
-			count((hw_buf_putc(&c[i].text, '\0'), c[i].text.len--, c[i].text.data),
-				"\"topic\":\"a:1\""),
-			seq);
+	assert_int_equal(count(so_far(&c[0]), "\"topic\":\"a:1\""), seq);
+	assert_int_equal(count(so_far(&c[1]), "\"topic\":\"a:1\""), seq);
 	say(&leaves, "{\"type\":\"unsubscribe\",\"topics\":[\"a:1\"]}");
 	heard(&leaves, text, sizeof(text));
 	join(&w, &late, "d@acme1");
@@ -621,6 +647,43 @@ static void a_reload_that_reads_the_same_asks_anew(void **state)
 	world_fini(&w);
 }
 
+/* Also for what was answered before, for others of its class. */
+static void who_is_behind_is_judged_by_the_policy_of_now(void **state)
+{
+	struct world w;
+	struct client quick, slow;
+	struct hw_generation *next;
+	const char *refused;
+
+	(void)state;
+	world_init(&w, FILTER_BY_MARK);
+	join(&w, &quick, "quick@acme1");
+	join(&w, &slow, "slow@acme1");
+	slow.keeps = true;
+	for (int i = 0; i < 60; i++) {
+		publish(&quick, "UPDATED", "x", ",\"payload\":{\"level\":1}");
+		world_turn(&w);
+	}
+	assert_int_equal(count(heard(&quick, text, sizeof(text)), "\"x\""), 60);
+	assert_true(metric(&w, "hookwire_slow_sessions_total ") > 0);
+	next = world_generation(&w, 2,
+		"return policy { api = 1, " ALL ", reads = { filter = { 'claims.mark' } },"
+		" filter = function(event, audience) return event.event == 'NEW' end }");
+	assert_int_equal(hw_worker_swap(&w.worker, next, &refused), 0);
+	hw_generation_unref(&next);
+	slow.keeps = false;
+	heard(&slow, text, sizeof(text));
+	hw_session_drained(slow.session);
+	publish(&quick, "NEW", "y", "");
+	world_turn(&w);
+	heard(&slow, text, sizeof(text));
+	assert_int_equal(count(text, "\"x\""), 0);
+	assert_int_equal(count(text, "\"y\""), 1);
+	client_fini(&quick);
+	client_fini(&slow);
+	world_fini(&w);
+}
+
 /* Its hooks are gone with it: what only they could let through is withheld. */
 static void a_tenant_that_is_refused_sees_nothing_that_was_filtered(void **state)
 {
@@ -686,6 +749,7 @@ int main(void)
 		cmocka_unit_test(who_loses_sight_hears_deleted_and_who_gains_it_added),
 		cmocka_unit_test(what_was_before_is_nobodys_without_a_filter_either),
 		cmocka_unit_test(a_transform_sees_and_sets_what_was_before),
+		cmocka_unit_test(what_keeps_no_history_has_no_id_when_it_is_made_anew_either),
 		cmocka_unit_test(redaction_holds_for_the_view_before_too),
 		cmocka_unit_test(a_filter_that_fails_withholds_and_is_counted),
 		cmocka_unit_test(a_redact_that_spoils_the_event_withholds_it),
@@ -696,6 +760,7 @@ int main(void)
 		cmocka_unit_test(when_all_leave_in_the_middle_nothing_of_it_is_kept),
 		cmocka_unit_test(classes_of_one_hash_are_told_apart_by_their_values),
 		cmocka_unit_test(a_reload_that_reads_the_same_asks_anew),
+		cmocka_unit_test(who_is_behind_is_judged_by_the_policy_of_now),
 		cmocka_unit_test(a_tenant_that_is_refused_sees_nothing_that_was_filtered),
 		cmocka_unit_test(a_reload_in_the_middle_of_a_run_lets_nothing_by),
 	};
