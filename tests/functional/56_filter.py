@@ -238,6 +238,17 @@ def test_what_is_not_declared_is_an_error_that_says_what_to_add():
             equal(broker.metric("hookwire_hook_errors_total", hook="roles", stage="filter"), 1, "errors")
 
 
+def test_filter_and_redact_never_wait():
+    for stage in ("filter", "redact"):
+        lua = "local kept\nreturn policy { api = 1," + OPEN.replace("subscribe = function() return", "subscribe = function(s, t, ctx) kept = ctx return") + f"""
+          {stage} = function(event) if event.event ~= "FENCE" then kept.sleep(1) end return {"true" if stage == "filter" else "event"} end }}"""
+        with broker_of(lua) as broker, client(broker, "staff") as c:
+            publish(broker, payload={"n": 1})
+            equal(fence(broker, [c]), [[]], f"what a {stage} that would wait lets through")
+            equal(broker.metric("hookwire_hook_errors_total", hook="roles", stage=stage), 1, "errors")
+            broker.wait_log(f"hook failed hook=roles .*stage={stage} why=.*sleep")
+
+
 def test_a_filter_that_never_ends_withholds():
     if not lua_can_be_ended():
         return
