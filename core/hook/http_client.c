@@ -207,7 +207,7 @@ static bool may_resolve(const struct hw_http_client *client, const struct hw_htt
 	return n < HW_HTTP_OWNER_RESOLVES;
 }
 
-static void activate(struct hw_http_request *r)
+static bool activate(struct hw_http_request *r)
 {
 	struct hw_http_client *client = r->client;
 
@@ -217,9 +217,10 @@ static void activate(struct hw_http_request *r)
 	client->n_resolving++;
 	r->active = curl_multi_add_handle(client->multi, r->easy) == CURLM_OK;
 	if (r->active)
-		return;
+		return true;
 	r->error = "out of memory";
 	finish(r);
+	return false;
 }
 
 static void start_queued(struct hw_http_client *client)
@@ -227,10 +228,12 @@ static void start_queued(struct hw_http_client *client)
 	hw_list_each_safe (node, &client->queued) {
 		struct hw_http_request *r = HW_CONTAINER_OF(node, struct hw_http_request, link);
 
-		if (may_resolve(client, r))
-			activate(r);
 		if (client->n_resolving >= HW_HTTP_RESOLVES)
 			return;
+		if (may_resolve(client, r) && !activate(r)) {
+			kick(client); /* who was told may have taken the next off the list */
+			return;
+		}
 	}
 }
 
