@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/map.h"
+#include "crypto/trust.h"
 #include "hook/entry_internal.h"
 #include "hook/plugin_library.h"
 
@@ -100,6 +101,7 @@ void hw_hook_env_destroy(struct hw_hook_env **env)
 	hw_hook_env_reap(*env);
 	hw_plugin_libraries_forget(*env);
 	labels_destroy(&(*env)->labels);
+	hw_trust_destroy(&(*env)->trust);
 	free(*env);
 	*env = NULL;
 }

@@ -8,6 +8,8 @@
 
 #include <curl/curl.h>
 
+#include "crypto/trust.h"
+
 #define KEPT_CONNECTIONS 64L /* idle ones, of a worker */
 
 struct hw_http_client {
@@ -18,7 +20,7 @@ struct hw_http_client {
 	struct hw_list queued, resolving, active;
 	size_t n_requests;
 	unsigned n_resolving;
-	char *ca_file; /* SSL_CERT_FILE, as OpenSSL's own programs take it; NULL: curl's default */
+	struct hw_trust *trust;
 };
 
 /* A socket of curl's. */
@@ -191,6 +193,16 @@ static int on_connected(void *arg, char *to_ip, char *from_ip, int to_port, int 
 	(void)from_port;
 	resolved(r);
 	return r->spec.done ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)
+{
+	struct hw_http_request *r = arg;
+
+	(void)easy;
+	if (r->client->trust)
+		hw_trust_use(r->client->trust, ssl_ctx);
+	return CURLE_OK;
 }
 
 /* ---- from the loop ---- */
@@ -405,8 +417,11 @@ static int set_options(struct hw_http_request *r, const struct hw_http_spec *spe
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "hookwire/" HW_VERSION);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-	if (r->client->ca_file)
-		curl_easy_setopt(c, CURLOPT_CAINFO, r->client->ca_file);
+	/* curl would read its files anew for each connection */
+	curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
+	curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+	curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, r);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
@@ -458,13 +473,20 @@ int hw_http_start(struct hw_http_client *client, const struct hw_http_spec *spec
 
 /* ---- the client ---- */
 
-struct hw_http_client *hw_http_client_create(struct hw_poller *poller)
+const char *hw_http_ca_file(void)
+{
+	const char *given = getenv("SSL_CERT_FILE");
+
+	return given && *given ? given : curl_version_info(CURLVERSION_NOW)->cainfo;
+}
+
+struct hw_http_client *hw_http_client_create(struct hw_poller *poller, struct hw_trust *trust)
 {
 	struct hw_http_client *client = calloc(1, sizeof(*client));
-	const char *ca_file = getenv("SSL_CERT_FILE");
 
 	if (!client)
 		return NULL;
+	client->trust = trust;
 	client->poller = poller;
 	hw_list_init(&client->queued);
 	hw_list_init(&client->resolving);
@@ -477,9 +499,7 @@ struct hw_http_client *hw_http_client_create(struct hw_poller *poller)
 		return NULL;
 	}
 	client->multi = curl_multi_init();
-	if (ca_file && *ca_file)
-		client->ca_file = strdup(ca_file);
-	if (!client->multi || (ca_file && *ca_file && !client->ca_file)) {
+	if (!client->multi) {
 		hw_http_client_destroy(&client);
 		return NULL;
 	}
@@ -512,7 +532,6 @@ void hw_http_client_destroy(struct hw_http_client **client)
 	hw_timer_cancel(&c->timer);
 	hw_timer_cancel(&c->start);
 	curl_global_cleanup();
-	free(c->ca_file);
 	free(c);
 }
 

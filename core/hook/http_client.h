@@ -26,6 +26,7 @@
 
 struct hw_http_client;
 struct hw_http_request;
+struct hw_trust;
 
 struct hw_http_spec {
 	const char *method;         /* upper case */
@@ -65,8 +66,12 @@ struct hw_http_request {
 	char reason[256];
 };
 
-/** @poller is borrowed. NULL: out of memory. */
-struct hw_http_client *hw_http_client_create(struct hw_poller *poller);
+/** @poller and @trust are borrowed. @trust NULL: no certificate is believed. NULL: out of memory.
+ */
+struct hw_http_client *hw_http_client_create(struct hw_poller *poller, struct hw_trust *trust);
+/** The file of authorities that clients believe: SSL_CERT_FILE of the environment, as OpenSSL's own
+ * programs take it, else libcurl's default; NULL: there is none. */
+const char *hw_http_ca_file(void);
 /** All its requests are destroyed. Does not wait for resolves. */
 void hw_http_client_destroy(struct hw_http_client **client);
 

@@ -91,9 +91,9 @@ class Handler(http_server.BaseHTTPRequestHandler):
         pass
 
 
-def broker_of(service, files=None, env=None, url=None, timeout_ms=5000, **config):
+def broker_of(service, files=None, env=None, url=None, timeout_ms=5000, breaker=None, **config):
     hook = {"name": "acl", "lua": "acl.lua", "config": {"url": url or f"http://{service.address}/", "timeout_ms": timeout_ms},
-            "budget": {"deadline_ms": 20000, "cpu_ms": int(scaled(2))}}
+            "budget": {"deadline_ms": 20000, "cpu_ms": int(scaled(2))}, "breaker": breaker or {}}
     return Broker({"workers": 1, "tenants": {"*": {"hooks": [hook]}}, **config}, files={"acl.lua": ACL, **(files or {})},
                   env={"no_proxy": "*", **(env or {})})
 
@@ -209,9 +209,14 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_and_a_known_one_is_not
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         with Service(context) as service:
-            with broker_of(service, url=f"https://{service.address}/") as broker, WsClient(broker.address, token=mint("u1")) as client:
+            never = {"failures": 0, "share": 0}
+            with broker_of(service, url=f"https://{service.address}/", breaker=never) as broker, WsClient(broker.address, token=mint("u1")) as client:
                 contains(asks(client, "list:1"), {"ok": False, "code": "unavailable"}, "the answer")
                 broker.wait_log("asked: .*certificate")
+                with WsClient(broker.address, token=mint("u2")) as other:  # each of these connects anew
+                    for n in range(30):
+                        client.send_json({"type": "subscribe", "topics": [f"list:{n}"]})
+                    pongs_are_quick(other, 0.5)
                 equal(service.requests, [], "what an unknown service was told")
             env = {"SSL_CERT_FILE": str(certificate)}
             with broker_of(service, url=f"https://{service.address}/", env=env) as broker, WsClient(broker.address, token=mint("u1")) as client:

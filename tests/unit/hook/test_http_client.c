@@ -101,7 +101,7 @@ static void setup(struct http_world *w)
 {
 	wait_init(&w->ww);
 	http_server_start(&w->server);
-	w->client = hw_http_client_create(&w->ww.poller);
+	w->client = hw_http_client_create(&w->ww.poller, NULL);
 	assert_non_null(w->client);
 }
 
