@@ -35,6 +35,8 @@ struct hw_conf_listen {
 	struct hw_conf_pos pos;
 };
 
+enum hw_conf_revoke { HW_CONF_REVOKE_SWEEP, HW_CONF_REVOKE_NOW };
+
 enum hw_conf_source { HW_CONF_LUA, HW_CONF_PLUGIN };
 
 /* Of a Lua entry; a plugin entry has the defaults, since C code is never interrupted. */
@@ -68,6 +70,7 @@ struct hw_conf_hook {
 	struct hw_conf_budget budget;
 	struct hw_conf_breaker breaker;
 	bool breaker_given;            /* a global entry has none unless it is */
+	int revoke;                    /* enum hw_conf_revoke */
 	struct hw_str text;            /* the whole entry like config, to hash; SECRET */
 	struct hw_conf_pos pos;        /* of the entry */
 	struct hw_conf_pos source_pos; /* of the value of "lua" or "plugin" */
@@ -149,8 +152,9 @@ struct hw_conf_global {
 		uint32_t interval_ms; /* 25000 */
 		uint32_t timeout_ms;  /* 60000; more than interval_ms */
 	} heartbeat;
-	uint32_t drain_ms; /* 10000; 0 = at once */
-	const char *echo;  /* NULL: off */
+	uint32_t drain_ms;  /* 10000; 0 = at once */
+	uint32_t reauth_ms; /* 5000; 0 = as fast as may be */
+	const char *echo;   /* NULL: off */
 	/* directories that may not exist; default: see hw_conf_default_plugin_path */
 	const char *const *plugin_path;
 	size_t n_plugin_path;

@@ -45,6 +45,8 @@ static const struct hw_conf_key breaker_keys[] = {
 };
 static const struct hw_conf_keys breaker = TABLE(breaker_keys);
 
+/* in the order of enum hw_conf_revoke */
+static const char *const revoke_words[] = {"sweep", "now", NULL};
 static const struct hw_conf_key hook_keys[] = {
 	{OTHER("name", hook_name, "string")},
 	{OTHER("lua", hook_lua, "string")},
@@ -53,7 +55,7 @@ static const struct hw_conf_key hook_keys[] = {
 	{GROUP("budget", budget), .offset = offsetof(struct hw_conf_hook, budget)},
 	{GROUP("breaker", breaker), .offset = offsetof(struct hw_conf_hook, breaker)},
 	{OTHER("on_error", on_error, "string"), .text = "\"unavailable\""},
-	{LATER("revoke", "sessions are re-authorized by the sweep alone")},
+	{AT("revoke", WORD, hook, revoke), .words = revoke_words, .initial = HW_CONF_REVOKE_SWEEP},
 	{LATER("shadow", "an entry that is listed decides")},
 };
 const struct hw_conf_keys hw_conf_keys_hook = TABLE(hook_keys);
@@ -166,10 +168,10 @@ static const struct hw_conf_key global_keys[] = {
 	{GROUP("limits", limits)},
 	{GROUP("heartbeat", heartbeat)},
 	{AT("drain_ms", U32, global, drain_ms), RANGE(0, HOUR_MS, 10000)},
+	{AT("reauth_ms", U32, global, reauth_ms), RANGE(0, HOUR_MS, 5000)},
 	{OTHER("echo", echo, "string"), .nullable = true},
 	{OTHER("include", include, "array"), .text = "[]"},
 	{LATER("trusted_proxies", "PROXY protocol and X-Forwarded-For are not read yet")},
-	{LATER("reauth_ms", "the sweep after a reload is not paced yet")},
 	{LATER("max_revoke", "a reload cannot be previewed yet")},
 	{LATER("seal_cursors", "cursors show their sequence")},
 };

@@ -138,6 +138,7 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 				.in_flight = hook->budget.in_flight,
 				.idle_ms = hook->budget.idle_ms},
 			.global = global,
+			.revoke_now = hook->revoke == HW_CONF_REVOKE_NOW,
 		};
 
 		/* one client could shut a global entry for all tenants: only who wants that */
@@ -223,6 +224,7 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 		.ping_interval_ms = c->heartbeat.interval_ms,
 		.ping_timeout_ms = c->heartbeat.timeout_ms,
 		.drain_ms = c->drain_ms,
+		.reauth_ms = c->reauth_ms,
 	};
 	m->origins = calloc(c->auth.n_origins + 1, sizeof(*m->origins));
 	if (!m->origins || copy(&m->echo, c->echo) || copy(&m->token, c->admin.token) ||

@@ -40,6 +40,7 @@ int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops,
 		.env = env,
 		.kind = spec->kind,
 		.global = spec->global,
+		.revoke_now = spec->revoke_now,
 		.budget = spec->budget,
 		.breaker = spec->breaker};
 	atomic_init(&entry->n_refs, 1);
@@ -113,7 +114,7 @@ static struct hw_str config_of(const struct hw_hook_spec *spec)
 static void hash_spec(const struct hw_hook_spec *spec, const uint8_t source_hash[HW_SHA256_LEN],
 	uint8_t out[HW_SHA256_LEN])
 {
-	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->budget.cpu_ms,
+	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->revoke_now, spec->budget.cpu_ms,
 		spec->budget.load_ms, spec->budget.memory_bytes, spec->budget.deadline_ms,
 		spec->budget.in_flight, spec->budget.idle_ms, spec->breaker.failures,
 		spec->breaker.share_percent, spec->breaker.min_calls, spec->breaker.window_ms,
@@ -278,6 +279,14 @@ void hw_hook_chain_unref(struct hw_hook_chain **chain)
 const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain)
 {
 	return chain->hash;
+}
+
+bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain)
+{
+	for (size_t i = 0; i < chain->n_entries; i++)
+		if (chain->entries[i]->revoke_now)
+			return true;
+	return false;
 }
 
 size_t hw_hook_chain_count(const struct hw_hook_chain *chain)

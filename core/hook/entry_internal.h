@@ -77,7 +77,7 @@ struct hw_hook_entry {
 	char *name;
 	char *path;
 	enum hw_hook_kind kind;
-	bool global;
+	bool global, revoke_now;
 	struct hw_hook_budget budget;
 	struct hw_breaker_rules breaker;
 	struct hw_hook_entry *dead_next; /* on env->dead */

@@ -60,6 +60,8 @@ struct hw_hook_spec {
 	struct hw_hook_budget budget;
 	struct hw_breaker_rules breaker; /* all 0: none */
 	bool global;                     /* a guard of all tenants, or a tenant's own */
+	bool revoke_now; /* when the chain changes, sessions get nothing until they are re-checked
+			  */
 };
 
 /** @script_lib: folder of Lua's require, may be NULL. @plugin_cache: folder (exists, exec-mounted,
@@ -100,6 +102,8 @@ void hw_hook_chain_unref(
 	struct hw_hook_chain **chain); /* any thread; plugins are unloaded by hw_hook_env_reap */
 /** SHA-256 over the entries' kinds, sources, settings and budgets, in order. */
 const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain);
+/** Does any of its entries say "revoke": "now"? */
+bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain);
 /** Control thread, now and then: unloads plugin instances whose last reference is gone. */
 void hw_hook_env_reap(struct hw_hook_env *env);
 

@@ -25,6 +25,7 @@ struct hw_settings {
 	int64_t slow_deadline_ms;
 	int64_t ping_interval_ms, ping_timeout_ms;
 	int64_t drain_ms;
+	int64_t reauth_ms;
 	const char *echo_path;   /* NULL: off */
 	const char *admin_token; /* NULL: none */
 };

@@ -40,6 +40,23 @@ static int bench_start(struct hw_worker *w, struct hw_str tenant_id, struct hw_h
 	return hw_hook_bench_create(w->env, rules->chain, tenant_id, w->index, out);
 }
 
+static uint64_t chain_number(struct hw_hook_bench *bench)
+{
+	uint64_t n;
+
+	if (!bench)
+		return 0;
+	memcpy(&n, hw_hook_chain_hash(hw_hook_bench_chain(bench)), sizeof(n));
+	return n;
+}
+
+void hw_hub_note_policy(struct hw_hub *hub)
+{
+	uint64_t parts[] = {chain_number(hub->worker->global), chain_number(hub->bench)};
+
+	hub->policy = hw_hash(&hub->worker->tenants->hash_key, parts, sizeof(parts)) | 1;
+}
+
 static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out)
 {
 	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, tenant_id);
@@ -73,6 +90,7 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 		goto fail;
 	hw_classes_renew(hub);
 	atomic_store(&hub->tenant->hubs[w->index], hub);
+	hw_hub_note_policy(hub);
 	*out = hub;
 	return 0;
 fail:
@@ -118,6 +136,7 @@ int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out
 		if (r)
 			return r;
 		hw_classes_renew(hub);
+		hw_hub_note_policy(hub);
 	}
 	*out = hub;
 	return 0;

@@ -49,6 +49,9 @@ struct hw_hub {
 	struct hw_hook_bench *bench; /* NULL: this generation refuses the tenant */
 	struct hw_hook_bench *other; /* inside hw_worker_swap: the next one, then the one before */
 	struct hw_list left_link;
+	uint64_t policy; /* of the chains that decide here, by their hashes; never 0. A verdict is
+			    as good as new while it is what it was. */
+	bool revoke_now; /* the last swap took or gave an entry that says "revoke": "now" */
 	struct hw_reader *reader;
 	struct hw_map topics; /* by name, patterns by "resource:*" */
 	struct hw_classes classes;

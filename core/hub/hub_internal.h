@@ -4,6 +4,8 @@
 #include "hub/hub.h"
 
 void hw_hub_destroy(struct hw_hub **hub);
+/** The hub or its worker has another bench: sets hub->policy. */
+void hw_hub_note_policy(struct hw_hub *hub);
 /** Any thread, for an active reader: the hub's worker will read on. Wakes it if it sleeps. */
 void hw_hub_tell(struct hw_hub *hub);
 /** The same for those of a set of workers (bit = worker). */

@@ -31,6 +31,15 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 				"reason=\"failed\""),
 		.gaps = COUNTER(
 			"gaps_total", "Times a session lost events that retention had dropped"),
+		.recheck_due = GAUGE("reauthorizations_due",
+			"Sessions that are to be authorized again because the policy changed"),
+		.rechecked =
+			COUNTER("reauthorizations_total", "Sessions that were authorized again"),
+		.revoked_subscriptions =
+			hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_revoked_total",
+				"What authorizing again took away", "what=\"subscription\""),
+		.revoked_sessions = hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_revoked_total",
+			"What authorizing again took away", "what=\"session\""),
 	};
 #undef COUNTER
 #undef GAUGE
@@ -201,6 +210,11 @@ static void forget_prepared(struct hw_worker *w, struct hw_hook_bench **global)
 	}
 }
 
+static bool revokes_now(struct hw_hook_bench *bench)
+{
+	return bench && hw_hook_chain_revokes_now(hw_hook_bench_chain(bench));
+}
+
 /* Its new bench, or none: then its sessions' questions end `unavailable` and new sessions ask
  * again. The old one is left to the end of the swap. */
 static void hub_swap(
@@ -220,6 +234,7 @@ static void hub_swap(
 		hub->other = before;
 		if (before && hub->bench)
 			hw_hook_bench_inherit(hub->bench, before);
+		hub->revoke_now |= revokes_now(before) || revokes_now(hub->bench);
 		if (before)
 			hw_list_push(left, &hub->left_link);
 	}
@@ -245,8 +260,16 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **re
 	}
 	w->generation = hw_generation_ref(g);
 	hw_list_init(&left);
-	for (hw_map_each (&w->hubs, i))
-		hub_swap(w, w->hubs.slots[i].value, left_global != NULL, &left);
+	for (hw_map_each (&w->hubs, i)) {
+		struct hw_hub *hub = w->hubs.slots[i].value;
+
+		hub->revoke_now =
+			left_global && (revokes_now(left_global) || revokes_now(w->global));
+		hub_swap(w, hub, left_global != NULL, &left);
+		hw_hub_note_policy(hub);
+	}
+	if (w->policy_changed)
+		w->policy_changed(w);
 	/* What is pending ends with its bench. What waits behind it goes on from there: the new
 	 * generation decides it, all of it is in place, and a new hub disturbs no walk over them.
 	 */

@@ -20,9 +20,10 @@ struct hw_sessions;
 /* Counters of the whole broker, looked up once. */
 struct hw_counters {
 	struct hw_metric *http_requests, *connections, *connections_total, *sessions,
-		*subscriptions;
+		*subscriptions, *recheck_due;
 	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
 	struct hw_metric *filtered, *filter_failed;
+	struct hw_metric *rechecked, *revoked_subscriptions, *revoked_sessions;
 };
 void hw_counters_init(struct hw_counters *c, struct hw_metrics *metrics);
 
@@ -45,6 +46,9 @@ struct hw_worker {
 	struct hw_list unread_hubs; /* have more than one turn's worth */
 	struct hw_list catching_up; /* hubs some of whose sessions are behind: hub->behind */
 	bool (*catch_up)(struct hw_worker *w); /* of core/session; true: there is more */
+	/* Of core/session: policies of hubs may have changed. Called within a swap, before what
+	 * waits for a hook of the former policy goes on. */
+	void (*policy_changed)(struct hw_worker *w);
 	_Atomic(struct hw_hub *) told; /* stack of hubs whose journal grew, linked by told_next */
 	uint64_t n_traces;             /* trace ids made */
 	uint64_t turn; /* grows where what is spent on hooks, and what is seen, begins anew */

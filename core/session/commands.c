@@ -14,9 +14,7 @@ static struct hw_str session_id(const struct hw_session *s)
  * -------------------------------------------------------------------------------------------------------------
  */
 
-/* Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in
- * @decided. */
-static enum hw_verdict ask(struct job *job, enum hw_operation operation, struct hw_str topic,
+enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct hw_str topic,
 	void (*decided)(struct hw_ask *ask))
 {
 	struct hw_session *s = job->session;
@@ -110,6 +108,7 @@ void command_admitted(struct job *job, struct hw_login *login)
 	s->identity = login->identity;
 	login->identity = NULL;
 	s->hub = login->hub;
+	s->policy = login->policy;
 	if (!hw_quota_charge(&s->hub->tenant->connections, 1)) {
 		session_close_code(s, HW_CODE_RATE_LIMITED,
 			"the tenant has as many connections as its limit allows");
@@ -120,6 +119,7 @@ void command_admitted(struct job *job, struct hw_login *login)
 	hw_metric_add(s->worker->counters->sessions, 1);
 	tell_connect(job);
 	session_arm(s);
+	reauth_join(s);
 	reply_auth(job);
 	send_welcome(s);
 	if (s->query && !inbox_push(s, hw_str_of(s->query), true))
@@ -128,53 +128,10 @@ void command_admitted(struct job *job, struct hw_login *login)
 	s->query = NULL;
 }
 
-static bool recheck_subscriptions(struct job *job);
-
-static void recheck_one(struct job *job, enum hw_verdict verdict)
+static void on_refreshed(struct job *job)
 {
-	struct hw_session *s = job->session;
-	struct hw_str topic = {job->question.topic.p, job->question.topic.len};
-
-	if (verdict == HW_ALLOW) {
-		job->recheck++;
-		return;
-	}
-	/* revoked: the last subscription moves into its place and is asked next. The name is the
-	 * subscription's: it is written before that ends. */
-	hw_control_unsubscribed(session_out(s), s->plain, &topic, 1,
-		hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
-	hw_hub_unsubscribe(s->hub, &s->sub, topic);
-	if (!s->plain)
-		session_send(s);
-}
-
-static void on_rechecked(struct hw_ask *ask)
-{
-	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
-
-	recheck_one(job, ask->verdict);
-	if (recheck_subscriptions(job)) {
-		reply_auth(job);
-		job_resume(job);
-	}
-}
-
-/* A refresh changed the claims: what they opened is asked again. true: all done. */
-static bool recheck_subscriptions(struct job *job)
-{
-	struct hw_session *s = job->session;
-
-	while (!s->closed && job->recheck < s->sub.n_subs) {
-		struct hw_str topic = hw_hub_topic_name(s->sub.subs[job->recheck].topic);
-		enum hw_verdict verdict =
-			ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
-				topic, on_rechecked);
-
-		if (verdict == HW_PENDING)
-			return false;
-		recheck_one(job, verdict);
-	}
-	return true;
+	reply_auth(job);
+	job_resume(job);
 }
 
 static bool refresh(struct job *job)
@@ -194,8 +151,8 @@ static bool refresh(struct job *job)
 	hw_identity_unref(&s->identity);
 	s->identity = identity;
 	session_arm(s);
-	job->recheck = 0;
-	if (!same_claims && !recheck_subscriptions(job))
+	/* what the claims opened is asked again */
+	if (!same_claims && !reauth_subscriptions(job, on_refreshed))
 		return false;
 	reply_auth(job);
 	return true;
@@ -345,9 +302,9 @@ static bool subscribe_next(struct job *job)
 		subscribe_result(job, HW_CODE_TOPIC_LIMIT, NULL);
 		return true;
 	}
-	verdict =
-		ask(job, hw_topic_is_wildcard(job->topic.topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
-			job->topic.topic, on_subscribe_decided);
+	verdict = session_ask(job,
+		hw_topic_is_wildcard(job->topic.topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+		job->topic.topic, on_subscribe_decided);
 	if (verdict == HW_PENDING)
 		return false;
 	subscribe_one(job, verdict);
@@ -498,6 +455,7 @@ bool command_run(struct job *job)
 
 void command_cancel(struct job *job)
 {
+	hw_list_remove(&job->parked);
 	hw_login_cancel(&job->login);
 	hw_hooks_cancel(&job->ask);
 	if (job->publish.hub)

@@ -6,8 +6,7 @@
  * in between. It looks through more than a hub reads in a turn, or it would never be level. */
 enum { CATCH_UP_BYTES = 256u << 10, CATCH_UP_RUNS = 2048 };
 
-/* It reads on from its own cursor in a later turn. */
-static void read_later(struct hw_session *s)
+void session_read_later(struct hw_session *s)
 {
 	struct hw_hub *hub = s->hub;
 
@@ -21,7 +20,7 @@ static void leave_live(struct hw_session *s, uint64_t cursor_seq)
 	s->cursor_seq = cursor_seq;
 	s->sub.behind = true;
 	s->lag_since_ms = hw_worker_now_ms(s->worker);
-	read_later(s);
+	session_read_later(s);
 	session_arm(s);
 }
 
@@ -229,6 +228,6 @@ bool sessions_catch_up(struct hw_worker *w)
 
 void hw_session_drained(struct hw_session *s)
 {
-	if (s->sub.behind && !s->closed && hw_list_empty(&s->catch_up))
-		read_later(s);
+	if (s->sub.behind && !s->held && !s->closed && hw_list_empty(&s->catch_up))
+		session_read_later(s);
 }

@@ -54,6 +54,7 @@ void job_free(struct job **job)
 	if (!j)
 		return;
 	*job = NULL;
+	hw_list_remove(&j->parked);
 	hw_buf_fini(&j->reply);
 	hw_buf_fini(&j->scratch);
 	free(j->text);
@@ -74,6 +75,7 @@ static struct job *job_new(struct hw_session *s, const char *text, size_t len)
 	memcpy(job->text, text, len);
 	job->len = len;
 	job->session = s;
+	hw_list_init(&job->parked);
 	hw_buf_init(&job->reply);
 	hw_buf_init(&job->scratch);
 	return job;
@@ -121,9 +123,17 @@ static void go_on(struct hw_session *s)
 	if (s->running)
 		return; /* further up on this stack somebody does it already */
 	s->running = true;
-	while (!s->job && !s->closed && (node = hw_list_pop(&s->inbox))) {
-		struct inbox_item *item = HW_CONTAINER_OF(node, struct inbox_item, link);
+	while (!s->job && !s->closed) {
+		struct inbox_item *item;
 
+		if (s->recheck == RECHECK_NEXT) {
+			job_start_recheck(s);
+			continue;
+		}
+		node = hw_list_pop(&s->inbox);
+		if (!node)
+			break;
+		item = HW_CONTAINER_OF(node, struct inbox_item, link);
 		s->inbox_bytes -= item_bytes(item);
 		job_start(s, (struct hw_str){item->text, item->len});
 		free(item);
@@ -179,6 +189,12 @@ static bool start_bare(struct hw_session *s, struct hw_str text)
 	}
 	s->job->commands.done = true;
 	return true;
+}
+
+void job_start_recheck(struct hw_session *s)
+{
+	if (start_bare(s, HW_STR_NULL) && reauth_swept(s->job))
+		job_done(s->job);
 }
 
 void job_start_login(struct hw_session *s, struct hw_str token)

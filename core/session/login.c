@@ -78,6 +78,7 @@ static enum hw_verdict admit(struct hw_login *login)
 {
 	enum hw_verdict verdict = HW_ERROR;
 
+	login->policy = login->hub->policy;
 	login->question =
 		(struct hw_question){.size = sizeof(login->question), .operation = HW_OP_SESSION};
 	hw_who_fill(&login->who, login->identity, hw_str_of(login->session),

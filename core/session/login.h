@@ -21,6 +21,7 @@ struct hw_login {
 	/* the answer */
 	struct hw_identity *identity; /* ALLOW: one reference, the caller's */
 	struct hw_hub *hub;           /* ALLOW: of the identity's tenant */
+	uint64_t policy;              /* the hub's, when the session was admitted */
 	enum hw_code code;            /* not ALLOW */
 	char message[256];
 	/* its own */

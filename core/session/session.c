@@ -64,7 +64,7 @@ static int64_t next_due_ms(const struct hw_session *s)
 	if (!s->live)
 		return s->opened_ms + settings->auth_timeout_ms;
 	due = s->alive_ms + (s->pinged ? settings->ping_timeout_ms : settings->ping_interval_ms);
-	if (s->sub.behind) {
+	if (s->sub.behind && !s->held) {
 		other = s->lag_since_ms + settings->slow_deadline_ms;
 		due = other < due ? other : due;
 	}
@@ -107,7 +107,8 @@ static void on_timer(struct hw_timer *timer)
 			hw_session_close(s, 4408, HW_STR("authentication timeout"));
 	} else if (hw_worker_wall_ms(s->worker) >= expiry_ms(s)) {
 		session_close_code(s, HW_CODE_TOKEN_EXPIRED, NULL);
-	} else if (s->sub.behind && now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
+	} else if (s->sub.behind && !s->held &&
+		   now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
 		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
 	} else {
 		check_life(s, now_ms);
@@ -196,6 +197,7 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	s->knows_cursors = open->cursor.p != NULL;
 	hw_list_init(&s->inbox);
 	hw_list_init(&s->catch_up);
+	hw_list_init(&s->due);
 	hw_timer_init(&s->timer, on_timer);
 	hw_list_push(&w->sessions->all, &s->all);
 	w->sessions->n++;
@@ -275,6 +277,7 @@ static void leave(struct hw_session *s, uint16_t close_code)
 {
 	hw_timer_cancel(&s->timer);
 	hw_list_remove(&s->catch_up);
+	reauth_leave(s);
 	if (s->job)
 		command_cancel(s->job);
 	if (!s->hub)
@@ -353,6 +356,7 @@ int hw_sessions_init(struct hw_worker *w)
 	hw_list_init(&w->sessions->all);
 	hw_buf_init(&w->sessions->out);
 	w->catch_up = sessions_catch_up;
+	reauth_init(w);
 	return 0;
 }
 
@@ -360,6 +364,7 @@ void hw_sessions_fini(struct hw_worker *w)
 {
 	if (!w->sessions)
 		return;
+	reauth_fini(w);
 	hw_buf_fini(&w->sessions->out);
 	free(w->sessions);
 	w->sessions = NULL;

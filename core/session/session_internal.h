@@ -17,7 +17,26 @@ struct hw_sessions {
 	struct hw_list all;
 	size_t n;
 	struct hw_buf out; /* the control message being written */
+	struct hw_sweep {
+		struct hw_worker *worker;
+		struct hw_list now;    /* sessions to be checked as soon as may be: nothing is
+					  delivered to them until then */
+		struct hw_list paced;  /* and those that have until hw_session.recheck_ms */
+		struct hw_list parked; /* checks that go on in the next turn: struct job.parked */
+		struct hw_timer timer;
+		size_t n_open;    /* sessions that are not checked yet, whatever they wait for */
+		size_t n_running; /* of these: being checked */
+		size_t n_checked, n_revoked, n_closed; /* since nothing was open */
+		int64_t slice_until_ms;
+		unsigned slice_asks; /* left */
+	} sweep;
 };
+
+/* A session's verdicts are as old as its hub's policy, or it is on its way to the next check:
+ *
+ *   NONE ──policy changed──> DUE ──its turn──> RUNNING ──> NONE
+ *                             └──a message is being worked on──> NEXT ──^  */
+enum session_recheck { RECHECK_NONE, RECHECK_DUE, RECHECK_NEXT, RECHECK_RUNNING };
 
 /* A message that waits for the one before it. */
 struct inbox_item {
@@ -38,8 +57,13 @@ struct job {
 	struct hw_command_topic topic;
 	struct hw_buf reply;
 	struct hw_buf scratch; /* the token or key, plain */
-	bool joined;      /* of a subscribe: its first topic is in, and so where the others begin */
-	uint32_t recheck; /* of a refresh: the next subscription to authorize again */
+	bool joined; /* of a subscribe: its first topic is in, and so where the others begin */
+	/* of a check: see reauth.c */
+	void (*rechecked)(struct job *job);
+	struct hw_list parked;
+	uint32_t recheck; /* the next subscription */
+	bool admitted;    /* the session itself is allowed */
+	unsigned asked_generation;
 	struct hw_login login;
 	struct hw_publish publish;
 	struct hw_ask ask;
@@ -67,10 +91,15 @@ struct hw_session {
 	uint64_t cursor_seq;
 	uint64_t held_position; /* in the journal's memory: from there on a full socket holds it */
 	struct job *job;        /* NULL: nothing is being worked on */
+	struct hw_list due;     /* in the sweep */
+	int64_t recheck_ms;     /* when it is checked at the latest */
+	uint64_t policy;        /* the hub's, when its verdicts were made; 0: none count */
+	enum session_recheck recheck;
 	char *query; /* the message that the query's topics become, once live; NULL: none */
 	struct hw_list inbox;
 	size_t inbox_bytes;
 	bool plain, knows_cursors, live, closed, pinged, paused, connected, running;
+	bool held; /* gets nothing until it is checked; sub.behind too */
 	char id[HW_SESSION_ID_LEN + 1];
 };
 
@@ -92,6 +121,7 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 void job_start(struct hw_session *s, struct hw_str text);
 void job_start_login(struct hw_session *s, struct hw_str token);
 void job_start_admitted(struct hw_session *s, struct hw_login *login);
+void job_start_recheck(struct hw_session *s);
 void job_free(struct job **job);
 void job_resume(struct job *job); /* the command that was pending is done: go on with the next */
 void inbox_clear(struct hw_session *s);
@@ -102,8 +132,27 @@ bool command_run(struct job *job);
 bool command_login(struct job *job, struct hw_str token);
 void command_admitted(struct job *job, struct hw_login *login);
 void command_cancel(struct job *job);
+/** Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in
+ * @decided. */
+enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct hw_str topic,
+	void (*decided)(struct hw_ask *ask));
+
+/* reauth.c */
+void reauth_init(struct hw_worker *w);
+void reauth_fini(struct hw_worker *w);
+/** Asks again what the session subscribes to. true: done. false: @rechecked is called later, with
+ * the job still there. */
+HW_MUST_CHECK bool reauth_subscriptions(struct job *job, void (*rechecked)(struct job *job));
+/** The check that the sweep asked for. As commands. */
+HW_MUST_CHECK bool reauth_swept(struct job *job);
+/** The session is live: it is due if the policy that let it in is not in force any more. */
+void reauth_join(struct hw_session *s);
+/** The session is closed. */
+void reauth_leave(struct hw_session *s);
 
 /* delivery.c */
 extern const struct hw_subscriber_ops session_subscriber_ops;
 bool sessions_catch_up(struct hw_worker *w);
+/** It reads on from its own cursor in a later turn. */
+void session_read_later(struct hw_session *s);
 void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, const char *reason);

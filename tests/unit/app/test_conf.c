@@ -402,7 +402,7 @@ static void each_mistake_is_told_at_its_place(void **state)
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"on_error\": \"deny\"}]}", "1:42",
 			"not in this version"},
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"scope\": 1}]}", "1:30",
-			"known here: name, lua, plugin, config, budget, breaker, on_error"},
+			"known here: name, lua, plugin, config, budget, breaker, on_error, revoke"},
 		/* tenants and topics */
 		{"{\"tenants\": []}", "1:13", "write an object"},
 		{"{\"tenants\": {\"\": {\"hooks\": []}}}", "1:14", "it is empty"},
@@ -445,14 +445,12 @@ static void each_mistake_is_told_at_its_place(void **state)
 		/* later */
 		{"{\"trusted_proxies\": []}", "1:2",
 			"\"trusted_proxies\" is not in this version: "},
-		{"{\"reauth_ms\": 1}", "1:2", "not in this version"},
 		{"{\"max_revoke\": 1}", "1:2", "not in this version"},
 		{"{\"seal_cursors\": true}", "1:2", "not in this version"},
 		{"{\"journal\": {\"plugin\": \"sqlite\"}}", "1:14",
 			"not in this version: the journal is in memory"},
 		{"{\"journal\": {\"config\": {}}}", "1:14", "not in this version"},
-		{"{\"hooks\": [{\"plugin\": \"jwt\", \"revoke\": \"now\"}]}", "1:30",
-			"not in this version"},
+		{"{\"hooks\": [{\"plugin\": \"jwt\", \"revoke\": \"later\"}]}", "1:40", "sweep"},
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"shadow\": true}]}", "1:30",
 			"not in this version"},
 	};

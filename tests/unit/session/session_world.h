@@ -65,14 +65,15 @@ static inline void world_wake(struct hw_loop *loop)
 	((struct world *)(void *)loop)->n_wakes++;
 }
 
-static inline struct hw_hook_chain *world_chain(
-	struct world *w, const char *name, const char *lua, bool global)
+static inline struct hw_hook_chain *world_chain_that(
+	struct world *w, const char *name, const char *lua, bool global, bool revoke_now)
 {
 	struct hw_hook_spec spec = {.name = name,
 		.kind = HW_HOOK_LUA,
 		.config = HW_STR("{}"),
 		.budget = HW_HOOK_BUDGET_DEFAULT,
-		.global = global};
+		.global = global,
+		.revoke_now = revoke_now};
 	struct hw_hook_problem problem = {0};
 	struct hw_hook_entry *entry;
 	struct hw_hook_chain *chain;
@@ -92,6 +93,12 @@ static inline struct hw_hook_chain *world_chain(
 	assert_non_null(chain);
 	hw_hook_entry_unref(&entry);
 	return chain;
+}
+
+static inline struct hw_hook_chain *world_chain(
+	struct world *w, const char *name, const char *lua, bool global)
+{
+	return world_chain_that(w, name, lua, global, false);
 }
 
 static inline void world_generation_free(struct hw_generation *g)

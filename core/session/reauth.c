@@ -1,0 +1,391 @@
+/* Live sessions are authorized again when the policy that let them in is no longer the one in
+ * force: each once, by a job like any message's, a slice in each turn of the loop. */
+#include <errno.h>
+
+#include "session/session_internal.h"
+#include "wire/topic.h"
+
+enum {
+	SLICE_MS = 2,      /* of work in one turn: deliveries and sockets come in between */
+	SLICE_ASKS = 1024, /* the same, whatever the clock says */
+	IN_FLIGHT = 32,    /* checks whose hooks wait; a script's calls that wait are bounded too,
+			      and clients want some of them */
+};
+
+static struct hw_sweep *sweep_of(const struct hw_session *s)
+{
+	return &s->worker->sessions->sweep;
+}
+
+/* ---- slices ---- */
+
+static void slice_begin(struct hw_sweep *sweep)
+{
+	sweep->slice_until_ms = hw_worker_now_ms(sweep->worker) + SLICE_MS;
+	sweep->slice_asks = SLICE_ASKS;
+}
+
+/* One question of it is about to be asked. */
+static bool slice_take(struct hw_sweep *sweep)
+{
+	if (sweep->slice_asks == 0 || hw_worker_now_ms(sweep->worker) >= sweep->slice_until_ms)
+		return false;
+	sweep->slice_asks--;
+	return true;
+}
+
+static void wake(struct hw_sweep *sweep, int64_t at_ms)
+{
+	if (!hw_timer_armed(&sweep->timer) || sweep->timer.due_ms > at_ms)
+		hw_timer_arm(sweep->worker->timers, &sweep->timer, at_ms);
+}
+
+static void wake_now(struct hw_sweep *sweep)
+{
+	wake(sweep, hw_worker_now_ms(sweep->worker));
+}
+
+/* ---- the check of one session ---- */
+
+static void begin(struct job *job, bool admitted)
+{
+	struct hw_session *s = job->session;
+
+	job->recheck = 0;
+	job->admitted = admitted;
+	s->policy = s->hub->policy;
+}
+
+static void refuse(struct hw_session *s, enum hw_code code, const char *message)
+{
+	sweep_of(s)->n_closed++;
+	hw_metric_add(s->worker->counters->revoked_sessions, 1);
+	session_close_code(s, code, message);
+}
+
+/* The tenant may be refused since, or its hooks may not have started. */
+static bool still_served(struct hw_session *s)
+{
+	struct hw_hub *hub;
+
+	if (s->hub->bench || hw_hub_get(s->worker, s->hub->tenant->id, &hub) != -ENOENT)
+		return true;
+	refuse(s, HW_CODE_FORBIDDEN_TOPIC, "this tenant is not served here");
+	return false;
+}
+
+static void revoke(struct job *job)
+{
+	struct hw_session *s = job->session;
+	struct hw_str topic = {job->question.topic.p, job->question.topic.len};
+
+	/* the last subscription moves into its place and is asked next. The name is the
+	 * subscription's: it is written before that ends. */
+	hw_control_unsubscribed(session_out(s), s->plain, &topic, 1,
+		hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
+	hw_hub_unsubscribe(s->hub, &s->sub, topic);
+	sweep_of(s)->n_revoked += s->recheck == RECHECK_RUNNING;
+	hw_metric_add(s->worker->counters->revoked_subscriptions, 1);
+	if (!s->plain)
+		session_send(s);
+}
+
+static void take(struct job *job, enum hw_verdict verdict)
+{
+	struct hw_session *s = job->session;
+
+	if (s->policy != s->hub->policy)
+		return; /* an answer of yesterday's policy: all is asked again */
+	if (verdict == HW_ERROR && job->asked_generation != s->worker->generation->number)
+		return; /* its generation ended before it could say: asked again */
+	if (verdict == HW_ALLOW) {
+		job->recheck += job->admitted;
+		job->admitted = true;
+	} else if (job->admitted) {
+		revoke(job);
+	} else {
+		refuse(s, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.message);
+	}
+}
+
+static bool go_on(struct job *job);
+
+static void on_decided(struct hw_ask *ask)
+{
+	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
+
+	take(job, ask->verdict);
+	if (go_on(job))
+		job->rechecked(job);
+}
+
+static enum hw_verdict ask_next(struct job *job)
+{
+	struct hw_session *s = job->session;
+	struct hw_str topic;
+
+	job->asked_generation = s->worker->generation->number;
+	if (!job->admitted)
+		return session_ask(job, HW_OP_SESSION, HW_STR_NULL, on_decided);
+	topic = hw_hub_topic_name(s->sub.subs[job->recheck].topic);
+	return session_ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+		topic, on_decided);
+}
+
+/* true: all is asked, or the session is closed. */
+static bool go_on(struct job *job)
+{
+	struct hw_session *s = job->session;
+	struct hw_sweep *sweep = sweep_of(s);
+
+	while (!s->closed && still_served(s)) {
+		enum hw_verdict verdict;
+
+		if (s->policy != s->hub->policy)
+			begin(job, false);
+		if (job->admitted && job->recheck >= s->sub.n_subs)
+			break;
+		if (!slice_take(sweep)) {
+			hw_list_push(&sweep->parked, &job->parked);
+			wake_now(sweep);
+			return false;
+		}
+		verdict = ask_next(job);
+		if (verdict == HW_PENDING)
+			return false;
+		take(job, verdict);
+	}
+	return true;
+}
+
+bool reauth_subscriptions(struct job *job, void (*rechecked)(struct job *job))
+{
+	job->rechecked = rechecked;
+	/* with an older policy's verdicts the session is asked about too: go_on sees to it */
+	job->recheck = 0;
+	job->admitted = true;
+	slice_begin(sweep_of(job->session));
+	return go_on(job);
+}
+
+/* ---- nothing is delivered until it is checked ---- */
+
+/* What has not begun to leave does not leave. It is read again from the journal, for what is still
+ * subscribed to then. */
+static void hold(struct hw_session *s)
+{
+	uint64_t dropped = s->outlet->drop(s->arg);
+
+	if (dropped)
+		s->cursor_seq = dropped - 1;
+	else if (!s->sub.behind)
+		s->cursor_seq = hw_hub_seq(s->hub);
+	s->held = s->sub.behind = true;
+	hw_list_remove(&s->catch_up);
+	session_arm(s);
+}
+
+static void release(struct hw_session *s)
+{
+	if (!s->held)
+		return;
+	s->held = false;
+	s->lag_since_ms = hw_worker_now_ms(s->worker);
+	session_read_later(s);
+	session_arm(s);
+}
+
+/* ---- the sweep ---- */
+
+static void log_end(struct hw_sweep *sweep)
+{
+	hw_log(sweep->worker->log, HW_LOG_INFO, "session", "sessions are authorized again",
+		HW_F_UINT("worker", sweep->worker->index), HW_F_UINT("sessions", sweep->n_checked),
+		HW_F_UINT("revoked", sweep->n_revoked), HW_F_UINT("closed", sweep->n_closed));
+	sweep->n_checked = sweep->n_revoked = sweep->n_closed = 0;
+}
+
+/* It is on no list any more, whatever became of it. */
+static void settle(struct hw_session *s)
+{
+	struct hw_sweep *sweep = sweep_of(s);
+
+	if (s->recheck == RECHECK_NONE)
+		return;
+	sweep->n_running -= s->recheck == RECHECK_RUNNING;
+	s->recheck = RECHECK_NONE;
+	hw_list_remove(&s->due);
+	hw_metric_add(s->worker->counters->recheck_due, -1);
+	if (--sweep->n_open == 0)
+		log_end(sweep);
+	else if (!hw_list_empty(&sweep->now) || !hw_list_empty(&sweep->paced))
+		wake_now(sweep); /* there may be room for another now */
+}
+
+void reauth_leave(struct hw_session *s)
+{
+	settle(s);
+	s->held = false;
+}
+
+static void put_due(struct hw_session *s, int64_t at_ms)
+{
+	struct hw_sweep *sweep = sweep_of(s);
+
+	if (s->recheck == RECHECK_NONE) {
+		sweep->n_open++;
+		hw_metric_add(s->worker->counters->recheck_due, 1);
+		s->recheck_ms = at_ms;
+		s->recheck = RECHECK_DUE;
+		hw_list_push(&sweep->paced, &s->due);
+	}
+	if (s->held && s->recheck == RECHECK_DUE) {
+		hw_list_remove(&s->due);
+		hw_list_push(&sweep->now, &s->due);
+	}
+}
+
+void reauth_join(struct hw_session *s)
+{
+	if (s->policy == s->hub->policy)
+		return;
+	put_due(s, hw_worker_now_ms(s->worker));
+	wake_now(sweep_of(s));
+}
+
+static void swept(struct hw_session *s)
+{
+	struct hw_sweep *sweep = sweep_of(s);
+
+	if (s->closed)
+		return; /* which has settled it */
+	sweep->n_checked++;
+	hw_metric_add(s->worker->counters->rechecked, 1);
+	settle(s);
+	if (s->policy != s->hub->policy)
+		put_due(s, hw_worker_now_ms(s->worker));
+	else
+		release(s);
+}
+
+static void on_swept(struct job *job)
+{
+	swept(job->session);
+	job_resume(job);
+}
+
+bool reauth_swept(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	s->recheck = RECHECK_RUNNING;
+	sweep_of(s)->n_running++;
+	job->rechecked = on_swept;
+	/* as good as new: asked by a refresh, or the former policy is back */
+	if (s->policy != s->hub->policy && !go_on(job))
+		return false;
+	swept(s);
+	return true;
+}
+
+static void check(struct hw_session *s)
+{
+	hw_list_remove(&s->due);
+	if (s->job)
+		s->recheck = RECHECK_NEXT; /* job.c starts it then */
+	else
+		job_start_recheck(s);
+}
+
+static struct hw_session *next_due(struct hw_sweep *sweep, int64_t now_ms)
+{
+	struct hw_list *list = hw_list_empty(&sweep->now) ? &sweep->paced : &sweep->now;
+	struct hw_session *s;
+
+	if (hw_list_empty(list))
+		return NULL;
+	s = HW_CONTAINER_OF(list->next, struct hw_session, due);
+	if (list == &sweep->paced && s->recheck_ms > now_ms) {
+		wake(sweep, s->recheck_ms);
+		return NULL;
+	}
+	return s;
+}
+
+static void on_timer(struct hw_timer *timer)
+{
+	struct hw_sweep *sweep = HW_CONTAINER_OF(timer, struct hw_sweep, timer);
+	int64_t now_ms = hw_worker_now_ms(sweep->worker);
+	struct hw_list parked, *node;
+	struct hw_session *s;
+
+	slice_begin(sweep);
+	hw_list_init(&parked);
+	hw_list_splice(&parked, &sweep->parked);
+	while ((node = hw_list_pop(&parked))) {
+		struct job *job = HW_CONTAINER_OF(node, struct job, parked);
+
+		if (go_on(job))
+			job->rechecked(job);
+	}
+	while (sweep->n_running < IN_FLIGHT && (s = next_due(sweep, now_ms))) {
+		if (!slice_take(sweep)) {
+			wake_now(sweep);
+			break;
+		}
+		check(s);
+	}
+}
+
+/* Sessions whose verdicts are of another policy are due, evenly over reauth_ms. Those that were due
+ * before keep their place. */
+static void begin_sweep(struct hw_worker *w)
+{
+	struct hw_sweep *sweep = &w->sessions->sweep;
+	int64_t now_ms = hw_worker_now_ms(w), all_ms = w->generation->settings.reauth_ms;
+	size_t n = 0, i = 0;
+
+	hw_list_each (node, &w->sessions->all) {
+		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
+
+		n += s->hub && !s->closed && s->policy != s->hub->policy;
+	}
+	hw_list_each (node, &w->sessions->all) {
+		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
+
+		if (!s->hub || s->closed || s->policy == s->hub->policy)
+			continue;
+		i++;
+		put_due(s, now_ms + (int64_t)((double)all_ms * (double)i / (double)n));
+	}
+	if (n)
+		wake_now(sweep);
+}
+
+static void on_policy_changed(struct hw_worker *w)
+{
+	hw_list_each (node, &w->sessions->all) {
+		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
+
+		if (s->hub && !s->closed && s->hub->revoke_now && s->policy != s->hub->policy)
+			hold(s);
+	}
+	begin_sweep(w);
+}
+
+void reauth_init(struct hw_worker *w)
+{
+	struct hw_sweep *sweep = &w->sessions->sweep;
+
+	sweep->worker = w;
+	hw_list_init(&sweep->now);
+	hw_list_init(&sweep->paced);
+	hw_list_init(&sweep->parked);
+	hw_timer_init(&sweep->timer, on_timer);
+	w->policy_changed = on_policy_changed;
+}
+
+void reauth_fini(struct hw_worker *w)
+{
+	hw_timer_cancel(&w->sessions->sweep.timer);
+}
