@@ -132,6 +132,7 @@ int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, s
 
 	if (!bench)
 		return -ENOMEM;
+	bench->n_refs = 1;
 	bench->env = env;
 	bench->chain = hw_hook_chain_ref(chain);
 	bench->tenant = hw_str_dup(tenant);
@@ -161,8 +162,27 @@ void hw_hook_bench_destroy(struct hw_hook_bench **bench)
 	for (size_t i = 0; i < b->n_entries; i++)
 		if (b->stats[i].breaker.state != HW_BREAKER_CLOSED)
 			hw_metric_add(b->stats[i].open, -1);
-	free_bench(b);
+	hw_hook_bench_unref(bench);
+}
+
+struct hw_hook_bench *hw_hook_bench_ref(struct hw_hook_bench *bench)
+{
+	bench->n_refs++;
+	return bench;
+}
+
+void hw_hook_bench_unref(struct hw_hook_bench **bench)
+{
+	struct hw_hook_bench *b = *bench;
+
 	*bench = NULL;
+	if (b && --b->n_refs == 0)
+		free_bench(b);
+}
+
+bool hw_hook_bench_idle(const struct hw_hook_bench *bench)
+{
+	return bench->n_refs == 1 && hw_list_empty(&bench->pending);
 }
 
 void hw_hook_bench_inherit(struct hw_hook_bench *to, struct hw_hook_bench *from)

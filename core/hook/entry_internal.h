@@ -119,7 +119,8 @@ struct hw_hook_bench {
 	struct hw_bench_stats *stats; /* per entry: bench.c */
 	struct hw_list pending; /* walks that wait, chain.c's; a walk is in the lists of both its
 				   benches */
-	bool closing;           /* asks end as ERROR at once */
+	unsigned n_refs;
+	bool closing; /* asks end as ERROR at once */
 };
 
 /** For an entry that answered HW_PENDING: goes on with the walk, ends in ask->decided unless

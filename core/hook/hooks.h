@@ -114,8 +114,13 @@ void hw_hook_env_reap(struct hw_hook_env *env);
  * plugin worker_init runs here. 0 or negative errno (-ENOMEM, -EIO when a worker_init refused). */
 HW_MUST_CHECK int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain,
 	struct hw_str tenant, unsigned worker, struct hw_hook_bench **out);
-/** Pending asks end as HW_ERROR `unavailable` first. */
+/** Pending asks end as HW_ERROR `unavailable` first, and whoever still asks hears that at once. The
+ * memory goes with the last reference. */
 void hw_hook_bench_destroy(struct hw_hook_bench **bench);
+struct hw_hook_bench *hw_hook_bench_ref(struct hw_hook_bench *bench);
+void hw_hook_bench_unref(struct hw_hook_bench **bench); /* accepts NULL in it */
+/** Nobody but its owner holds it, and no ask is pending. */
+bool hw_hook_bench_idle(const struct hw_hook_bench *bench);
 struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench);
 
 /** Once @to stands in the place of @from, before that is destroyed: what the policies of @from keep

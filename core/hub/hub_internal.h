@@ -4,6 +4,13 @@
 #include "hub/hub.h"
 
 void hw_hub_destroy(struct hw_hub **hub);
+/** pins.c. Takes a bench that decides no more: it lives while messages hold it. @generation is the
+ * last that it decided for. */
+void hw_bench_leave(struct hw_worker *w, struct hw_hook_bench **bench, unsigned generation);
+void hw_left_benches_reap(struct hw_worker *w);
+/** What is pending in generations that are too many ends `unavailable`, the oldest first. */
+void hw_left_benches_bound(struct hw_worker *w);
+void hw_left_benches_end(struct hw_worker *w);
 /** The hub or its worker has another bench: sets hub->policy. */
 void hw_hub_note_policy(struct hw_hub *hub);
 /** Any thread, for an active reader: the hub's worker will read on. Wakes it if it sleeps. */

@@ -57,12 +57,14 @@ int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 	hw_list_init(&w->unread_hubs);
 	hw_list_init(&w->catching_up);
 	w->turn = 1;
+	hw_list_init(&w->left_benches);
 	w->generation = hw_generation_ref(g);
 	return global_start(w, g, &w->global);
 }
 
 void hw_worker_fini(struct hw_worker *w)
 {
+	hw_left_benches_end(w);
 	for (hw_map_each (&w->hubs, i)) {
 		struct hw_hub *hub = w->hubs.slots[i].value;
 
@@ -132,6 +134,8 @@ bool hw_worker_turn(struct hw_worker *w)
 		w->turn++; /* those who are behind are not held up by what is live */
 		(void)w->catch_up(w);
 	}
+	if (!hw_list_empty(&w->left_benches))
+		hw_left_benches_reap(w);
 	return hw_worker_has_work(w);
 }
 
@@ -245,6 +249,7 @@ static void hub_swap(
 int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **refused)
 {
 	struct hw_generation *left_generation = w->generation;
+	unsigned left_number = w->generation->number;
 	struct hw_hook_bench *global = NULL, *left_global = NULL;
 	struct hw_list left, *node;
 	int r = prepare(w, g, &global, refused);
@@ -270,12 +275,14 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **re
 	}
 	if (w->policy_changed)
 		w->policy_changed(w);
-	/* What is pending ends with its bench. What waits behind it goes on from there: the new
-	 * generation decides it, all of it is in place, and a new hub disturbs no walk over them.
-	 */
-	hw_hook_bench_destroy(&left_global);
+	/* What is pending goes on with its bench, or ends with it when there are too many. What
+	 * waits behind it goes on from there: the new generation decides it, all of it is in place,
+	 * and a new hub disturbs no walk over them. */
+	hw_bench_leave(w, &left_global, left_number);
 	while ((node = hw_list_pop(&left)))
-		hw_hook_bench_destroy(&HW_CONTAINER_OF(node, struct hw_hub, left_link)->other);
+		hw_bench_leave(
+			w, &HW_CONTAINER_OF(node, struct hw_hub, left_link)->other, left_number);
+	hw_left_benches_bound(w);
 	hw_generation_unref(&left_generation);
 	return 0;
 }

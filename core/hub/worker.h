@@ -40,6 +40,7 @@ struct hw_worker {
 	struct hw_tenants *tenants;
 	struct hw_generation *generation;
 	struct hw_hook_bench *global; /* bench of the generation's global chain */
+	struct hw_list left_benches;  /* of former generations, for messages that began then */
 	bool draining;
 	struct hw_map hubs;         /* tenant id -> struct hw_hub */
 	struct hw_list read_hubs;   /* read in this turn: advance them when flushed */
@@ -71,7 +72,9 @@ void hw_worker_fini(struct hw_worker *w); /* no session is left */
 bool hw_worker_turn(struct hw_worker *w);
 void hw_worker_flushed(struct hw_worker *w);
 bool hw_worker_has_work(struct hw_worker *w);
-/** Between turns: @g decides from the next message on. Benches whose chain is the same object stay.
+/** Between turns: @g decides from the next message on. Benches whose chain is the same object stay;
+ * the others live on for messages that began with them, until they are of the oldest of four
+ * generations.
  * Hubs whose tenant @g refuses keep their old chain's bench closed: their asks answer
  * `unavailable`. 0, or negative errno: all stays as it was, and @refused is the id of the rules
  * whose hooks do not start here, "" for the global ones; it lives as long as @g. */

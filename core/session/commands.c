@@ -30,16 +30,17 @@ enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct
 		.id = hw_slice_of(id),
 	};
 	hw_who_fill(&job->who, s->identity, session_id(s), hw_str_of(s->address));
+	hw_pins_take(&job->pins, s->hub);
 	job->ask = (struct hw_ask){
 		.stage = HW_STAGE_AUTHORIZE,
-		.global = s->worker->global,
-		.tenant = s->hub->bench,
+		.global = job->pins.global,
+		.tenant = job->pins.tenant,
 		.who = &job->who,
 		.question = &job->question,
 		.decided = decided,
 		.verdict = HW_ERROR,
 	};
-	return s->hub->bench ? hw_hooks_ask(&job->ask) : HW_ERROR;
+	return job->pins.tenant ? hw_hooks_ask(&job->ask) : HW_ERROR;
 }
 
 /* ---- auth
@@ -408,6 +409,8 @@ static bool command_publish(struct job *job)
 		.address = hw_str_of(s->address),
 		.decided = on_published,
 	};
+	hw_pins_take(&job->pins, s->hub);
+	hw_pins_copy(&job->publish.pins, &job->pins);
 	if (!hw_publish_start(&job->publish))
 		return false;
 	publish_done(job);

@@ -55,6 +55,7 @@ void job_free(struct job **job)
 		return;
 	*job = NULL;
 	hw_list_remove(&j->parked);
+	hw_pins_drop(&j->pins);
 	hw_buf_fini(&j->reply);
 	hw_buf_fini(&j->scratch);
 	free(j->text);
@@ -147,6 +148,8 @@ static void job_done(struct job *job)
 {
 	struct hw_session *s = job->session;
 
+	if (job->pins.global)
+		reauth_note(s, job->pins.policy);
 	job_free(&s->job);
 	go_on(s);
 }

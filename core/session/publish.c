@@ -251,13 +251,12 @@ static void on_transformed(struct hw_ask *ask)
 	p->decided(p);
 }
 
-/* The questions of one publish are asked of the benches of one generation: those it began with,
- * unless they are gone. */
 static bool ready_to_ask(struct hw_publish *p)
 {
+	hw_pins_take(&p->pins, p->hub);
 	p->ask = (struct hw_ask){
-		.global = p->hub->worker->global,
-		.tenant = p->hub->bench,
+		.global = p->pins.global,
+		.tenant = p->pins.tenant,
 		.who = &p->who,
 	};
 	if (p->ask.tenant)
@@ -404,6 +403,7 @@ void hw_publish_fini(struct hw_publish *p)
 		hw_idempotency_release(&p->hub->tenant->idempotency, p->reservation);
 		p->reservation = NULL;
 	}
+	hw_pins_drop(&p->pins);
 	hw_buf_fini(&p->encoded);
 	hw_buf_fini(&p->previous);
 }

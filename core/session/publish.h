@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "hook/hooks.h"
 #include "hub/hub.h"
+#include "hub/pins.h"
 #include "wire/code.h"
 #include "wire/command.h"
 
@@ -17,8 +18,9 @@ struct hw_publish {
 	struct hw_str text;     /* the item as it came: what an idempotency key is held against */
 	struct hw_str key;      /* idempotency key, plain; p NULL: none */
 	struct hw_str trace_id; /* 32 hex digits from traceparent; p NULL: the event's, else new */
-	struct hw_str session, address;              /* for hooks and logs */
-	bool http;                                   /* POST /publish: act_as and tenants count */
+	struct hw_str session, address; /* for hooks and logs */
+	struct hw_pins pins;            /* zeroed, or of the message it is a part of; taken over */
+	bool http;                      /* POST /publish: act_as and tenants count */
 	void (*decided)(struct hw_publish *publish); /* only when start returned false */
 	void *arg;
 	/* the answer */

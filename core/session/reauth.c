@@ -124,6 +124,8 @@ static enum hw_verdict ask_next(struct job *job)
 	struct hw_session *s = job->session;
 	struct hw_str topic;
 
+	/* one check may see several generations: go_on begins again when that matters */
+	hw_pins_drop(&job->pins);
 	job->asked_generation = s->worker->generation->number;
 	if (!job->admitted)
 		return session_ask(job, HW_OP_SESSION, HW_STR_NULL, on_decided);
@@ -249,6 +251,15 @@ void reauth_join(struct hw_session *s)
 {
 	if (s->policy == s->hub->policy)
 		return;
+	put_due(s, hw_worker_now_ms(s->worker));
+	wake_now(sweep_of(s));
+}
+
+void reauth_note(struct hw_session *s, uint64_t policy)
+{
+	if (s->closed || policy == s->hub->policy)
+		return;
+	s->policy = 0;
 	put_due(s, hw_worker_now_ms(s->worker));
 	wake_now(sweep_of(s));
 }

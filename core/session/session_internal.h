@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/timers.h"
+#include "hub/pins.h"
 #include "session/login.h"
 #include "session/publish.h"
 #include "session/session.h"
@@ -66,6 +67,7 @@ struct job {
 	unsigned asked_generation;
 	struct hw_login login;
 	struct hw_publish publish;
+	struct hw_pins pins; /* from its first question on */
 	struct hw_ask ask;
 	struct hw_who who;
 	struct hw_question question;
@@ -145,6 +147,8 @@ void reauth_fini(struct hw_worker *w);
 HW_MUST_CHECK bool reauth_subscriptions(struct job *job, void (*rechecked)(struct job *job));
 /** The check that the sweep asked for. As commands. */
 HW_MUST_CHECK bool reauth_swept(struct job *job);
+/** A message of the session ended whose questions were asked of @policy. */
+void reauth_note(struct hw_session *s, uint64_t policy);
 /** The session is live: it is due if the policy that let it in is not in force any more. */
 void reauth_join(struct hw_session *s);
 /** The session is closed. */

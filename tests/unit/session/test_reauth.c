@@ -342,6 +342,8 @@ static void a_message_that_waits_is_ended_first(void **state)
 	say(&c, "{\"type\":\"ping\",\"id\":2}");
 	swap_to(&w, 3, NO_B);
 	pass(&w, REAUTH_MS);
+	assert_string_equal(heard(&c, text, sizeof(text)), "");
+	fake_resume(first, first->waiting);
 	heard(&c, text, sizeof(text));
 	assert_non_null(strstr(text, "\"id\":1"));
 	assert_non_null(strstr(text, "\"id\":2"));
@@ -354,9 +356,37 @@ static void a_message_that_waits_is_ended_first(void **state)
 	second->verdict = HW_DENY;
 	heard(&c, text, sizeof(text));
 	swap_to(&w, 5, ALL);
+	fake_resume(second, second->waiting);
 	pass(&w, REAUTH_MS);
 	assert_null(strstr(heard(&c, text, sizeof(text)), "unsubscribed"));
 	assert_int_equal(due(&w), 0);
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void what_a_policy_allows_that_came_and_went_is_asked_again(void **state)
+{
+	struct world w;
+	struct client c;
+	struct fake *fake;
+	struct hw_generation *g;
+
+	(void)state;
+	fake_log = (struct fake_log){0};
+	world_init(&w, NO_B);
+	client_open(&w, &c, "u@acme", "a:1", false);
+	swap(&w, waiting_generation(&w, 2, &fake));
+	say(&c, "{\"type\":\"subscribe\",\"topics\":[\"b:1\"],\"id\":1}");
+	g = another(&w, 3, ALL);
+	hw_hook_chain_unref(&g->rules[0].chain);
+	g->rules[0].chain = hw_hook_chain_ref(w.generation->rules[0].chain);
+	swap(&w, g);
+	heard(&c, text, sizeof(text));
+	fake_resume(fake, fake->waiting);
+	pass(&w, REAUTH_MS);
+	heard(&c, text, sizeof(text));
+	assert_non_null(strstr(text, "\"b:1\":{\"ok\":true"));
+	assert_non_null(strstr(text, "\"unsubscribed\",\"topics\":[\"b:1\"]"));
 	client_fini(&c);
 	world_fini(&w);
 }
@@ -463,6 +493,7 @@ int main(void)
 		cmocka_unit_test(a_session_of_many_topics_is_checked_in_slices),
 		cmocka_unit_test(a_check_is_a_message_among_others),
 		cmocka_unit_test(a_message_that_waits_is_ended_first),
+		cmocka_unit_test(what_a_policy_allows_that_came_and_went_is_asked_again),
 		cmocka_unit_test(what_is_held_is_caught_up_or_never_sent),
 		cmocka_unit_test(a_held_session_is_no_slow_one),
 	};
