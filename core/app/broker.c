@@ -1,4 +1,5 @@
 #include "app/broker.h"
+#include "app/control.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -182,14 +183,6 @@ void hw_broker_wake(struct hw_broker *b)
 	kill(getpid(), SIGUSR2);
 }
 
-void hw_broker_ask_reload(void *broker)
-{
-	struct hw_broker *b = broker;
-
-	atomic_store(&b->reload_asked, true);
-	hw_broker_wake(b);
-}
-
 /* INT64_MAX: not yet. */
 struct ending {
 	int64_t drain_until_ms; /* set: it drains */
@@ -278,10 +271,8 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 				stop_workers(b, &e);
 			else
 				drain(b, &e);
-		} else if (atomic_exchange(&b->reload_asked, false) || number == SIGHUP) {
-			if (!draining)
-				hw_broker_reload(b);
 		}
+		hw_broker_serve(b, number == SIGHUP, e.drain_until_ms != INT64_MAX);
 		go_on_ending(b, &e);
 		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
 		hw_hook_env_reap(b->env);
@@ -315,10 +306,11 @@ static void end(struct hw_broker *b)
 
 int hw_broker_run(const char *conf_path)
 {
-	struct hw_broker b = {.conf_path = conf_path};
+	struct hw_broker b = {.conf_path = conf_path, .requests_lock = PTHREAD_MUTEX_INITIALIZER};
 	sigset_t signals;
 	int r;
 
+	hw_list_init(&b.requests);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is as a full disk: a failed write */
 	sigemptyset(&signals);

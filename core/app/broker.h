@@ -1,5 +1,5 @@
 /* The broker as a process: what all workers share, and the control thread that starts, reloads and
- * stops them. Everything but @reload_asked, @n_running and what is thread-safe by itself belongs to
+ * stops them. Everything but @requests, @n_running and what is thread-safe by itself belongs to
  * the control thread. */
 #pragma once
 
@@ -34,7 +34,8 @@ struct hw_broker {
 	struct hw_worker_thread *workers;
 	unsigned n_workers;
 	atomic_uint n_running;
-	atomic_bool reload_asked;
+	pthread_mutex_t requests_lock;
+	struct hw_list requests; /* struct hw_control_request */
 	struct hw_plugin_cache plugin_cache;
 	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came
 			     from */
@@ -53,13 +54,10 @@ struct hw_broker {
 /** Starts everything, runs until it is told to stop, and ends everything. Returns the process's
  * exit code. */
 int hw_broker_run(const char *conf_path);
-/** Any thread: reload as SIGHUP does. @broker is a struct hw_broker. */
-void hw_broker_ask_reload(void *broker);
 /** Any thread: the control thread looks again at what is atomic. */
 void hw_broker_wake(struct hw_broker *broker);
 
 /* app/reload.c */
-void hw_broker_reload(struct hw_broker *broker);
 /** Loads configuration and hooks for the start: any problem is printed to stderr and refused. 0 or
  * negative errno. */
 HW_MUST_CHECK int hw_broker_load(struct hw_broker *broker);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/broker.h"
+#include "app/control.h"
 #include "app/generation_make.h"
 
 static int open_env(struct hw_broker *b)
@@ -189,8 +190,36 @@ static void publish(
 		HW_F_UINT("generation", g->number));
 }
 
-void hw_broker_reload(struct hw_broker *b)
+/* What became of it, for whoever asked. */
+static void tell(struct hw_buf *out, const struct hw_broker *b, const char *result,
+	const struct hw_conf *conf, const struct hw_conf_report *report)
 {
+	hw_buf_printf(out, "{\"ok\":%s,\"result\":\"%s\",\"generation\":%u,\"units\":[",
+		strcmp(result, "ok") ? "false" : "true", result, b->generation->number);
+	for (size_t i = 0; conf && i < conf->n_units; i++) {
+		const struct hw_conf_unit *unit = &conf->units[i];
+		bool first = true;
+
+		hw_buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+		hw_buf_json(out, hw_str_of(unit->name));
+		hw_buf_printf(out, ",\"ok\":%s,\"problems\":[",
+			unit->broken || unit->inherited ? "false" : "true");
+		for (size_t j = 0; j < report->n_items; j++) {
+			if (strcmp(report->items[j].unit, unit->name))
+				continue;
+			if (!first)
+				hw_buf_putc(out, ',');
+			first = false;
+			hw_buf_json(out, hw_str_of(report->items[j].text));
+		}
+		hw_buf_puts(out, "]}");
+	}
+	hw_buf_puts(out, "]}");
+}
+
+unsigned hw_broker_reload(struct hw_broker *b, struct hw_buf *answer)
+{
+	const char *result;
 	struct hw_conf_options options = {.old = b->conf};
 	struct hw_conf_report report;
 	struct hw_conf *conf = NULL;
@@ -206,9 +235,12 @@ void hw_broker_reload(struct hw_broker *b)
 	log_report(b, &report);
 	if (conf)
 		count_failed_units(b, conf);
+	result = r ? "failed" : partial ? "partial" : "ok";
 	if (r == 0) {
 		publish(b, conf, g, partial);
+		tell(answer, b, result, conf, &report);
 	} else {
+		tell(answer, b, result, conf, &report);
 		hw_conf_destroy(&conf);
 		hw_metric_add(b->reloads_failed, 1);
 		hw_log(b->log, HW_LOG_ERROR, "reload",
@@ -216,4 +248,5 @@ void hw_broker_reload(struct hw_broker *b)
 	}
 	hw_hook_env_reap(b->env);
 	hw_conf_report_fini(&report);
+	return r ? 422 : partial ? 207 : 200;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/broker.h"
+#include "app/control.h"
 #include "hook/io.h"
 #include "session/session.h"
 
@@ -250,8 +251,8 @@ int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, 
 		r = hw_sessions_init(&t->worker);
 	t->edge.worker = &t->worker;
 	t->edge.version = HW_VERSION;
-	t->edge.reload = hw_broker_ask_reload;
-	t->edge.reload_arg = broker;
+	t->edge.control = hw_broker_ask;
+	t->edge.control_arg = broker;
 	if (!r) {
 		r = hw_edge_init(&t->edge);
 		t->edge_made = r == 0;

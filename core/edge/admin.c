@@ -70,19 +70,6 @@ static void metrics(struct exchange *ex)
 				.retry_after_ms = EDGE_NO_RETRY});
 }
 
-static void reload(struct exchange *ex)
-{
-	struct hw_edge *edge = http_edge(ex);
-
-	if (!edge->reload) {
-		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "this broker cannot be reloaded");
-		answer_refusal(ex);
-		return;
-	}
-	edge->reload(edge->reload_arg);
-	answer_json(ex, 202, HW_STR("{\"ok\":true}"));
-}
-
 static void status(struct exchange *ex)
 {
 	struct hw_worker *w = http_edge(ex)->worker;
@@ -100,7 +87,8 @@ static void status(struct exchange *ex)
 static const struct route routes[] = {
 	{"/metrics", .handle = metrics},
 	{"/api/status", .login = ROUTE_ADMIN, .handle = status},
-	{"/api/reload", .post = true, .login = ROUTE_ADMIN, .handle = reload},
+	{"/api/reload", .post = true, .login = ROUTE_ADMIN, .handle = admin_reload},
+	{"/api/reauthorize", .post = true, .login = ROUTE_ADMIN, .handle = admin_reauthorize},
 };
 
 const struct route *admin_routes(size_t *n)

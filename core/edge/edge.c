@@ -22,6 +22,7 @@ void edge_conn_fini(struct edge_conn *conn)
 int hw_edge_init(struct hw_edge *edge)
 {
 	hw_list_init(&edge->connections);
+	hw_list_init(&edge->controls);
 	edge->n_connections = 0;
 	hw_buf_init(&edge->out);
 	hw_buf_init(&edge->body);
@@ -33,6 +34,7 @@ int hw_edge_init(struct hw_edge *edge)
 void hw_edge_fini(struct hw_edge *edge)
 {
 	hw_edge_close_all(edge);
+	controls_fini(edge);
 	hw_buf_fini(&edge->out);
 	hw_buf_fini(&edge->body);
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "hub/worker.h"
+#include "net/loop.h"
 #include "wire/http1.h"
 
 enum hw_edge_kind {
@@ -16,18 +17,36 @@ enum hw_edge_kind {
 	HW_EDGE_ADMIN,  /* operators: /metrics, /api, health */
 };
 
+/* What an operator asked of the broker as a whole: made on a worker, done on the control thread,
+ * answered on the worker. */
+enum hw_control_kind { HW_CONTROL_RELOAD, HW_CONTROL_REAUTHORIZE };
+
+struct hw_control_request {
+	enum hw_control_kind kind;
+	char *user, *tenant,
+		*topic;      /* REAUTHORIZE, heap, NULL: any; whoever does it may take them */
+	struct hw_list link; /* of whoever has it */
+	/* the answer: JSON. When it is there @answered is posted to @loop. */
+	unsigned status;
+	struct hw_buf body;
+	struct hw_loop *loop;
+	struct hw_task answered;
+};
+#define HW_CONTROL_RETRY_MS 1000
+
 struct hw_edge {
 	/* set by the caller before init; borrowed until fini */
 	struct hw_worker *worker;
 	const char *version; /* "0.1.0" */
-	void (*reload)(
-		void *arg); /* POST /api/reload; called on the worker's thread; NULL: answers 503 */
-	void *reload_arg;
+	/** Takes @request until it is answered; called on the worker's thread. NULL: answers 503 */
+	void (*control)(void *arg, struct hw_control_request *request);
+	void *control_arg;
 	/* its own */
 	struct hw_http1_limits limits;
 	struct hw_http1_request request; /* scratch of all the worker's readers */
 	struct hw_list connections;
 	size_t n_connections;
+	struct hw_list controls;         /* requests that are not answered yet */
 	struct hw_buf out;               /* the answer being written */
 	struct hw_buf body;              /* the body of that answer */
 	char date[HW_HTTP_DATE_LEN + 1]; /* of date_s, a second of the wall clock */

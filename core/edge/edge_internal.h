@@ -52,6 +52,7 @@ struct http_conn;
 struct exchange;
 struct publish_job;
 struct ws_conn;
+struct control_wait;
 
 /* What of a request outlives its head: a place in exchange.text. */
 struct kept {
@@ -104,6 +105,7 @@ struct exchange {
 	/* of who is logged in */
 	struct hw_login login;
 	struct publish_job *publish;
+	struct control_wait *control; /* what the control thread was asked for */
 };
 
 static inline struct hw_str exchange_str(const struct exchange *ex, struct kept k)
@@ -148,6 +150,12 @@ const struct route *route_find(struct exchange *ex, const struct hw_http1_reques
 /* admin.c */
 const struct route *admin_routes(size_t *n);
 void admin_check(struct exchange *ex, const struct hw_http1_request *request);
+
+/* admin_reload.c: the control thread does it, the exchange waits */
+void admin_reload(struct exchange *ex);
+void admin_reauthorize(struct exchange *ex);
+void control_abandon(struct exchange *ex); /* what it waits for is done all the same */
+void controls_fini(struct hw_edge *edge);
 
 /* publish_api.c */
 void publish_handle(struct exchange *ex);

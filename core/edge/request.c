@@ -30,8 +30,9 @@ void exchange_free(struct exchange **exchange)
 	if (!ex)
 		return;
 	*exchange = NULL;
-	if (ex->waiting && !ex->publish)
+	if (ex->waiting && !ex->publish && !ex->control)
 		hw_login_cancel(&ex->login);
+	control_abandon(ex);
 	publish_job_free(&ex->publish);
 	hw_identity_unref(&ex->login.identity);
 	hw_buf_fini(&ex->text);

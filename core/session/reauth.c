@@ -373,6 +373,47 @@ static void begin_sweep(struct hw_worker *w)
 		wake_now(sweep);
 }
 
+static bool follows(const struct hw_session *s, struct hw_str topic)
+{
+	struct hw_str resource, other;
+
+	hw_topic_split(topic, &resource, NULL);
+	for (uint32_t i = 0; i < s->sub.n_subs; i++) {
+		struct hw_str name = hw_hub_topic_name(s->sub.subs[i].topic);
+
+		hw_topic_split(name, &other, NULL);
+		if (hw_str_eq(name, topic) ||
+			((hw_topic_is_wildcard(name) || hw_topic_is_wildcard(topic)) &&
+				hw_str_eq(resource, other)))
+			return true;
+	}
+	return false;
+}
+
+static bool matches(const struct hw_session *s, const struct hw_session_match *match)
+{
+	return s->live && !s->closed &&
+	       (!match->user.p || hw_str_eq(match->user, s->identity->user_id)) &&
+	       (!match->tenant.p || hw_str_eq(match->tenant, s->hub->tenant->id)) &&
+	       (!match->topic.p || follows(s, match->topic));
+}
+
+size_t hw_sessions_reauthorize(struct hw_worker *w, const struct hw_session_match *match)
+{
+	size_t n = 0;
+
+	hw_list_each (node, &w->sessions->all) {
+		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
+
+		if (!matches(s, match))
+			continue;
+		s->policy = 0;
+		n++;
+	}
+	begin_sweep(w);
+	return n;
+}
+
 static void on_policy_changed(struct hw_worker *w)
 {
 	hw_list_each (node, &w->sessions->all) {

@@ -72,6 +72,14 @@ void hw_session_too_large(struct hw_session *session);
 /** Calls @each for every session of the worker; @each may close it. */
 void hw_sessions_each(
 	struct hw_worker *w, void (*each)(void *arg, struct hw_session *session), void *arg);
+/* Which sessions; p NULL: whichever. */
+struct hw_session_match {
+	struct hw_str user, tenant;
+	struct hw_str topic; /* those that follow it, by name or by pattern; or a pattern, "a:*" */
+};
+/** What the policy says may have changed though the policy did not: those that match are authorized
+ * again within reauth_ms. How many are due for it now. */
+size_t hw_sessions_reauthorize(struct hw_worker *w, const struct hw_session_match *match);
 size_t hw_sessions_count(const struct hw_worker *w);
 /** Set as the worker's catch_up by who makes the worker, with the list of sessions. 0 or -ENOMEM.
  */

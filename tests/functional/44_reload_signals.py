@@ -32,10 +32,10 @@ def test_a_sigterm_goes_before_any_number_of_sighups():
 def test_a_sigint_counts_though_a_reload_was_asked_for():
     with GateBroker() as broker:
         begin_reload(broker)
-        answer = http(broker.admin_address, "POST", "/api/reload", {"Content-Type": "application/json"}, "{}", ADMIN_TOKEN)
-        equal(answer.status, 202, "status")
+        asked = in_background(http, broker.admin_address, "POST", "/api/reload", {"Content-Type": "application/json"}, "{}", ADMIN_TOKEN)
         broker.process.send_signal(signal.SIGINT)
         broker.release("load")
+        equal(asked().status, 503, "what is answered who asked for another")
         broker.process.wait(scaled(5))
         broker.stop()
 

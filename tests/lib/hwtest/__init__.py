@@ -18,13 +18,13 @@ from .http import HttpConnection, Response, http, parse_status
 from .proxy import Proxy
 from .run import main, temporary_directory
 from .token import SECRET, encode_jwt, mint
-from .wait import lua_can_be_ended, scaled, stretched, wait_until
+from .wait import in_background, lua_can_be_ended, scaled, stretched, wait_until
 from .ws import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, Refused, WsClient, encode_frame)
 
 __all__ = [
     "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Failure", "Frame",
     "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET", "TEXT",
     "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "http",
-    "lua_can_be_ended", "main", "merge", "mint", "parse_status", "raises", "scaled", "stretched", "temporary_directory",
+    "in_background", "lua_can_be_ended", "main", "merge", "mint", "parse_status", "raises", "scaled", "stretched", "temporary_directory",
     "wait_until",
 ]

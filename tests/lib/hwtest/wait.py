@@ -1,5 +1,6 @@
 """Waiting for conditions, never for luck."""
 import os
+import threading
 import time
 
 # Sanitizer builds are slower; their ctests set this to stretch every deadline.
@@ -41,3 +42,25 @@ def wait_until(condition, timeout=10.0, what=None, interval=0.01):
                 f"still waiting for {what or condition} after {timeout} s, last: {last!r}"
             )
         time.sleep(interval)
+
+
+def in_background(function, *arguments, timeout=30.0):
+    """Calls function(*arguments) in a thread of its own. What is returned is called for its result, and raises what it raised."""
+    outcome = {}
+
+    def run():
+        try:
+            outcome["value"] = function(*arguments)
+        except BaseException as error:  # whoever asks for the result gets it
+            outcome["error"] = error
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result():
+        thread.join(scaled(timeout))
+        if thread.is_alive():
+            raise AssertionError(f"{function.__name__} has not ended after {timeout} s")
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["value"]
+    return result

@@ -19,7 +19,9 @@ struct edge_world {
 	struct hw_edge edge;
 	struct hw_loop *loop;
 	pthread_t thread;
-	unsigned n_reloads;
+	atomic_uint n_reloads;
+	struct hw_control_request *asked;
+	bool keeps_requests;
 	char answer[ANSWER_MAX]; /* what a client read last */
 };
 
@@ -77,9 +79,18 @@ static inline void *edge_thread(void *arg)
 	return NULL;
 }
 
-static inline void count_reload(void *arg)
+/* Answers at once, or keeps it. */
+static inline void take_control(void *arg, struct hw_control_request *request)
 {
-	((struct edge_world *)arg)->n_reloads++;
+	struct edge_world *ew = arg;
+
+	ew->n_reloads++;
+	ew->asked = request;
+	if (ew->keeps_requests)
+		return;
+	request->status = 207;
+	hw_buf_puts(&request->body, "{\"result\":\"partial\"}");
+	hw_loop_post(request->loop, &request->answered);
 }
 
 static inline struct edge_world *edge_world_create(
@@ -99,7 +110,7 @@ static inline struct edge_world *edge_world_create(
 	w->loop = ew->loop;
 	w->wake = hw_loop_wake;
 	ew->edge = (struct hw_edge){
-		.worker = w, .version = "1.2.3", .reload = count_reload, .reload_arg = ew};
+		.worker = w, .version = "1.2.3", .control = take_control, .control_arg = ew};
 	assert_int_equal(hw_edge_init(&ew->edge), 0);
 	assert_int_equal(pthread_create(&ew->thread, NULL, edge_thread, ew), 0);
 	return ew;

@@ -369,9 +369,77 @@ static void the_admin_api_wants_its_token_and_a_host_of_this_machine(void **stat
 	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN,
 				 "POST /api/reload HTTP/1.1\r\nHost: localhost\r\n" JSON
 				 "Authorization: Bearer s3cret\r\n\r\n"),
-		202);
+		207);
+	heard_part(ew, "{\"result\":\"partial\"}");
 	assert_int_equal(ew->n_reloads, 1);
 	assert_int_equal(ask_once(ew, HW_EDGE_PUBLIC, GET("/metrics", "")), 404);
+	edge_world_destroy(ew);
+}
+
+static int reauthorize(struct edge_world *ew, const char *body)
+{
+	char request[512];
+
+	snprintf(request, sizeof(request),
+		"POST /api/reauthorize HTTP/1.1\r\nHost: localhost\r\n" JSON
+		"Authorization: Bearer s3cret\r\nContent-Length: %zu\r\n\r\n%s",
+		strlen(body), body);
+	return ask_once(ew, HW_EDGE_ADMIN, request);
+}
+
+static void who_is_authorized_again_is_said_in_the_body(void **state)
+{
+	static const char *const bad[] = {"", "{}", "[]", "{\"user\":1}", "{\"user\":\"\"}",
+		"{\"users\":\"a\"}", "{\"user\":\"a\",\"us\\u0065r\":\"b\"}",
+		"{\"user\":\"a\\u0000\"}", "{\"topic\":\"a\"}", "{\"user\":\"a\"}{}",
+		"{\"user\":\"a\"", "{\"user\":\"a\",}"};
+	struct edge_world *ew = edge_world_create(OPEN, set_admin_token);
+
+	(void)state;
+	for (size_t i = 0; i < HW_COUNT(bad); i++)
+		assert_int_equal(reauthorize(ew, bad[i]), 400);
+	assert_int_equal(ew->n_reloads, 0);
+	assert_int_equal(
+		reauthorize(ew, "{\"user\":\"a\",\"tenant\":\"t\",\"topic\":\"a:*\"}"), 207);
+	assert_int_equal(ew->n_reloads, 1);
+	edge_world_destroy(ew);
+}
+
+static void close_all(struct edge_world *ew, void *arg)
+{
+	(void)arg;
+	hw_edge_close_all(&ew->edge);
+}
+
+static void answer_kept(struct edge_world *ew, void *arg)
+{
+	(void)arg;
+	ew->asked->status = 200;
+	hw_loop_post(ew->loop, &ew->asked->answered);
+}
+
+static void who_goes_before_the_answer_does_no_harm(void **state)
+{
+	struct edge_world *ew = edge_world_create(OPEN, set_admin_token);
+	int fd;
+
+	(void)state;
+	ew->keeps_requests = true;
+	for (int i = 0; i < 2; i++) {
+		unsigned before = ew->n_reloads;
+
+		fd = dial(ew, HW_EDGE_ADMIN);
+		say_text(fd, "POST /api/reload HTTP/1.1\r\nHost: localhost\r\n" JSON
+			     "Authorization: Bearer s3cret\r\n\r\n");
+		while (ew->n_reloads == before)
+			assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/healthz", "")), 200);
+		/* others were served; the first is answered, the second never is */
+		on_loop(ew, close_all, NULL);
+		close(fd);
+		if (i == 0)
+			on_loop(ew, answer_kept, NULL);
+	}
+	assert_int_equal(ask_once(ew, HW_EDGE_ADMIN, GET("/healthz", "")), 200);
 	edge_world_destroy(ew);
 }
 
@@ -444,6 +512,8 @@ int main(void)
 		cmocka_unit_test(tokens_that_are_several_or_malformed_are_bad_requests),
 		cmocka_unit_test(a_cookie_counts_only_with_a_listed_origin_and_never_for_a_post),
 		cmocka_unit_test(the_admin_api_wants_its_token_and_a_host_of_this_machine),
+		cmocka_unit_test(who_is_authorized_again_is_said_in_the_body),
+		cmocka_unit_test(who_goes_before_the_answer_does_no_harm),
 		cmocka_unit_test(without_an_admin_token_the_api_is_shut),
 		cmocka_unit_test(
 			draining_closes_idle_connections_answers_the_others_and_is_not_ready),
