@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/broker.h"
+#include "app/check_live.h"
 #include "app/cli_config.h"
 #include "app/conf.h"
 #include "app/generation_make.h"
@@ -15,6 +16,7 @@
 static const char usage[] =
 	"usage: hookwire check -c FILE\n"
 	"       hookwire check --plugin FILE\n"
+	"       hookwire check --live [options]\n"
 	"\n"
 	"Reads the configuration FILE and what it includes, loads every plugin and policy, as\n"
 	"`hookwire serve` would, and prints every problem, one a line, as\n"
@@ -22,6 +24,8 @@ static const char usage[] =
 	"\n"
 	"  -c, --config FILE   the configuration to check\n"
 	"  --plugin FILE       instead: open a plugin (.so) and say what it is, or why it is none\n"
+	"  --live              instead: ask a running broker what a reload would do now, and what\n"
+	"                      it would take away from whom; see hookwire check --live --help\n"
 	"  -h, --help          this text\n"
 	"\n"
 	"Exit status: 0 if the configuration can be used (warnings may be printed),\n"
@@ -133,6 +137,8 @@ int hw_cmd_check(int argc, char **argv)
 
 	if (argc == 3 && strcmp(argv[1], "--plugin") == 0)
 		return hw_plugin_check(argv[2]);
+	if (argc > 1 && strcmp(argv[1], "--live") == 0)
+		return hw_check_live(argc - 1, argv + 1);
 	r = hw_cli_config(argc, argv, usage, &path);
 	return r < 0 ? check(path) : r;
 }

@@ -169,10 +169,10 @@ static const struct hw_conf_key global_keys[] = {
 	{GROUP("heartbeat", heartbeat)},
 	{AT("drain_ms", U32, global, drain_ms), RANGE(0, HOUR_MS, 10000)},
 	{AT("reauth_ms", U32, global, reauth_ms), RANGE(0, HOUR_MS, 5000)},
+	{OTHER("max_revoke", max_revoke, "number"), .nullable = true},
 	{OTHER("echo", echo, "string"), .nullable = true},
 	{OTHER("include", include, "array"), .text = "[]"},
 	{LATER("trusted_proxies", "PROXY protocol and X-Forwarded-For are not read yet")},
-	{LATER("max_revoke", "a reload cannot be previewed yet")},
 	{LATER("seal_cursors", "cursors show their sequence")},
 };
 const struct hw_conf_keys hw_conf_keys_global = TABLE(global_keys);

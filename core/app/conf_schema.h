@@ -66,6 +66,7 @@ HW_CONF_READ(admin_token);
 HW_CONF_READ(cookie);
 HW_CONF_READ(origins);
 HW_CONF_READ(echo);
+HW_CONF_READ(max_revoke);
 HW_CONF_READ(plugin_path);
 HW_CONF_READ(include);
 HW_CONF_READ(global_hooks);

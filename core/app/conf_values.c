@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/conf_schema.h"
@@ -164,6 +165,23 @@ HW_CONF_READ(echo)
 		g->echo = v->text.p;
 }
 
+HW_CONF_READ(max_revoke)
+{
+	static const char wanted[] = "a share from 0 to 1, like 0.1, or null for no bound";
+	struct hw_conf_global *g = target;
+	char shown[HW_CONF_SHOW_MAX];
+	double share;
+
+	if (!hw_conf_expect(r, v, HW_CONF_NUMBER, wanted))
+		return;
+	share = strtod(v->text.p, NULL);
+	if (share >= 0 && share <= 1)
+		g->max_revoke = share;
+	else
+		hw_conf_error(r, v, "\"max_revoke\" is %s, which is out of range; write %s",
+			hw_conf_show(v, shown), wanted);
+}
+
 HW_CONF_READ(plugin_path)
 {
 	struct hw_conf_global *g = target;
@@ -257,6 +275,7 @@ void hw_conf_global_defaults(struct hw_conf_reader *r, struct hw_conf_global *g)
 		g->auth.n_origins = 1;
 		g->auth.any_origin = true;
 	}
+	g->max_revoke = 1;
 	g->plugin_path = r->plugin_path;
 	g->n_plugin_path = r->n_plugin_path;
 }

@@ -138,6 +138,13 @@ void hw_broker_serve(struct hw_broker *b, bool hup, bool draining)
 
 		answer_all(&requests, HW_CONTROL_RELOAD, status, &body);
 	}
+	if (!draining && any(&requests, HW_CONTROL_DRY_RUN)) {
+		unsigned status;
+
+		hw_buf_clear(&body);
+		status = hw_broker_dry_run(b, &body);
+		answer_all(&requests, HW_CONTROL_DRY_RUN, status, &body);
+	}
 	hw_buf_fini(&body);
 	while ((node = hw_list_pop(&requests))) {
 		struct hw_control_request *request =

@@ -14,5 +14,8 @@ void hw_broker_ask(void *broker, struct hw_control_request *request);
 void hw_broker_serve(struct hw_broker *broker, bool hup, bool draining);
 
 /* app/reload.c */
+/** Says in the same way what a reload would do, and what it would take away from whom. Nothing
+ * changes. */
+unsigned hw_broker_dry_run(struct hw_broker *broker, struct hw_buf *answer);
 /** Reloads and appends what became of it as JSON. Returns the HTTP status. */
 unsigned hw_broker_reload(struct hw_broker *broker, struct hw_buf *answer);

@@ -5,6 +5,7 @@
 #include "app/broker.h"
 #include "app/control.h"
 #include "app/generation_make.h"
+#include "app/preview.h"
 
 static int open_env(struct hw_broker *b)
 {
@@ -134,11 +135,48 @@ static bool all_as_before(const struct hw_conf *conf, const struct hw_conf *old)
 	return true;
 }
 
-/* Makes the generation of @conf and gives it to all workers. A unit that turns out to be broken on
+/* What the live sessions would lose is looked at: for @preview, or because max_revoke bounds it.
+ * HW_CONF_PARTIAL: a unit is broken now. */
+static int look(struct hw_broker *b, struct hw_conf *conf, struct hw_generation *g,
+	struct hw_conf_report *report, struct hw_broker_preview **preview)
+{
+	struct hw_broker_preview *found = NULL;
+	const char *refused;
+	int r;
+
+	if (!preview &&
+		(conf->global->max_revoke >= 1 || atomic_load(&b->counters.sessions->value) == 0))
+		return 0;
+	r = hw_broker_preview(b, g, &found, &refused);
+	if (r && refused)
+		return break_unit_of(conf, refused, report);
+	if (r) {
+		hw_conf_report_add(report, conf->units[0].name, HW_CONF_ERROR,
+			(struct hw_conf_pos){conf->units[0].name, 0, 0},
+			"what it would take away from live sessions could not be found out: %s",
+			strerror(-r));
+		return r;
+	}
+	if (hw_broker_preview_judge(found, conf, report))
+		r = HW_CONF_PARTIAL;
+	if (preview) {
+		/* told of what was wanted, also if a unit of it is refused for that */
+		if (!*preview)
+			*preview = found;
+		else
+			hw_broker_preview_destroy(&found);
+	} else {
+		hw_broker_preview_destroy(&found);
+	}
+	return r;
+}
+
+/* Makes the generation of @conf and gives it to all workers. With @preview nothing is given, but
+ * what the first one tried would take away is found out. A unit that turns out to be broken on
  * the way keeps what it was, and the rest is tried again. 0 with @out in force; else negative
  * errno, -EINVAL when nothing is left of it, and all decide as before. */
 static int put_in_force(struct hw_broker *b, struct hw_conf *conf, struct hw_conf_report *report,
-	bool *partial, struct hw_generation **out)
+	bool *partial, struct hw_generation **out, struct hw_broker_preview **preview)
 {
 	bool given = false;
 	int r = HW_CONF_PARTIAL;
@@ -154,6 +192,11 @@ static int put_in_force(struct hw_broker *b, struct hw_conf *conf, struct hw_con
 			r = -EINVAL;
 		}
 		if (!r) {
+			r = look(b, conf, *out, report, preview);
+			if (r)
+				hw_generation_unref(out);
+		}
+		if (!r && !preview) {
 			given = true;
 			r = give_workers(b, *out, &refused);
 			if (r && refused)
@@ -214,7 +257,47 @@ static void tell(struct hw_buf *out, const struct hw_broker *b, const char *resu
 		}
 		hw_buf_puts(out, "]}");
 	}
-	hw_buf_puts(out, "]}");
+	hw_buf_puts(out, "]");
+}
+
+static unsigned status_of(int r, bool partial)
+{
+	return r ? 422 : partial ? 207 : 200;
+}
+
+static const char *result_of(int r, bool partial)
+{
+	return r ? "failed" : partial ? "partial" : "ok";
+}
+
+unsigned hw_broker_dry_run(struct hw_broker *b, struct hw_buf *answer)
+{
+	struct hw_conf_options options = {.old = b->conf};
+	struct hw_broker_preview *preview = NULL;
+	struct hw_conf_report report;
+	struct hw_conf *conf = NULL;
+	struct hw_generation *g = NULL;
+	bool partial;
+	int r;
+
+	hw_conf_report_init(&report);
+	r = hw_conf_load_with(b->conf_path, &options, &conf, &report);
+	partial = r == HW_CONF_PARTIAL;
+	if (r >= 0)
+		r = put_in_force(b, conf, &report, &partial, &g, &preview);
+	tell(answer, b, result_of(r, partial), conf, &report);
+	if (preview) {
+		hw_buf_puts(answer, ",\"preview\":");
+		hw_broker_preview_tell(preview, answer);
+	}
+	hw_buf_putc(answer, '}');
+	hw_broker_preview_destroy(&preview);
+	if (!r)
+		hw_generation_unref(&g);
+	hw_conf_destroy(&conf);
+	hw_hook_env_reap(b->env);
+	hw_conf_report_fini(&report);
+	return status_of(r, partial);
 }
 
 unsigned hw_broker_reload(struct hw_broker *b, struct hw_buf *answer)
@@ -231,11 +314,11 @@ unsigned hw_broker_reload(struct hw_broker *b, struct hw_buf *answer)
 	r = hw_conf_load_with(b->conf_path, &options, &conf, &report);
 	partial = r == HW_CONF_PARTIAL;
 	if (r >= 0)
-		r = put_in_force(b, conf, &report, &partial, &g);
+		r = put_in_force(b, conf, &report, &partial, &g, NULL);
 	log_report(b, &report);
 	if (conf)
 		count_failed_units(b, conf);
-	result = r ? "failed" : partial ? "partial" : "ok";
+	result = result_of(r, partial);
 	if (r == 0) {
 		publish(b, conf, g, partial);
 		tell(answer, b, result, conf, &report);
@@ -247,6 +330,7 @@ unsigned hw_broker_reload(struct hw_broker *b, struct hw_buf *answer)
 			"reload failed: everything decides as before");
 	}
 	hw_hook_env_reap(b->env);
+	hw_buf_putc(answer, '}');
 	hw_conf_report_fini(&report);
-	return r ? 422 : partial ? 207 : 200;
+	return status_of(r, partial);
 }

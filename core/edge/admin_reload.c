@@ -3,6 +3,7 @@
 
 #include "edge/edge_internal.h"
 #include "wire/json.h"
+#include "wire/query.h"
 #include "wire/topic.h"
 
 /* What the control thread does while the exchange waits. The edge's until it is answered, also when
@@ -85,9 +86,34 @@ void controls_fini(struct hw_edge *edge)
 		wait_free(HW_CONTAINER_OF(edge->controls.next, struct control_wait, link));
 }
 
+/* ?dry_run=1 is the one parameter; what may be a misspelled one must not reload. */
+void admin_read_head(struct exchange *ex, const struct hw_http1_request *request)
+{
+	struct hw_str name, value;
+	struct hw_buf scratch;
+	struct hw_query query;
+	int r;
+
+	if (ex->route->handle != admin_reload)
+		return;
+	hw_buf_init(&scratch);
+	hw_query_init(&query, request->query);
+	while (!(r = hw_query_next(&query, &scratch, &name, &value))) {
+		if (!hw_str_eq(name, HW_STR("dry_run")) ||
+			(!hw_str_eq(value, HW_STR("1")) && !hw_str_eq(value, HW_STR("0"))))
+			exchange_refuse(
+				ex, 0, HW_CODE_BAD_REQUEST, "the query is dry_run=1, or none");
+		ex->dry_run = hw_str_eq(value, HW_STR("1"));
+	}
+	if (r != HW_QUERY_END)
+		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "the query is malformed");
+	hw_buf_fini(&scratch);
+}
+
 void admin_reload(struct exchange *ex)
 {
-	struct control_wait *wait = wait_new(ex, HW_CONTROL_RELOAD);
+	struct control_wait *wait =
+		wait_new(ex, ex->dry_run ? HW_CONTROL_DRY_RUN : HW_CONTROL_RELOAD);
 
 	if (wait)
 		wait_begin(wait);

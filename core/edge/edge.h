@@ -19,7 +19,7 @@ enum hw_edge_kind {
 
 /* What an operator asked of the broker as a whole: made on a worker, done on the control thread,
  * answered on the worker. */
-enum hw_control_kind { HW_CONTROL_RELOAD, HW_CONTROL_REAUTHORIZE };
+enum hw_control_kind { HW_CONTROL_RELOAD, HW_CONTROL_DRY_RUN, HW_CONTROL_REAUTHORIZE };
 
 struct hw_control_request {
 	enum hw_control_kind kind;

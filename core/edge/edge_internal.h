@@ -105,6 +105,7 @@ struct exchange {
 	/* of who is logged in */
 	struct hw_login login;
 	struct publish_job *publish;
+	bool dry_run;                 /* of POST /api/reload */
 	struct control_wait *control; /* what the control thread was asked for */
 };
 
@@ -153,6 +154,7 @@ void admin_check(struct exchange *ex, const struct hw_http1_request *request);
 
 /* admin_reload.c: the control thread does it, the exchange waits */
 void admin_reload(struct exchange *ex);
+void admin_read_head(struct exchange *ex, const struct hw_http1_request *request);
 void admin_reauthorize(struct exchange *ex);
 void control_abandon(struct exchange *ex); /* what it waits for is done all the same */
 void controls_fini(struct hw_edge *edge);

@@ -72,6 +72,7 @@ static void open_route(struct exchange *ex, const struct hw_http1_request *reque
 		break;
 	case ROUTE_ADMIN:
 		ex->depends_on_token = true;
+		admin_read_head(ex, request);
 		break;
 	}
 	if (ex->route->post && !request_is_json(request))

@@ -44,6 +44,7 @@ static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry
 	struct hw_bench_stats *stats)
 {
 	const char *tenant = hw_hook_env_tenant_label(bench->env, bench->tenant);
+	static const char nowhere[] = ""; /* no name: such a metric counts nowhere */
 	struct hw_buf labels;
 
 	hw_buf_init(&labels);
@@ -76,11 +77,11 @@ static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry
 			&labels, "stage", hw_str_of(hw_stage_name((enum hw_hook_stage)stage)));
 		hw_buf_putc(&labels, '\0');
 		stats->calls[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
-			"hookwire_hook_calls_total", "Calls of hooks.",
+			bench->trial ? nowhere : "hookwire_hook_calls_total", "Calls of hooks.",
 			labels.failed ? "" : labels.data);
 		stats->errors[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
-			"hookwire_hook_errors_total", "Calls of hooks that could not decide.",
-			labels.failed ? "" : labels.data);
+			bench->trial ? nowhere : "hookwire_hook_errors_total",
+			"Calls of hooks that could not decide.", labels.failed ? "" : labels.data);
 	}
 	hw_buf_fini(&labels);
 }
@@ -123,8 +124,8 @@ static void free_bench(struct hw_hook_bench *bench)
 	free(bench);
 }
 
-int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant,
-	unsigned worker, struct hw_hook_bench **out)
+static int create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant,
+	unsigned worker, bool trial, struct hw_hook_bench **out)
 {
 	struct hw_hook_bench *bench = calloc(1, sizeof(*bench));
 	size_t n = hw_hook_chain_count(chain);
@@ -133,6 +134,7 @@ int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, s
 	if (!bench)
 		return -ENOMEM;
 	bench->n_refs = 1;
+	bench->trial = trial;
 	bench->env = env;
 	bench->chain = hw_hook_chain_ref(chain);
 	bench->tenant = hw_str_dup(tenant);
@@ -148,6 +150,18 @@ int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, s
 	}
 	*out = bench;
 	return 0;
+}
+
+int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct hw_str tenant,
+	unsigned worker, struct hw_hook_bench **out)
+{
+	return create(env, chain, tenant, worker, false, out);
+}
+
+int hw_hook_bench_create_trial(struct hw_hook_env *env, struct hw_hook_chain *chain,
+	struct hw_str tenant, unsigned worker, struct hw_hook_bench **out)
+{
+	return create(env, chain, tenant, worker, true, out);
 }
 
 void hw_hook_bench_destroy(struct hw_hook_bench **bench)
@@ -315,6 +329,8 @@ void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_sta
 	int64_t now_ms = hw_clock_mono_ms(bench->env->clock);
 
 	hw_metric_add(stats->errors[stage], 1);
+	if (bench->trial)
+		return;
 	if (now_ms < stats->log_after_ms) {
 		stats->n_unlogged++;
 		return;

@@ -281,6 +281,14 @@ const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain)
 	return chain->hash;
 }
 
+bool hw_hook_chain_names(const struct hw_hook_chain *chain, const char *decided_by)
+{
+	for (size_t i = 0; i < chain->n_entries; i++)
+		if (chain->entries[i]->name == decided_by)
+			return true;
+	return false;
+}
+
 bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain)
 {
 	for (size_t i = 0; i < chain->n_entries; i++)

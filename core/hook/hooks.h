@@ -104,6 +104,8 @@ void hw_hook_chain_unref(
 const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain);
 /** Does any of its entries say "revoke": "now"? */
 bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain);
+/** Is @decided_by, of an ask, one of its entries? */
+bool hw_hook_chain_names(const struct hw_hook_chain *chain, const char *decided_by);
 /** Control thread, now and then: unloads plugin instances whose last reference is gone. */
 void hw_hook_env_reap(struct hw_hook_env *env);
 
@@ -113,6 +115,9 @@ void hw_hook_env_reap(struct hw_hook_env *env);
 /** @tenant is copied; "" for the bench of the global guards. Lua states are made on first use.
  * plugin worker_init runs here. 0 or negative errno (-ENOMEM, -EIO when a worker_init refused). */
 HW_MUST_CHECK int hw_hook_bench_create(struct hw_hook_env *env, struct hw_hook_chain *chain,
+	struct hw_str tenant, unsigned worker, struct hw_hook_bench **out);
+/** The same for asking what would be decided: calls are not counted, errors not logged. */
+HW_MUST_CHECK int hw_hook_bench_create_trial(struct hw_hook_env *env, struct hw_hook_chain *chain,
 	struct hw_str tenant, unsigned worker, struct hw_hook_bench **out);
 /** Pending asks end as HW_ERROR `unavailable` first, and whoever still asks hears that at once. The
  * memory goes with the last reference. */

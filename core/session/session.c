@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/preview.h"
 #include "session/session_internal.h"
 
 /* ---- speaking
@@ -198,6 +199,7 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	hw_list_init(&s->inbox);
 	hw_list_init(&s->catch_up);
 	hw_list_init(&s->due);
+	hw_list_init(&s->preview);
 	hw_timer_init(&s->timer, on_timer);
 	hw_list_push(&w->sessions->all, &s->all);
 	w->sessions->n++;
@@ -278,6 +280,7 @@ static void leave(struct hw_session *s, uint16_t close_code)
 	hw_timer_cancel(&s->timer);
 	hw_list_remove(&s->catch_up);
 	reauth_leave(s);
+	preview_leave(s);
 	if (s->job)
 		command_cancel(s->job);
 	if (!s->hub)
@@ -364,6 +367,8 @@ void hw_sessions_fini(struct hw_worker *w)
 {
 	if (!w->sessions)
 		return;
+	if (w->sessions->preview)
+		hw_preview_cancel(w->sessions->preview);
 	reauth_fini(w);
 	hw_buf_fini(&w->sessions->out);
 	free(w->sessions);

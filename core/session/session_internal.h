@@ -14,7 +14,11 @@
 #define SESSION_INBOX_BYTES \
 	(256u << 10) /* of messages that wait for a pending one; then reading stops */
 
+struct hw_preview;
+struct hw_preview_slot;
+
 struct hw_sessions {
+	struct hw_preview *preview; /* the one that has not ended */
 	struct hw_list all;
 	size_t n;
 	struct hw_buf out; /* the control message being written */
@@ -97,6 +101,8 @@ struct hw_session {
 	int64_t recheck_ms;     /* when it is checked at the latest */
 	uint64_t policy;        /* the hub's, when its verdicts were made; 0: none count */
 	enum session_recheck recheck;
+	struct hw_list preview; /* in the preview, to be asked about */
+	struct hw_preview_slot *preview_slot;
 	char *query; /* the message that the query's topics become, once live; NULL: none */
 	struct hw_list inbox;
 	size_t inbox_bytes;
@@ -153,6 +159,9 @@ void reauth_note(struct hw_session *s, uint64_t policy);
 void reauth_join(struct hw_session *s);
 /** The session is closed. */
 void reauth_leave(struct hw_session *s);
+
+/* preview.c */
+void preview_leave(struct hw_session *s);
 
 /* delivery.c */
 extern const struct hw_subscriber_ops session_subscriber_ops;

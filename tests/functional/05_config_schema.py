@@ -165,6 +165,7 @@ GOOD = {
     "/tenants": [{}, {"*": {}, "acme": {"hooks": []}}],
     "/topics": [{}, {"cursor:*": {"history": "none"}, "audit:a-1": {"retention": {"count": 1}}}],
     "/topics/*/history": ["none"],
+    "/max_revoke": [None, 0, 0.25, 1],
     "/echo": [None, "/echo", "/wsx", "/a/b"],
     "/include": [[], ["tenants.json", "none.d/*.json"]],
     "/$schema": ["./hookwire.schema.json", None],

@@ -445,7 +445,7 @@ static void each_mistake_is_told_at_its_place(void **state)
 		/* later */
 		{"{\"trusted_proxies\": []}", "1:2",
 			"\"trusted_proxies\" is not in this version: "},
-		{"{\"max_revoke\": 1}", "1:2", "not in this version"},
+		{"{\"max_revoke\": 1.5}", "1:16", "0 to 1"},
 		{"{\"seal_cursors\": true}", "1:2", "not in this version"},
 		{"{\"journal\": {\"plugin\": \"sqlite\"}}", "1:14",
 			"not in this version: the journal is in memory"},
