@@ -40,32 +40,36 @@ static bool breaks(const struct hw_hook_entry *entry)
 	return entry->breaker.failures > 0 || entry->breaker.share_percent > 0;
 }
 
+/* What is only tried is counted nowhere, which is what a metric without a name does. */
+static struct hw_metric *metric(const struct hw_hook_bench *bench, enum hw_metric_kind kind,
+	const char *name, const char *help, const struct hw_buf *labels)
+{
+	return hw_metrics_get(bench->env->metrics, kind, bench->trial ? "" : name, help,
+		labels->failed ? "" : labels->data);
+}
+
 static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry *entry,
 	struct hw_bench_stats *stats)
 {
 	const char *tenant = hw_hook_env_tenant_label(bench->env, bench->tenant);
-	static const char nowhere[] = ""; /* no name: such a metric counts nowhere */
 	struct hw_buf labels;
 
 	hw_buf_init(&labels);
 	hw_metrics_label(&labels, "hook", hw_str_of(entry->name));
 	hw_metrics_label(&labels, "tenant", hw_str_of(tenant));
 	hw_buf_putc(&labels, '\0');
-	stats->pending =
-		hw_metrics_get(bench->env->metrics, HW_METRIC_GAUGE, "hookwire_hook_pending",
-			"Calls of hooks that wait now.", labels.failed ? "" : labels.data);
+	stats->pending = metric(bench, HW_METRIC_GAUGE, "hookwire_hook_pending",
+		"Calls of hooks that wait now.", &labels);
 	if (breaks(entry)) {
-		stats->open = hw_metrics_get(bench->env->metrics, HW_METRIC_GAUGE,
-			"hookwire_hook_breaker_open",
+		stats->open = metric(bench, HW_METRIC_GAUGE, "hookwire_hook_breaker_open",
 			"Workers on which the hook's circuit breaker is open or half open.",
-			labels.failed ? "" : labels.data);
-		stats->opened = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
-			"hookwire_hook_breaker_opened_total",
-			"Times a hook's circuit breaker opened.", labels.failed ? "" : labels.data);
-		stats->refused = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
-			"hookwire_hook_breaker_refused_total",
-			"Calls of hooks that an open circuit breaker answered.",
-			labels.failed ? "" : labels.data);
+			&labels);
+		stats->opened =
+			metric(bench, HW_METRIC_COUNTER, "hookwire_hook_breaker_opened_total",
+				"Times a hook's circuit breaker opened.", &labels);
+		stats->refused =
+			metric(bench, HW_METRIC_COUNTER, "hookwire_hook_breaker_refused_total",
+				"Calls of hooks that an open circuit breaker answered.", &labels);
 	}
 	for (int stage = 0; stage < HW_N_STAGES; stage++) {
 		if (!registers_stage(entry, (enum hw_hook_stage)stage))
@@ -76,12 +80,11 @@ static void find_metrics(struct hw_hook_bench *bench, const struct hw_hook_entry
 		hw_metrics_label(
 			&labels, "stage", hw_str_of(hw_stage_name((enum hw_hook_stage)stage)));
 		hw_buf_putc(&labels, '\0');
-		stats->calls[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
-			bench->trial ? nowhere : "hookwire_hook_calls_total", "Calls of hooks.",
-			labels.failed ? "" : labels.data);
-		stats->errors[stage] = hw_metrics_get(bench->env->metrics, HW_METRIC_COUNTER,
-			bench->trial ? nowhere : "hookwire_hook_errors_total",
-			"Calls of hooks that could not decide.", labels.failed ? "" : labels.data);
+		stats->calls[stage] = metric(bench, HW_METRIC_COUNTER, "hookwire_hook_calls_total",
+			"Calls of hooks.", &labels);
+		stats->errors[stage] =
+			metric(bench, HW_METRIC_COUNTER, "hookwire_hook_errors_total",
+				"Calls of hooks that could not decide.", &labels);
 	}
 	hw_buf_fini(&labels);
 }
@@ -192,6 +195,11 @@ void hw_hook_bench_unref(struct hw_hook_bench **bench)
 	*bench = NULL;
 	if (b && --b->n_refs == 0)
 		free_bench(b);
+}
+
+void hw_hook_bench_retire(struct hw_hook_bench *bench)
+{
+	bench->retired = true;
 }
 
 bool hw_hook_bench_idle(const struct hw_hook_bench *bench)

@@ -114,11 +114,11 @@ static struct hw_str config_of(const struct hw_hook_spec *spec)
 static void hash_spec(const struct hw_hook_spec *spec, const uint8_t source_hash[HW_SHA256_LEN],
 	uint8_t out[HW_SHA256_LEN])
 {
-	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->revoke_now, spec->budget.cpu_ms,
-		spec->budget.load_ms, spec->budget.memory_bytes, spec->budget.deadline_ms,
-		spec->budget.in_flight, spec->budget.idle_ms, spec->breaker.failures,
-		spec->breaker.share_percent, spec->breaker.min_calls, spec->breaker.window_ms,
-		spec->breaker.open_ms, spec->breaker.open_max_ms};
+	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->revoke_now,
+		spec->budget.cpu_ms, spec->budget.load_ms, spec->budget.memory_bytes,
+		spec->budget.deadline_ms, spec->budget.in_flight, spec->budget.idle_ms,
+		spec->breaker.failures, spec->breaker.share_percent, spec->breaker.min_calls,
+		spec->breaker.window_ms, spec->breaker.open_ms, spec->breaker.open_max_ms};
 	struct hw_str config = config_of(spec);
 	struct hw_sha256 s;
 

@@ -120,6 +120,7 @@ struct hw_hook_bench {
 	struct hw_list pending; /* walks that wait, chain.c's; a walk is in the lists of both its
 				   benches */
 	unsigned n_refs;
+	bool retired; /* another bench has its place */
 	bool trial;   /* asked what it would decide: no effect may come of it */
 	bool closing; /* asks end as ERROR at once */
 };

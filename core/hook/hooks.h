@@ -124,6 +124,8 @@ HW_MUST_CHECK int hw_hook_bench_create_trial(struct hw_hook_env *env, struct hw_
 void hw_hook_bench_destroy(struct hw_hook_bench **bench);
 struct hw_hook_bench *hw_hook_bench_ref(struct hw_hook_bench *bench);
 void hw_hook_bench_unref(struct hw_hook_bench **bench); /* accepts NULL in it */
+/** It decides no more but for what asks already: its timers stop. */
+void hw_hook_bench_retire(struct hw_hook_bench *bench);
 /** Nobody but its owner holds it, and no ask is pending. */
 bool hw_hook_bench_idle(const struct hw_hook_bench *bench);
 struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench);

@@ -182,6 +182,8 @@ static void on_due(struct hw_timer *timer)
 	struct hw_lua_every *every = HW_CONTAINER_OF(timer, struct hw_lua_every, timer);
 	struct hw_entry_state *es = every->es;
 
+	if (es->bench->retired)
+		return; /* another runs them now */
 	arm(every, es->entry->every_ms[every->index]);
 	if (every->runs || !hw_guard_current())
 		return;
@@ -195,7 +197,7 @@ int hw_lua_every_attach(struct hw_entry_state *es)
 {
 	unsigned n = es->entry->n_every;
 
-	if (n == 0)
+	if (n == 0 || es->bench->trial)
 		return 0;
 	es->every = calloc(n, sizeof(*es->every));
 	if (!es->every)

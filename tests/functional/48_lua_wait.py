@@ -132,16 +132,24 @@ def test_more_than_may_wait_is_unavailable_at_once():
             client.abort()
 
 
-def test_a_reload_of_the_policy_ends_what_waits_and_the_rest_goes_on():
-    with broker_of() as broker, WsClient(broker.address, token=mint("u1")) as client:
-        start_waiting(broker, client)
-        client.send_json({"type": "ping", "id": "behind"})
-        broker.write_file("slow.lua", SLOW.replace('"slow"', '"slower"'))
-        broker.sighup()
-        reply = client.recv_where({"type": "reply", "id": "waits"})
-        contains(reply["topics"][FOREVER], {"ok": False, "code": "unavailable"}, "the answer")
-        client.recv_where({"type": "pong", "id": "behind"})
-        client.subscribe(FOREVER)
+def test_what_waits_is_its_own_generations_and_ends_with_the_oldest_of_four():
+    with broker_of() as broker:
+        clients = [WsClient(broker.address, token=mint(f"u{n}")) for n in range(5)]
+        for n, client in enumerate(clients[:4]):
+            client.send_json({"type": "subscribe", "topics": [FOREVER], "id": "waits"})
+            client.send_json({"type": "ping", "id": "behind"})
+            wait_until(lambda n=n: broker.log().count("waiting 59000") == n + 1, 5, "another that waits")
+            equal([c.drain(0.05) for c in clients[:n + 1]], [[]] * (n + 1), "what waits")
+            broker.write_file("slow.lua", SLOW + f"-- {n}\n")
+            broker.sighup()
+            broker.wait_log(rf"reloaded generation={n + 2}")
+        reply = clients[0].recv_where({"type": "reply", "id": "waits"})
+        contains(reply["topics"][FOREVER], {"ok": False, "code": "unavailable"}, "the answer of the oldest")
+        clients[0].recv_where({"type": "pong", "id": "behind"})
+        clients[4].ping()
+        equal([c.drain(0.05) for c in clients[1:4]], [[]] * 3, "what still waits")
+        for client in clients:
+            client.abort()
 
 
 def test_a_reload_that_changes_nothing_for_it_leaves_it_waiting():
