@@ -14,6 +14,10 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 
+#include "hook/http_client.h"
+#include "hook/io.h"
+#include "net/trust.h"
+
 enum {
 	HARD_STOP_MS = 5000, /* after drain_ms: whoever is left is cut off */
 	STUCK_MS = 3000,     /* after that: a worker is held up by a plugin and will not end */
@@ -110,9 +114,24 @@ static int listen_all(struct hw_broker *b)
 	return r;
 }
 
+/* Without authorities all but https works. */
+static void load_trust(struct hw_broker *b)
+{
+	const char *file = hw_http_ca_file();
+	int r = file ? hw_trust_create(file, &b->trust) : -ENOENT;
+
+	if (r)
+		hw_log(b->log, HW_LOG_WARN, "app",
+			"no certificate authorities: policies can ask no https service",
+			HW_F_Z("file", file ? file : ""), HW_F_Z("error", strerror(-r)));
+	hw_hook_env_believe(b->env, b->trust);
+}
+
 static int start_workers(struct hw_broker *b)
 {
 	int r = 0;
+
+	load_trust(b);
 
 	for (unsigned i = 0; !r && i < b->n_workers; i++)
 		r = hw_worker_thread_init(&b->workers[i], b, i);
@@ -295,6 +314,7 @@ static void end(struct hw_broker *b)
 		hw_hook_env_reap(b->env);
 		hw_hook_env_destroy(&b->env);
 	}
+	hw_trust_destroy(&b->trust);
 	free(b->script_lib);
 	hw_broker_unfix(b);
 	hw_watchdog_destroy(&b->watchdog);

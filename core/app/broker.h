@@ -27,6 +27,7 @@ struct hw_broker {
 		*generation_gauge;
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
+	struct hw_trust *trust; /* of policies' https; NULL: there are no authorities */
 	struct hw_tenants tenants;
 	bool tenants_made;
 	struct hw_conf *conf;

@@ -99,7 +99,7 @@ struct hw_hook_env {
 	_Atomic(struct hw_hook_entry *)
 		dead; /* stack of entries whose last reference is gone, linked by dead_next */
 	struct hw_hook_labels *labels; /* of the metrics: env.c */
-	struct hw_trust *trust; /* of outgoing TLS, all workers'; set by the first that joins */
+	struct hw_trust *trust;        /* of outgoing TLS, borrowed; NULL: nobody is believed */
 	struct hw_hook_io *io[HW_HOOK_MAX_WORKERS]; /* by worker, each touched by that one alone */
 	struct hw_plugin_library
 		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */

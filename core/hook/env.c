@@ -6,7 +6,6 @@
 
 #include "base/hash.h"
 #include "base/map.h"
-#include "crypto/trust.h"
 #include "hook/entry_internal.h"
 #include "hook/plugin_library.h"
 
@@ -101,7 +100,6 @@ void hw_hook_env_destroy(struct hw_hook_env **env)
 	hw_hook_env_reap(*env);
 	hw_plugin_libraries_forget(*env);
 	labels_destroy(&(*env)->labels);
-	hw_trust_destroy(&(*env)->trust);
 	free(*env);
 	*env = NULL;
 }

@@ -8,7 +8,7 @@
 
 #include <curl/curl.h>
 
-#include "crypto/trust.h"
+#include "base/trust.h"
 
 #define KEPT_CONNECTIONS 64L /* idle ones, of a worker */
 
@@ -201,7 +201,7 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ssl_ctx, void *arg)
 
 	(void)easy;
 	if (r->client->trust)
-		hw_trust_use(r->client->trust, ssl_ctx);
+		r->client->trust->use(r->client->trust, ssl_ctx);
 	return CURLE_OK;
 }
 

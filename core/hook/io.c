@@ -2,26 +2,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "crypto/trust.h"
 #include "hook/entry_internal.h"
 #include "hook/http_client.h"
 
-/* Read once, by the first worker. Without authorities the rest works; https does not. */
-static struct hw_trust *trust_of(struct hw_hook_env *env)
+void hw_hook_env_believe(struct hw_hook_env *env, struct hw_trust *trust)
 {
-	const char *file = hw_http_ca_file();
-	int rc = 0;
-
-	if (env->trust || !file)
-		return env->trust;
-	rc = hw_trust_create(file, &env->trust);
-	if (rc < 0)
-		hw_log(env->log, HW_LOG_WARN, "hook",
-			"no certificate authorities: policies can ask no https service",
-			HW_F_Z("file", file), HW_F_Z("error", strerror(-rc)));
-	return env->trust;
+	env->trust = trust;
 }
 
 int hw_hook_env_join(struct hw_hook_env *env, unsigned worker, struct hw_poller *poller)
@@ -34,7 +21,7 @@ int hw_hook_env_join(struct hw_hook_env *env, unsigned worker, struct hw_poller 
 	if (!io)
 		return -ENOMEM;
 	io->poller = poller;
-	io->http = hw_http_client_create(poller, trust_of(env));
+	io->http = hw_http_client_create(poller, env->trust);
 	if (!io->http) {
 		free(io);
 		return -ENOMEM;

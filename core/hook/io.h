@@ -16,6 +16,10 @@ struct hw_hook_io {
 		*http; /* made beforehand: setting libcurl up would use up a call's budget */
 };
 
+struct hw_trust;
+
+/** Before any worker joins: whom policies' https believes; borrowed, NULL: nobody. */
+void hw_hook_env_believe(struct hw_hook_env *env, struct hw_trust *trust);
 /** Before the worker's first bench is made. @poller is borrowed until hw_hook_env_part. 0, -ENOMEM,
  * or -ERANGE when @worker is beyond HW_HOOK_MAX_WORKERS. */
 HW_MUST_CHECK int hw_hook_env_join(
