@@ -150,6 +150,7 @@ static int set(struct hw_call *call, struct hw_slice word, struct hw_slice value
 	return 0;
 }
 
+#if HW_PLUGIN_MINOR >= 1
 /* What audience gives for a name, as the event's entity: "kind:value". */
 static int show_audience(struct hw_call *call, struct hw_slice name)
 {
@@ -166,6 +167,7 @@ static int show_audience(struct hw_call *call, struct hw_slice name)
 		(int)value.len, value.p);
 	return call->host->set_event(call, (struct hw_slice){text, strlen(text)});
 }
+#endif
 
 static enum hw_verdict run(struct hw_call *call, struct hw_slice script, struct hw_slice subject)
 {
@@ -184,8 +186,10 @@ static enum hw_verdict run(struct hw_call *call, struct hw_slice script, struct 
 			call->host->reason(call, "forbidden_topic", HW_SLICE(PROBE_VERSION));
 		else if (is(word, "tenant_of_call"))
 			call->host->reason(call, "forbidden_topic", call->tenant);
+#if HW_PLUGIN_MINOR >= 1
 		else if (is(word, "audience"))
 			(void)show_audience(call, value);
+#endif
 		else if (set(call, word, value) < 0)
 			call->host->metric(call->host, "probe_setter_failed", 1);
 	}
@@ -251,7 +255,7 @@ static void worker_fini(const struct hw_host *host, void *instance, void *state)
 
 static enum hw_verdict authenticate(struct hw_call *call, const struct hw_request *request)
 {
-	if (request->size != sizeof(*request) || *(unsigned *)call->worker != 3)
+	if (request->size < sizeof(*request) || *(unsigned *)call->worker != 3)
 		return HW_ERROR;
 	return run(call, request->token, request->token);
 }
@@ -259,7 +263,7 @@ static enum hw_verdict authenticate(struct hw_call *call, const struct hw_reques
 static enum hw_verdict authorize(
 	struct hw_call *call, const struct hw_who *who, const struct hw_question *question)
 {
-	if (question->size != sizeof(*question) || who->size != sizeof(*who))
+	if (question->size < sizeof(*question) || who->size < sizeof(*who))
 		return HW_ERROR;
 	return run(call, who->session, who->claims);
 }
@@ -273,11 +277,12 @@ static enum hw_verdict transform(
 static void lifecycle(
 	struct hw_call *call, const struct hw_who *who, const struct hw_lifecycle *what)
 {
-	if (what->size == sizeof(*what) && what->kind == HW_ON_DISCONNECT &&
+	if (what->size >= sizeof(*what) && what->kind == HW_ON_DISCONNECT &&
 		what->close_code == 1000)
 		run(call, who->session, who->claims);
 }
 
+#if HW_PLUGIN_MINOR >= 1
 /* The script is what the audience's claim of that name says. */
 static enum hw_verdict by_claim(struct hw_call *call, const char *name, struct hw_slice event_json)
 {
@@ -306,6 +311,7 @@ static const char *const redact_reads[] = {
 	PROBE_READS,
 #endif
 	"user", "claims.redact", "claims.v", NULL};
+#endif
 
 static const struct hw_plugin plugin = {
 	.magic = PROBE_MAGIC,
@@ -323,10 +329,12 @@ static const struct hw_plugin plugin = {
 	.authorize = authorize,
 	.transform = transform,
 	.lifecycle = lifecycle,
+#if HW_PLUGIN_MINOR >= 1
 	.filter_reads = filter_reads,
 	.redact_reads = redact_reads,
 	.filter = filter,
 	.redact = redact,
+#endif
 };
 
 #if defined(PROBE_NO_EXPORT)

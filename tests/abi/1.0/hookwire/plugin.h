@@ -1,0 +1,241 @@
+/* Hookwire's C plugin interface, ABI 1. A plugin includes this header and nothing else of
+ * Hookwire's, links nothing of Hookwire's, and exports one function: HW_PLUGIN_EXPORT(&table).
+ *
+ * Rules
+ *  - Every slice that the broker passes is borrowed and dead when the hook returns; every slice
+ * that a plugin passes to a host function is copied before that function returns.
+ *  - validate, load and unload run on the control thread, worker_init and worker_fini on the worker
+ * they are about, hooks on any worker, several at the same time: keep what changes in the worker's
+ * state, and no mutable statics (one mapping serves all generations, tenants and workers).
+ *  - A hook must not block: it is measured, never interrupted.
+ *  - worker_init is called once for each worker and each tenant whose chain names the entry (once a
+ * worker for a global entry): allocate there what is small, and the rest on first use.
+ *  - Tables grow at their end. The broker reads of a plugin's table only table.size bytes and takes
+ * what is beyond as NULL; a plugin that needs a newer host function checks host->size first
+ * (HW_HOST_HAS). A plugin loads if its major is the host's and its minor is not newer than the
+ * host's. */
+#ifndef HOOKWIRE_PLUGIN_H
+#define HOOKWIRE_PLUGIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HW_PLUGIN_MAGIC 0x48574b31u /* "HWK1" */
+#define HW_PLUGIN_MAJOR 1
+#define HW_PLUGIN_MINOR 0
+
+/** Borrowed bytes, not zero-terminated. p may be NULL when len is 0. */
+struct hw_slice {
+	const char *p;
+	size_t len;
+};
+#define HW_SLICE(literal) ((struct hw_slice){(literal), sizeof(literal) - 1})
+
+/** What a hook answers. 0 is "no opinion", so that a zeroed answer admits nobody. */
+enum hw_verdict {
+	HW_DEFER = 0, /* ask the next one */
+	HW_ALLOW = 1,
+	HW_DENY = 2,    /* deny() may say why; without, forbidden_topic (authorize) or unauthorized
+			   (authenticate) */
+	HW_PENDING = 3, /* reserved until the host table has suspend; from a plugin of minor 0 it
+			   counts as HW_ERROR */
+	HW_ERROR = 4,   /* cannot decide: the client hears `unavailable` and may retry; never falls
+			   through */
+};
+
+enum hw_log_severity { HW_PLUGIN_DEBUG, HW_PLUGIN_INFO, HW_PLUGIN_WARN, HW_PLUGIN_ERROR };
+
+/** Filled by validate and load when they refuse: shown as file:line:col: text.
+ *  path is a JSON pointer (RFC 6901) into the settings, "" for all of them: "/keys/0/alg". */
+struct hw_problem {
+	char path[128];
+	char text[384];
+};
+
+struct hw_host;
+struct hw_jwt_keys; /* host's: a set of verification keys, parsed once */
+
+/** One call of one hook. The visible part; what is behind it is the host's. */
+struct hw_call {
+	const struct hw_host *host;
+	void *instance;         /* from load */
+	void *worker;           /* from worker_init, or NULL */
+	struct hw_slice tenant; /* the chain's tenant; empty for a global entry before the tenant is
+				   known */
+	int64_t now_ms;         /* wall clock, since 1970 */
+};
+
+/** authenticate: who is this? */
+struct hw_request {
+	uint32_t size;             /* of this struct, as the host knows it */
+	struct hw_slice token;     /* as the client gave it; never empty */
+	struct hw_slice address;   /* of the client, "192.0.2.1" or "[2001:db8::1]" or "unix" */
+	struct hw_slice origin;    /* Origin header, or empty */
+	struct hw_slice path;      /* "/ws", "/publish" … */
+	struct hw_slice transport; /* "ws" or "http" */
+};
+
+/** The session as later hooks see it. */
+struct hw_who {
+	uint32_t size;
+	struct hw_slice user_id;
+	struct hw_slice tenant_id;
+	struct hw_slice session; /* opaque id, for logs */
+	struct hw_slice address;
+	struct hw_slice claims; /* a JSON object: every verified claim by its name */
+	int64_t expires_at;     /* seconds since 1970, 0 = never */
+};
+
+enum hw_operation { HW_OP_SUBSCRIBE, HW_OP_WILDCARD, HW_OP_PUBLISH, HW_OP_PRESENCE, HW_OP_SESSION };
+
+/** authorize: may they? */
+struct hw_question {
+	uint32_t size;
+	enum hw_operation operation;
+	struct hw_slice
+		topic; /* "gift-list:family-123"; for WILDCARD "gift-list:*"; empty for SESSION */
+	struct hw_slice resource; /* "gift-list" */
+	struct hw_slice id;       /* "family-123", "*" */
+	struct hw_slice event;    /* PUBLISH: the event as JSON; else empty */
+};
+
+enum hw_lifecycle_kind { HW_ON_CONNECT, HW_ON_DISCONNECT };
+
+struct hw_lifecycle {
+	uint32_t size;
+	enum hw_lifecycle_kind kind;
+	int close_code; /* DISCONNECT: the WebSocket close code, or 0 */
+};
+
+struct hw_jwt_rules {
+	uint32_t size;
+	struct hw_slice issuer;   /* empty = any */
+	struct hw_slice audience; /* empty = any; else aud must be it or contain it */
+	int64_t skew_s; /* allowed clock difference for exp, nbf and iat; the latter two have 5 s at
+			   least */
+};
+
+/** What jwt_verify found; slices live in the memory of the result until jwt_release. */
+struct hw_jwt_result {
+	struct hw_slice claims; /* the payload, a JSON object */
+	int64_t expires_at;     /* 0 = the token has none */
+	int expired;            /* when refused: 1 if expiry alone is the reason */
+	char reason[160]; /* when refused: why, for the log and the client; never any part of the
+			     token */
+	void *memory;
+};
+
+/** Functions of the broker. They take the host (control thread) or the call (hooks, any worker). */
+struct hw_host {
+	uint32_t size;
+	uint16_t major, minor;
+
+	/* any thread; the line names the plugin */
+	void (*log)(
+		const struct hw_host *host, enum hw_log_severity severity, struct hw_slice message);
+	/* any thread: counter hookwire_plugin_NAME_total{plugin="…"}; name [a-z_]+ */
+	void (*metric)(const struct hw_host *host, const char *name, int64_t add);
+
+	/* Answers; copied. Setters return 0, or -1 when out of memory or the value is not
+	 * acceptable; the call then counts as HW_ERROR unless it answers HW_DENY. */
+	/* authenticate: */
+	int (*set_user)(struct hw_call *call,
+		struct hw_slice user_id); /* not empty, UTF-8, at most 255 bytes */
+	int (*set_tenant)(
+		struct hw_call *call, struct hw_slice tenant_id); /* [A-Za-z0-9._-]{1,64} */
+	int (*set_claims)(
+		struct hw_call *call, struct hw_slice json_object); /* adds; later values replace */
+	int (*set_expires_at)(
+		struct hw_call *call, int64_t seconds); /* may only shorten what is there */
+	int (*grant_tenant)(struct hw_call *call,
+		struct hw_slice tenant_id); /* global entries only: may publish there too */
+	/* authenticate, authorize(PUBLISH): may name another user in the event's data.user_id */
+	int (*grant_act_as)(struct hw_call *call);
+	/* with HW_DENY or HW_ERROR: code is one of PROTOCOL's error codes, message is for the
+	 * client */
+	int (*reason)(struct hw_call *call, const char *code, struct hw_slice message);
+	/* transform: the event that replaces the one given, a complete JSON object */
+	int (*set_event)(struct hw_call *call, struct hw_slice json);
+
+	/* Digests and tokens, any thread. */
+	void (*sha256)(struct hw_slice data, uint8_t out[32]);
+	/* keys_json: the array of the jwt plugin's settings. 0, or -1 with problem filled. */
+	int (*jwt_keys_create)(const struct hw_host *host, struct hw_slice keys_json,
+		struct hw_jwt_keys **out, struct hw_problem *problem);
+	void (*jwt_keys_destroy)(struct hw_jwt_keys **keys);
+	/* 0: verified, result filled, release it; 1: refused, result->reason filled, nothing to
+	 * release; -1: out of memory */
+	int (*jwt_verify)(const struct hw_jwt_keys *keys, struct hw_slice token,
+		const struct hw_jwt_rules *rules, int64_t now_ms, struct hw_jwt_result *result);
+	void (*jwt_release)(struct hw_jwt_result *result);
+	/* Finds a member of a JSON object by its name, the first of them: kind is one of the
+	 * letters s n t f z o a (string, number, true, false, null, object, array). value is its
+	 * text in object; that of a string without the quotes and unescaped, in object where
+	 * nothing is escaped, else in scratch. 0 found, 1 absent, -1 not JSON as far as it was
+	 * read, or scratch too small. */
+	int (*json_get)(struct hw_slice object, const char *name, char *kind,
+		struct hw_slice *value, char *scratch, size_t scratch_size);
+	/* Walks an object or an array: *position is 0 before the first call. key (members of
+	 * objects; else empty) and strings come unescaped as above, both from one scratch. 0 one
+	 * more, 1 the end, -1 as above. */
+	int (*json_next)(struct hw_slice container, size_t *position, struct hw_slice *key,
+		char *kind, struct hw_slice *value, char *scratch, size_t scratch_size);
+};
+
+#define HW_HOST_HAS(host, member) \
+	((host)->size >= offsetof(struct hw_host, member) + sizeof((host)->member) && \
+		(host)->member)
+
+/** A plugin. Hooks that are NULL are not registered. */
+struct hw_plugin {
+	uint32_t magic;
+	uint32_t size; /* sizeof(struct hw_plugin) where the plugin was compiled */
+	uint16_t major, minor;
+	/** Bits 1u << HW_OP_…: what authorize is asked about; 0 = everything but HW_OP_SESSION. A
+	 * tenant's plugin that registers an operation and answers HW_DEFER leaves it to the entries
+	 * after it, and if nobody answers it is denied. */
+	uint32_t operations;
+	const char *name; /* as in the config's "plugin" */
+	const char *version;
+
+	/** Checks settings (a JSON object, "{}" when absent), changes nothing. 0, or -1 with
+	 * problem filled. */
+	int (*validate)(
+		const struct hw_host *host, struct hw_slice config, struct hw_problem *problem);
+	/** Makes an instance for one config entry. 0, or -1 with problem filled. */
+	int (*load)(const struct hw_host *host, struct hw_slice config, void **instance,
+		struct hw_problem *problem);
+	void (*unload)(const struct hw_host *host, void *instance);
+	int (*worker_init)(
+		const struct hw_host *host, void *instance, unsigned worker, void **state);
+	void (*worker_fini)(const struct hw_host *host, void *instance, void *state);
+
+	enum hw_verdict (*authenticate)(struct hw_call *call, const struct hw_request *request);
+	enum hw_verdict (*authorize)(
+		struct hw_call *call, const struct hw_who *who, const struct hw_question *question);
+	/** ALLOW or DEFER: goes on (with set_event's text, if called); DENY: the event is dropped.
+	 */
+	enum hw_verdict (*transform)(
+		struct hw_call *call, const struct hw_who *who, struct hw_slice event_json);
+	void (*lifecycle)(
+		struct hw_call *call, const struct hw_who *who, const struct hw_lifecycle *what);
+};
+
+/** The one exported symbol. */
+typedef const struct hw_plugin *hw_plugin_entry_fn(void);
+#define HW_PLUGIN_SYMBOL "hookwire_plugin"
+#define HW_PLUGIN_EXPORT(table) \
+	__attribute__((visibility("default"))) const struct hw_plugin *hookwire_plugin(void); \
+	const struct hw_plugin *hookwire_plugin(void) \
+	{ \
+		return (table); \
+	}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
