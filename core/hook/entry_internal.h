@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "hook/audience.h"
 #include "hook/hooks.h"
+#include "hook/inbox.h"
 #include "hook/io.h"
 
 /* bits of hw_hook_entry.registers */
@@ -101,6 +102,7 @@ struct hw_hook_env {
 	struct hw_hook_labels *labels; /* of the metrics: env.c */
 	struct hw_trust *trust;        /* of outgoing TLS, borrowed; NULL: nobody is believed */
 	struct hw_hook_io *io[HW_HOOK_MAX_WORKERS]; /* by worker, each touched by that one alone */
+	struct hw_hook_inbox *inboxes[HW_HOOK_INBOXES_MAX]; /* by worker; NULL: never opened */
 	struct hw_plugin_library
 		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */
 };

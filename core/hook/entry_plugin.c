@@ -18,26 +18,47 @@ static struct plugin_entry *plugin_of(struct hw_hook_entry *entry)
 	return HW_CONTAINER_OF(entry, struct plugin_entry, base);
 }
 
-/* What the chain keeps for a bench is the plugin's own worker state, which may be NULL. */
+static struct hw_plugin_seat *seat_of(struct hw_entry_state *state)
+{
+	return (struct hw_plugin_seat *)(void *)state;
+}
+
 static int plugin_attach(
 	struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
 {
 	struct plugin_entry *plugin = plugin_of(entry);
-	void *state = NULL;
+	struct hw_plugin_seat *seat = calloc(1, sizeof(*seat));
 
-	if (plugin->table.worker_init && plugin->table.worker_init(&plugin->host.host,
-						 plugin->instance, bench->worker, &state) != 0)
+	if (!seat)
+		return -ENOMEM;
+	seat->host = &plugin->host;
+	seat->inbox = hw_hook_inbox_of(entry->env, bench->worker);
+	seat->tenant = bench->tenant;
+	seat->instance = plugin->instance;
+	hw_list_init(&seat->link);
+	hw_list_init(&seat->waits);
+	if (plugin->table.worker_init &&
+		plugin->table.worker_init(
+			&plugin->host.host, plugin->instance, bench->worker, &seat->state) != 0) {
+		free(seat);
 		return -EIO;
-	*out = state;
+	}
+	if (seat->inbox)
+		hw_list_push(&seat->inbox->seats, &seat->link);
+	*out = (struct hw_entry_state *)(void *)seat;
 	return 0;
 }
 
+/* The chain has ended all calls that waited. */
 static void plugin_detach(struct hw_hook_entry *entry, struct hw_entry_state *state)
 {
 	struct plugin_entry *plugin = plugin_of(entry);
+	struct hw_plugin_seat *seat = seat_of(state);
 
+	hw_list_remove(&seat->link);
 	if (plugin->table.worker_fini)
-		plugin->table.worker_fini(&plugin->host.host, plugin->instance, state);
+		plugin->table.worker_fini(&plugin->host.host, plugin->instance, seat->state);
+	free(seat);
 }
 
 /* The structs grow at their end: what an asker that knows less has not set is zero, and size says
@@ -94,10 +115,12 @@ static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_
 			{
 				.host = &plugin->host.host,
 				.instance = plugin->instance,
-				.worker = state,
+				.worker = seat_of(state)->state,
 				.tenant = {tenant.p, tenant.len},
 				.now_ms = hw_clock_wall_ms(entry->env->clock),
 			},
+		.seat = seat_of(state),
+		.ask = ask,
 		.answer = answer,
 		.stage = ask->stage,
 		.audience = ask->audience,
@@ -107,27 +130,29 @@ static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_
 	};
 	enum hw_verdict verdict = dispatch(plugin, &call.call, ask);
 
+	if (verdict == HW_PENDING && call.wait) {
+		hw_plugin_wait_begin(call.wait);
+		return HW_PENDING;
+	}
+	if (call.wait)
+		hw_plugin_wait_discard(call.wait);
 	if (verdict == HW_PENDING) {
 		snprintf(answer->detail, sizeof(answer->detail), "HW_PENDING without suspend");
 		return HW_ERROR;
 	}
 	if (call.undeclared)
 		return HW_ERROR;
-	if (call.failed && verdict != HW_DENY && verdict != HW_ERROR) {
-		snprintf(answer->detail, sizeof(answer->detail),
-			"a value that the plugin set was refused, or memory is short");
-		return HW_ERROR;
-	}
-	return verdict;
+	return hw_plugin_verdict(&call, verdict);
 }
 
-/* A call of minor 0 never waits, so there is nothing to forget. */
 static void plugin_cancel(
 	struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_ask *ask)
 {
+	struct hw_plugin_wait *wait = hw_plugin_wait_find(seat_of(state), ask);
+
 	(void)entry;
-	(void)state;
-	(void)ask;
+	if (wait)
+		hw_plugin_wait_discard(wait);
 }
 
 static void plugin_free(struct hw_hook_entry *entry)
@@ -226,7 +251,12 @@ int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spe
 	}
 	plugin->table = library->table;
 	plugin->base.registers = registered(&plugin->table);
-	hw_plugin_host_init(&plugin->host, env, plugin->base.name, plugin->table.name);
+	rc = hw_plugin_host_init(&plugin->host, env, plugin->base.name, plugin->table.name);
+	if (rc < 0) {
+		hw_entry_fini(&plugin->base);
+		free(plugin);
+		return rc;
+	}
 	rc = take_reads(plugin->table.filter_reads, &plugin->base.reads[0], problem);
 	if (rc == 0)
 		rc = take_reads(plugin->table.redact_reads, &plugin->base.reads[1], problem);
@@ -238,6 +268,7 @@ int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spe
 		free(plugin);
 		return rc;
 	}
+	plugin->host.entry = &plugin->base;
 	*out = &plugin->base;
 	return 0;
 }

@@ -99,6 +99,7 @@ void hw_hook_env_destroy(struct hw_hook_env **env)
 		return;
 	hw_hook_env_reap(*env);
 	hw_plugin_libraries_forget(*env);
+	hw_inboxes_free(*env);
 	labels_destroy(&(*env)->labels);
 	free(*env);
 	*env = NULL;

@@ -29,22 +29,12 @@ static struct hw_str str_of(struct hw_slice s)
 	return (struct hw_str){s.p, s.len};
 }
 
-static struct hw_plugin_host *host_of(const struct hw_host *host)
-{
-	return (struct hw_plugin_host *)(uintptr_t)host;
-}
-
-static struct hw_plugin_call *call_of(struct hw_call *call)
-{
-	return (struct hw_plugin_call *)call;
-}
-
 /* ---- log and metrics ---- */
 
 static void host_log(
 	const struct hw_host *host, enum hw_log_severity severity, struct hw_slice message)
 {
-	struct hw_plugin_host *h = host_of(host);
+	struct hw_plugin_host *h = hw_plugin_host_of(host);
 	enum hw_log_level level = severity <= HW_PLUGIN_DEBUG  ? HW_LOG_DEBUG
 				  : severity == HW_PLUGIN_INFO ? HW_LOG_INFO
 				  : severity == HW_PLUGIN_WARN ? HW_LOG_WARN
@@ -104,7 +94,7 @@ static struct hw_host_metric *make_metric(struct hw_plugin_host *h, const char *
 
 static void host_metric(const struct hw_host *host, const char *name, int64_t add)
 {
-	struct hw_plugin_host *h = host_of(host);
+	struct hw_plugin_host *h = hw_plugin_host_of(host);
 	struct hw_host_metric *m;
 
 	if (!metric_name_valid(name))
@@ -138,7 +128,7 @@ static int set_string(struct hw_plugin_call *c, char **to, struct hw_slice value
 
 static int host_set_user(struct hw_call *call, struct hw_slice user_id)
 {
-	struct hw_plugin_call *c = call_of(call);
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
 
 	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_user_id_valid(str_of(user_id)))
 		return failed(c);
@@ -147,7 +137,7 @@ static int host_set_user(struct hw_call *call, struct hw_slice user_id)
 
 static int host_set_tenant(struct hw_call *call, struct hw_slice tenant_id)
 {
-	struct hw_plugin_call *c = call_of(call);
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
 
 	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_tenant_id_valid(str_of(tenant_id)))
 		return failed(c);
@@ -156,7 +146,7 @@ static int host_set_tenant(struct hw_call *call, struct hw_slice tenant_id)
 
 static int host_set_claims(struct hw_call *call, struct hw_slice json_object)
 {
-	struct hw_plugin_call *c = call_of(call);
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
 	struct hw_buf merged;
 	char *claims;
 	int rc;
@@ -178,7 +168,7 @@ static int host_set_claims(struct hw_call *call, struct hw_slice json_object)
 
 static int host_set_expires_at(struct hw_call *call, int64_t seconds)
 {
-	struct hw_plugin_call *c = call_of(call);
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
 
 	if (c->stage != HW_STAGE_AUTHENTICATE || seconds <= 0 || seconds > SECONDS_MAX)
 		return failed(c);
@@ -190,7 +180,7 @@ static int host_set_expires_at(struct hw_call *call, int64_t seconds)
 
 static int host_grant_tenant(struct hw_call *call, struct hw_slice tenant_id)
 {
-	struct hw_plugin_call *c = call_of(call);
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
 	char **larger;
 
 	if (c->stage != HW_STAGE_AUTHENTICATE || !c->global ||
@@ -209,7 +199,7 @@ static int host_grant_tenant(struct hw_call *call, struct hw_slice tenant_id)
 
 static int host_grant_act_as(struct hw_call *call)
 {
-	struct hw_plugin_call *c = call_of(call);
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
 
 	if (c->stage != HW_STAGE_AUTHENTICATE && !c->publish)
 		return failed(c);
@@ -220,7 +210,7 @@ static int host_grant_act_as(struct hw_call *call)
 /* A refusal stays one, whatever is wrong with its reason: the call does not fail for it. */
 static int host_reason(struct hw_call *call, const char *code, struct hw_slice message)
 {
-	struct hw_entry_answer *answer = call_of(call)->answer;
+	struct hw_entry_answer *answer = hw_plugin_call_of(call)->answer;
 	enum hw_code found = code ? hw_code_find(hw_str_of(code)) : HW_CODE_NONE;
 	size_t len =
 		message.len < sizeof(answer->message) ? message.len : sizeof(answer->message) - 1;
@@ -239,7 +229,7 @@ static int host_reason(struct hw_call *call, const char *code, struct hw_slice m
 
 static int host_set_event(struct hw_call *call, struct hw_slice json)
 {
-	struct hw_plugin_call *c = call_of(call);
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
 	struct hw_json value;
 	struct hw_err err;
 
@@ -250,6 +240,40 @@ static int host_set_event(struct hw_call *call, struct hw_slice json)
 		return -1;
 	c->answer->event_len = json.len;
 	return 0;
+}
+
+/* Also a refusal's reason, and what is no part of the stage, as if the setters were called. */
+void hw_plugin_take_answer(struct hw_plugin_call *c, const struct hw_answer *said)
+{
+	struct hw_call *call = &c->call;
+
+	if (said->code || said->message.len > 0)
+		(void)host_reason(call, said->code, said->message);
+	if (said->user_id.p)
+		(void)host_set_user(call, said->user_id);
+	if (said->tenant_id.p)
+		(void)host_set_tenant(call, said->tenant_id);
+	if (said->claims.p)
+		(void)host_set_claims(call, said->claims);
+	if (said->expires_at)
+		(void)host_set_expires_at(call, said->expires_at);
+	for (size_t i = 0; i < said->n_tenants; i++)
+		(void)host_grant_tenant(call, said->tenants[i]);
+	if (said->act_as)
+		(void)host_grant_act_as(call);
+	if (said->event.p)
+		(void)host_set_event(call, said->event);
+	c->answer->verdict = hw_plugin_verdict(c, said->verdict);
+}
+
+enum hw_verdict hw_plugin_verdict(struct hw_plugin_call *c, enum hw_verdict verdict)
+{
+	if (c->failed && verdict != HW_DENY && verdict != HW_ERROR) {
+		snprintf(c->answer->detail, sizeof(c->answer->detail),
+			"a value that the plugin set was refused, or memory is short");
+		return HW_ERROR;
+	}
+	return verdict;
 }
 
 /* ---- digests and tokens ---- */
@@ -335,21 +359,29 @@ static const struct hw_host functions = {
 	.json_get = hw_plugin_json_get,
 	.json_next = hw_plugin_json_next,
 	.audience = hw_plugin_audience,
+	.suspend = hw_plugin_suspend,
+	.finish = hw_plugin_finish,
 };
 
-void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,
-	const char *hook_name, const char *plugin_name)
+int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,
+	const char *plugin_name)
 {
+	struct hw_hash_key key = hw_hash_key_random();
+
 	*host = (struct hw_plugin_host){
 		.host = functions, .env = env, .hook_name = hook_name, .plugin_name = plugin_name};
 	atomic_init(&host->metrics, NULL);
 	atomic_init(&host->n_metrics, 0);
+	hw_map_init(&host->waits, &key);
+	return -pthread_mutex_init(&host->waits_lock, NULL);
 }
 
 void hw_plugin_host_fini(struct hw_plugin_host *host)
 {
 	struct hw_host_metric *m = atomic_load_explicit(&host->metrics, memory_order_acquire);
 
+	hw_map_fini(&host->waits);
+	pthread_mutex_destroy(&host->waits_lock);
 	while (m) {
 		struct hw_host_metric *next = m->next;
 

@@ -2,33 +2,52 @@
  * and a call. One host per entry, so that a log line or a metric names the one that spoke. */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/map.h"
 #include "hook/entry_internal.h"
 
 struct hw_host_metric; /* a counter that the plugin has bumped */
+struct hw_plugin_wait; /* a suspended call: plugin_wait.c */
 
 struct hw_plugin_host {
 	struct hw_host host; /* what the plugin sees; first */
 	struct hw_hook_env *env;
-	const char *hook_name;   /* the entry's */
-	const char *plugin_name; /* the table's */
+	struct hw_hook_entry *entry; /* its own; NULL while it loads */
+	const char *hook_name;       /* the entry's */
+	const char *plugin_name;     /* the table's */
 	_Atomic(struct hw_host_metric *) metrics;
 	atomic_uint n_metrics;
+	pthread_mutex_t waits_lock;
+	struct hw_map waits; /* ticket -> struct hw_plugin_wait that nobody has finished yet */
 };
 
-/** Names are borrowed for the host's life. */
-void hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,
+/** Names are borrowed for the host's life. 0 or negative errno. */
+HW_MUST_CHECK int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,
 	const char *hook_name, const char *plugin_name);
 void hw_plugin_host_fini(struct hw_plugin_host *host);
 
 /** plugin_audience.c: the host's function "audience". */
 int hw_plugin_audience(struct hw_call *call, const char *name, char *kind, struct hw_slice *value,
 	char *scratch, size_t scratch_size);
+/* A plugin on one bench: what the chain keeps of it. The worker's own. */
+struct hw_plugin_seat {
+	struct hw_list link; /* inbox->seats */
+	struct hw_plugin_host *host;
+	struct hw_hook_inbox *inbox; /* NULL: the worker has none, and no call waits */
+	const char *tenant;          /* the bench's, borrowed */
+	void *instance;              /* the plugin's */
+	void *state;                 /* likewise, from worker_init */
+	struct hw_list waits;        /* struct hw_plugin_wait.link */
+	unsigned n_waits;
+};
 
 /* One call of one hook, and where its answer goes. */
 struct hw_plugin_call {
 	struct hw_call call; /* what the plugin sees; first */
+	struct hw_plugin_seat *seat;
+	struct hw_ask *ask;
 	struct hw_entry_answer *answer;
 	enum hw_hook_stage stage;
 	const struct hw_audience *audience; /* FILTER, REDACT */
@@ -36,4 +55,31 @@ struct hw_plugin_call {
 	bool global;
 	bool undeclared; /* it read what it does not declare; answer->detail says what */
 	bool failed;     /* a setter could not do what was asked: the answer is not whole */
+	struct hw_plugin_wait *wait; /* it was suspended */
 };
+
+static inline struct hw_plugin_host *hw_plugin_host_of(const struct hw_host *host)
+{
+	return (struct hw_plugin_host *)(uintptr_t)host;
+}
+static inline struct hw_plugin_call *hw_plugin_call_of(struct hw_call *call)
+{
+	return (struct hw_plugin_call *)call;
+}
+
+/* ---- plugin_host.c ---- */
+/** Makes an answer of what a plugin says in one piece, as the setters would; @c->failed tells that
+ * they refused. */
+void hw_plugin_take_answer(struct hw_plugin_call *c, const struct hw_answer *said);
+/** What the plugin's verdict counts as. */
+enum hw_verdict hw_plugin_verdict(struct hw_plugin_call *c, enum hw_verdict verdict);
+
+/* ---- plugin_wait.c ---- */
+uint64_t hw_plugin_suspend(struct hw_call *call, uint32_t timeout_ms);
+int hw_plugin_finish(const struct hw_host *host, uint64_t ticket, const struct hw_answer *answer);
+/** The hook has answered HW_PENDING: from now on the deadline counts. */
+void hw_plugin_wait_begin(struct hw_plugin_wait *wait);
+/** Its ticket is void. */
+void hw_plugin_wait_discard(struct hw_plugin_wait *wait);
+/** The one that @ask waits for; NULL: none. */
+struct hw_plugin_wait *hw_plugin_wait_find(struct hw_plugin_seat *seat, const struct hw_ask *ask);

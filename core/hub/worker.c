@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "hook/inbox.h"
 #include "hub/hub_internal.h"
 
 void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
@@ -50,8 +51,17 @@ static int global_start(struct hw_worker *w, struct hw_generation *g, struct hw_
 	return hw_hook_bench_create(w->env, g->global, HW_STR(""), w->index, out);
 }
 
+static void wake(void *arg)
+{
+	struct hw_worker *w = arg;
+
+	w->wake(w->loop);
+}
+
 int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 {
+	int r;
+
 	hw_map_init(&w->hubs, &w->tenants->hash_key);
 	hw_list_init(&w->read_hubs);
 	hw_list_init(&w->unread_hubs);
@@ -59,7 +69,8 @@ int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 	w->turn = 1;
 	hw_list_init(&w->left_benches);
 	w->generation = hw_generation_ref(g);
-	return global_start(w, g, &w->global);
+	r = hw_hook_inbox_open(w->env, w->index, w->timers, wake, w);
+	return r ? r : global_start(w, g, &w->global);
 }
 
 void hw_worker_fini(struct hw_worker *w)
@@ -72,6 +83,7 @@ void hw_worker_fini(struct hw_worker *w)
 	}
 	hw_map_fini(&w->hubs);
 	hw_hook_bench_destroy(&w->global);
+	hw_hook_inbox_close(w->env, w->index);
 	hw_generation_unref(&w->generation);
 }
 
@@ -104,14 +116,17 @@ void hw_hubs_tell(struct hw_tenant *tenant, uint64_t workers)
 bool hw_worker_has_work(struct hw_worker *w)
 {
 	return atomic_load(&w->told) || !hw_list_empty(&w->unread_hubs) ||
-	       !hw_list_empty(&w->catching_up);
+	       !hw_list_empty(&w->catching_up) || hw_hook_inbox_has(w->env, w->index);
 }
 
 bool hw_worker_turn(struct hw_worker *w)
 {
-	struct hw_hub *told = atomic_exchange(&w->told, NULL);
 	struct hw_list unread, *node;
+	struct hw_hub *told;
 
+	/* first, as what it publishes is delivered in this turn */
+	hw_hook_inbox_run(w->env, w->index);
+	told = atomic_exchange(&w->told, NULL);
 	while (told) {
 		struct hw_hub *hub = told;
 

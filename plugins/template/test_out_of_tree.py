@@ -27,7 +27,7 @@ def main():
         run = subprocess.run(["sh", "-eu", "-c", block], cwd=folder, env=environment, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=100)
     last = run.stdout.strip().split("\n")[-1]
-    if run.returncode != 0 or not re.fullmatch(r"my-plugin/build/template\.so: template 1\.0, plugin interface 1\.0, hooks: authorize", last):
+    if run.returncode != 0 or not re.fullmatch(r"my-plugin/build/template\.so: template 1\.0, plugin interface 1\.1, hooks: authorize", last):
         sys.exit(f"exit {run.returncode}\n{run.stdout}")
 
 

@@ -26,7 +26,7 @@ extern "C" {
 
 #define HW_PLUGIN_MAGIC 0x48574b31u /* "HWK1" */
 #define HW_PLUGIN_MAJOR 1
-#define HW_PLUGIN_MINOR 1 /* 1: filter, redact, audience */
+#define HW_PLUGIN_MINOR 1
 
 /** Borrowed bytes, not zero-terminated. p may be NULL when len is 0. */
 struct hw_slice {
@@ -41,8 +41,8 @@ enum hw_verdict {
 	HW_ALLOW = 1,
 	HW_DENY = 2,    /* deny() may say why; without, forbidden_topic (authorize) or unauthorized
 			   (authenticate) */
-	HW_PENDING = 3, /* reserved until the host table has suspend; from a plugin of minor 0 it
-			   counts as HW_ERROR */
+	HW_PENDING = 3, /* later: the call was suspended, and finish will bring its answer; without
+			   suspend it counts as HW_ERROR */
 	HW_ERROR = 4,   /* cannot decide: the client hears `unavailable` and may retry; never falls
 			   through */
 };
@@ -129,6 +129,26 @@ struct hw_jwt_result {
 	void *memory;
 };
 
+/** What finish answers a suspended call with, all of it borrowed. What is zero is not said; the
+ * rest is held to the same rules as the setters. Begin it with
+ * {.size = sizeof(struct hw_answer), .verdict = …}. */
+struct hw_answer {
+	uint32_t size; /* sizeof(struct hw_answer) where the plugin was compiled */
+	enum hw_verdict verdict;
+	const char *code;        /* as reason */
+	struct hw_slice message; /* likewise */
+	/* authenticate: */
+	struct hw_slice user_id;
+	struct hw_slice tenant_id;
+	struct hw_slice claims;
+	int64_t expires_at;
+	const struct hw_slice *tenants; /* as grant_tenant, each */
+	size_t n_tenants;
+	int act_as; /* authenticate, authorize(PUBLISH): as grant_act_as */
+	/* transform: */
+	struct hw_slice event;
+};
+
 /** Functions of the broker. They take the host (control thread) or the call (hooks, any worker). */
 struct hw_host {
 	uint32_t size;
@@ -192,6 +212,18 @@ struct hw_host {
 	 * as HW_ERROR. */
 	int (*audience)(struct hw_call *call, const char *name, char *kind, struct hw_slice *value,
 		char *scratch, size_t scratch_size);
+
+	/* Calls that wait: authenticate, authorize and transform. suspend gives the present call a
+	 * ticket, and the hook then returns HW_PENDING; if it returns anything else, that counts
+	 * and the ticket is void. All that the call has passed to the hook is dead after the
+	 * return, and what setters were given is forgotten. After timeout_ms (0, or more than the
+	 * broker allows: as long as it allows, 2 s) the call ends `unavailable`. 0: it cannot wait,
+	 * since too many do, or memory is short. */
+	uint64_t (*suspend)(struct hw_call *call, uint32_t timeout_ms);
+	/* Any thread, until unload has returned: answers a suspended call. 0: taken. -1: there is
+	 * nobody to answer, and nothing has happened: it has been finished, timed out, was
+	 * cancelled (the session went, or the generation), or the ticket is none of this host's. */
+	int (*finish)(const struct hw_host *host, uint64_t ticket, const struct hw_answer *answer);
 };
 
 #define HW_HOST_HAS(host, member) \

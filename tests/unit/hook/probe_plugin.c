@@ -116,6 +116,28 @@ static void walk_json(struct hw_call *call, struct hw_slice container)
 	call->host->reason(call, "forbidden_topic", (struct hw_slice){text, strlen(text)});
 }
 
+#if HW_PLUGIN_MINOR >= 1
+/* Where the script says, the test finds what it needs to finish the call. */
+static void suspend(struct hw_call *call, struct hw_slice address)
+{
+	struct {
+		const struct hw_host *host;
+		uint64_t ticket;
+	} *out = (void *)(uintptr_t)number(address);
+
+	out->host = call->host;
+	out->ticket = call->host->suspend(call, 0);
+}
+
+static void finish_now(struct hw_call *call)
+{
+	struct hw_answer answer = {.size = sizeof(answer), .verdict = HW_ALLOW};
+
+	if (call->host->finish(call->host, call->host->suspend(call, 0), &answer) != 0)
+		call->host->metric(call->host, "probe_finish_failed", 1);
+}
+#endif
+
 static int set(struct hw_call *call, struct hw_slice word, struct hw_slice value)
 {
 	const struct hw_host *host = call->host;
@@ -147,6 +169,12 @@ static int set(struct hw_call *call, struct hw_slice word, struct hw_slice value
 	}
 	if (is(word, "log"))
 		host->log(host, HW_PLUGIN_WARN, value);
+#if HW_PLUGIN_MINOR >= 1
+	if (is(word, "suspend"))
+		suspend(call, value);
+	if (is(word, "finish_now"))
+		finish_now(call);
+#endif
 	return 0;
 }
 

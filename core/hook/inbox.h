@@ -1,0 +1,55 @@
+/* What other threads have for a worker's hooks: answers to calls that wait, work that is done. And
+ * what its hooks need of the worker: its timers, and to be woken. core/hook knows no loop: who has
+ * one opens the inbox and empties it in each turn. Without one hooks decide as ever, but no call
+ * waits. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/timers.h"
+#include "hook/hooks.h"
+
+#define HW_HOOK_INBOXES_MAX 64 /* workers */
+
+/* Something to do on the worker, outside of any call. Embedded in what it is about. */
+struct hw_mail {
+	struct hw_list link;
+	void (*run)(struct hw_mail *mail); /* may free it */
+};
+
+struct hw_hook_inbox {
+	struct hw_hook_env *env;
+	unsigned worker;
+	/* the worker's own */
+	struct hw_timers *timers;
+	struct hw_list seats; /* plugins' states on this worker: plugin_seat.h */
+	/* under the lock */
+	pthread_mutex_t lock;
+	struct hw_list mails;
+	void (*wake)(void *arg); /* NULL: closed */
+	void *wake_arg;
+	atomic_bool any; /* written under the lock, read without */
+};
+
+/** Before the worker's first bench is made. @wake is called by any thread, and not again once the
+ * inbox is closed. @timers: the worker's. 0, -ENOMEM, or -ERANGE: too many workers. */
+HW_MUST_CHECK int hw_hook_inbox_open(struct hw_hook_env *env, unsigned worker,
+	struct hw_timers *timers, void (*wake)(void *arg), void *arg);
+/** After its last bench is gone. Harmless when it is not open. */
+void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker);
+/** The worker's, in its turn: does what is there now, not what comes by that. */
+void hw_hook_inbox_run(struct hw_hook_env *env, unsigned worker);
+/** Is there anything? Pairs with wake as struct hw_loop_ops.has_work wants it. */
+bool hw_hook_inbox_has(const struct hw_hook_env *env, unsigned worker);
+
+/* ---- inside core/hook ---- */
+
+/** The worker's, NULL when it is not open. Lives as the environment. */
+struct hw_hook_inbox *hw_hook_inbox_of(const struct hw_hook_env *env, unsigned worker);
+/** Any thread. */
+void hw_inbox_post(struct hw_hook_inbox *inbox, struct hw_mail *mail);
+/** The worker's: what was posted is not to be done. Harmless when it is not in. */
+void hw_inbox_take_back(struct hw_hook_inbox *inbox, struct hw_mail *mail);
+void hw_inboxes_free(struct hw_hook_env *env);
