@@ -10,7 +10,6 @@ struct plugin_entry {
 	struct hw_hook_entry base;
 	struct hw_plugin table;
 	struct hw_plugin_host host;
-	void *instance;
 };
 
 static struct plugin_entry *plugin_of(struct hw_hook_entry *entry)
@@ -26,39 +25,20 @@ static struct hw_plugin_seat *seat_of(struct hw_entry_state *state)
 static int plugin_attach(
 	struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
 {
-	struct plugin_entry *plugin = plugin_of(entry);
-	struct hw_plugin_seat *seat = calloc(1, sizeof(*seat));
+	struct hw_plugin_seat *seat;
+	int rc = hw_plugin_seat_create(&plugin_of(entry)->host, bench, &seat);
 
-	if (!seat)
-		return -ENOMEM;
-	seat->host = &plugin->host;
-	seat->inbox = hw_hook_inbox_of(entry->env, bench->worker);
-	seat->tenant = bench->tenant;
-	seat->instance = plugin->instance;
-	hw_list_init(&seat->link);
-	hw_list_init(&seat->waits);
-	if (plugin->table.worker_init &&
-		plugin->table.worker_init(
-			&plugin->host.host, plugin->instance, bench->worker, &seat->state) != 0) {
-		free(seat);
-		return -EIO;
-	}
-	if (seat->inbox)
-		hw_list_push(&seat->inbox->seats, &seat->link);
-	*out = (struct hw_entry_state *)(void *)seat;
-	return 0;
+	if (rc == 0)
+		*out = (struct hw_entry_state *)(void *)seat;
+	return rc;
 }
 
-/* The chain has ended all calls that waited. */
 static void plugin_detach(struct hw_hook_entry *entry, struct hw_entry_state *state)
 {
-	struct plugin_entry *plugin = plugin_of(entry);
 	struct hw_plugin_seat *seat = seat_of(state);
 
-	hw_list_remove(&seat->link);
-	if (plugin->table.worker_fini)
-		plugin->table.worker_fini(&plugin->host.host, plugin->instance, seat->state);
-	free(seat);
+	(void)entry;
+	hw_plugin_seat_destroy(&seat);
 }
 
 /* The structs grow at their end: what an asker that knows less has not set is zero, and size says
@@ -108,28 +88,18 @@ static enum hw_verdict dispatch(
 static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_state *state,
 	struct hw_ask *ask, struct hw_entry_answer *answer)
 {
-	struct plugin_entry *plugin = plugin_of(entry);
 	struct hw_str tenant = hw_ask_tenant(ask, entry);
-	struct hw_plugin_call call = {
-		.call =
-			{
-				.host = &plugin->host.host,
-				.instance = plugin->instance,
-				.worker = seat_of(state)->state,
-				.tenant = {tenant.p, tenant.len},
-				.now_ms = hw_clock_wall_ms(entry->env->clock),
-			},
-		.seat = seat_of(state),
-		.ask = ask,
-		.answer = answer,
-		.stage = ask->stage,
-		.audience = ask->audience,
-		.publish = ask->stage == HW_STAGE_AUTHORIZE &&
-			   ask->question->operation == HW_OP_PUBLISH,
-		.global = entry->global,
-	};
-	enum hw_verdict verdict = dispatch(plugin, &call.call, ask);
+	struct hw_plugin_call call;
+	enum hw_verdict verdict;
 
+	hw_plugin_call_init(&call, seat_of(state), answer);
+	call.call.tenant = (struct hw_slice){tenant.p, tenant.len};
+	call.ask = ask;
+	call.stage = ask->stage;
+	call.audience = ask->audience;
+	call.publish =
+		ask->stage == HW_STAGE_AUTHORIZE && ask->question->operation == HW_OP_PUBLISH;
+	verdict = dispatch(plugin_of(entry), &call.call, ask);
 	if (verdict == HW_PENDING && call.wait) {
 		hw_plugin_wait_begin(call.wait);
 		return HW_PENDING;
@@ -160,7 +130,7 @@ static void plugin_free(struct hw_hook_entry *entry)
 	struct plugin_entry *plugin = plugin_of(entry);
 
 	if (plugin->table.unload)
-		plugin->table.unload(&plugin->host.host, plugin->instance);
+		plugin->table.unload(&plugin->host.host, plugin->host.instance);
 	hw_plugin_host_fini(&plugin->host);
 	hw_entry_fini(entry);
 	free(plugin);
@@ -226,7 +196,8 @@ static int start(struct plugin_entry *plugin, struct hw_str config, struct hw_ho
 
 	if (plugin->table.validate && plugin->table.validate(host, settings, &said) != 0)
 		return refused(&said, problem);
-	if (plugin->table.load && plugin->table.load(host, settings, &plugin->instance, &said) != 0)
+	if (plugin->table.load &&
+		plugin->table.load(host, settings, &plugin->host.instance, &said) != 0)
 		return refused(&said, problem);
 	return 0;
 }
@@ -251,7 +222,7 @@ int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spe
 	}
 	plugin->table = library->table;
 	plugin->base.registers = registered(&plugin->table);
-	rc = hw_plugin_host_init(&plugin->host, env, plugin->base.name, plugin->table.name);
+	rc = hw_plugin_host_init(&plugin->host, env, plugin->base.name, &plugin->table);
 	if (rc < 0) {
 		hw_entry_fini(&plugin->base);
 		free(plugin);

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/map.h"
+#include "hook/crew.h"
 #include "hook/entry_internal.h"
 #include "hook/plugin_library.h"
 
@@ -86,10 +87,9 @@ struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *me
 	env->self_exe = self_exe;
 	atomic_init(&env->dead, NULL);
 	env->labels = labels_create();
-	if (!env->labels) {
-		free(env);
-		return NULL;
-	}
+	env->crew = hw_crew_create();
+	if (!env->labels || !env->crew)
+		hw_hook_env_destroy(&env);
 	return env;
 }
 
@@ -97,6 +97,8 @@ void hw_hook_env_destroy(struct hw_hook_env **env)
 {
 	if (!*env)
 		return;
+	/* first: what its threads still do holds entries */
+	hw_crew_destroy(&(*env)->crew);
 	hw_hook_env_reap(*env);
 	hw_plugin_libraries_forget(*env);
 	hw_inboxes_free(*env);

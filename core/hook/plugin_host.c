@@ -361,19 +361,28 @@ static const struct hw_host functions = {
 	.audience = hw_plugin_audience,
 	.suspend = hw_plugin_suspend,
 	.finish = hw_plugin_finish,
+	.offload = hw_plugin_offload,
+	.timer = hw_plugin_timer,
+	.timer_cancel = hw_plugin_timer_cancel,
+	.keep = hw_plugin_keep,
 };
 
 int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,
-	const char *plugin_name)
+	const struct hw_plugin *table)
 {
 	struct hw_hash_key key = hw_hash_key_random();
 
 	*host = (struct hw_plugin_host){
-		.host = functions, .env = env, .hook_name = hook_name, .plugin_name = plugin_name};
+		.host = functions,
+		.env = env,
+		.table = table,
+		.hook_name = hook_name,
+		.plugin_name = table->name,
+	};
 	atomic_init(&host->metrics, NULL);
 	atomic_init(&host->n_metrics, 0);
 	hw_map_init(&host->waits, &key);
-	return -pthread_mutex_init(&host->waits_lock, NULL);
+	return -pthread_mutex_init(&host->lock, NULL);
 }
 
 void hw_plugin_host_fini(struct hw_plugin_host *host)
@@ -381,7 +390,7 @@ void hw_plugin_host_fini(struct hw_plugin_host *host)
 	struct hw_host_metric *m = atomic_load_explicit(&host->metrics, memory_order_acquire);
 
 	hw_map_fini(&host->waits);
-	pthread_mutex_destroy(&host->waits_lock);
+	pthread_mutex_destroy(&host->lock);
 	while (m) {
 		struct hw_host_metric *next = m->next;
 

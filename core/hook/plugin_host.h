@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "base/map.h"
 #include "hook/entry_internal.h"
 
@@ -14,18 +15,20 @@ struct hw_plugin_wait; /* a suspended call: plugin_wait.c */
 struct hw_plugin_host {
 	struct hw_host host; /* what the plugin sees; first */
 	struct hw_hook_env *env;
-	struct hw_hook_entry *entry; /* its own; NULL while it loads */
-	const char *hook_name;       /* the entry's */
-	const char *plugin_name;     /* the table's */
+	struct hw_hook_entry *entry;   /* its own; NULL while it loads */
+	const struct hw_plugin *table; /* the entry's */
+	void *instance;                /* the plugin's, once loaded */
+	const char *hook_name;         /* the entry's */
+	const char *plugin_name;       /* the table's */
 	_Atomic(struct hw_host_metric *) metrics;
 	atomic_uint n_metrics;
-	pthread_mutex_t waits_lock;
-	struct hw_map waits; /* ticket -> struct hw_plugin_wait that nobody has finished yet */
+	pthread_mutex_t lock; /* of what follows, and of struct hw_plugin_job's seats */
+	struct hw_map waits;  /* ticket -> struct hw_plugin_wait that nobody has finished yet */
 };
 
-/** Names are borrowed for the host's life. 0 or negative errno. */
+/** The name and the table are borrowed for the host's life. 0 or negative errno. */
 HW_MUST_CHECK int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env,
-	const char *hook_name, const char *plugin_name);
+	const char *hook_name, const struct hw_plugin *table);
 void hw_plugin_host_fini(struct hw_plugin_host *host);
 
 /** plugin_audience.c: the host's function "audience". */
@@ -35,19 +38,21 @@ int hw_plugin_audience(struct hw_call *call, const char *name, char *kind, struc
 struct hw_plugin_seat {
 	struct hw_list link; /* inbox->seats */
 	struct hw_plugin_host *host;
-	struct hw_hook_inbox *inbox; /* NULL: the worker has none, and no call waits */
+	struct hw_hook_inbox *inbox; /* NULL: the worker has none: no call waits, no timer fires */
 	const char *tenant;          /* the bench's, borrowed */
-	void *instance;              /* the plugin's */
-	void *state;                 /* likewise, from worker_init */
+	void *state;                 /* the plugin's, from worker_init */
 	struct hw_list waits;        /* struct hw_plugin_wait.link */
-	unsigned n_waits;
+	struct hw_list timers;       /* struct hw_plugin_timer.link */
+	struct hw_list jobs;         /* struct hw_plugin_job.link: not done yet */
+	unsigned n_waits, n_timers;
+	uint64_t last_timer; /* the number that was given last */
 };
 
-/* One call of one hook, and where its answer goes. */
+/* One call, and where its answer goes. */
 struct hw_plugin_call {
 	struct hw_call call; /* what the plugin sees; first */
 	struct hw_plugin_seat *seat;
-	struct hw_ask *ask;
+	struct hw_ask *ask; /* NULL: nothing is asked, so that nothing is answered */
 	struct hw_entry_answer *answer;
 	enum hw_hook_stage stage;
 	const struct hw_audience *audience; /* FILTER, REDACT */
@@ -56,6 +61,7 @@ struct hw_plugin_call {
 	bool undeclared; /* it read what it does not declare; answer->detail says what */
 	bool failed;     /* a setter could not do what was asked: the answer is not whole */
 	struct hw_plugin_wait *wait; /* it was suspended */
+	struct hw_buf *kept;         /* inside of save: where it goes */
 };
 
 static inline struct hw_plugin_host *hw_plugin_host_of(const struct hw_host *host)
@@ -83,3 +89,27 @@ void hw_plugin_wait_begin(struct hw_plugin_wait *wait);
 void hw_plugin_wait_discard(struct hw_plugin_wait *wait);
 /** The one that @ask waits for; NULL: none. */
 struct hw_plugin_wait *hw_plugin_wait_find(struct hw_plugin_seat *seat, const struct hw_ask *ask);
+
+/* ---- plugin_seat.c ---- */
+/** worker_init, restore, worker_start. 0, -ENOMEM, -EIO: the plugin refuses. */
+HW_MUST_CHECK int hw_plugin_seat_create(
+	struct hw_plugin_host *host, struct hw_hook_bench *bench, struct hw_plugin_seat **out);
+/** No call of it waits any more. */
+void hw_plugin_seat_destroy(struct hw_plugin_seat **seat);
+/** A call that answers nothing: of a timer, of work that is done. @answer: where what it sets
+ * nevertheless is refused; the caller's, to fini. */
+void hw_plugin_call_init(
+	struct hw_plugin_call *c, struct hw_plugin_seat *seat, struct hw_entry_answer *answer);
+int hw_plugin_keep(struct hw_call *call, struct hw_slice state);
+
+/* ---- plugin_timer.c ---- */
+uint64_t hw_plugin_timer(struct hw_call *call, int64_t after_ms,
+	void (*fire)(struct hw_call *call, void *arg), void *arg);
+int hw_plugin_timer_cancel(struct hw_call *call, uint64_t timer);
+void hw_plugin_timers_end(struct hw_plugin_seat *seat);
+
+/* ---- plugin_offload.c ---- */
+int hw_plugin_offload(struct hw_call *call,
+	void (*work)(const struct hw_host *host, void *instance, void *arg),
+	void (*done)(struct hw_call *call, void *arg), void *arg);
+void hw_plugin_jobs_end(struct hw_plugin_seat *seat);

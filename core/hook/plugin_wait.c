@@ -41,9 +41,9 @@ static bool close_ticket(struct hw_plugin_wait *w)
 	struct hw_plugin_host *host = w->seat->host;
 	bool open;
 
-	pthread_mutex_lock(&host->waits_lock);
+	pthread_mutex_lock(&host->lock);
 	open = hw_map_remove(&host->waits, key_of(&w->ticket)) != NULL;
-	pthread_mutex_unlock(&host->waits_lock);
+	pthread_mutex_unlock(&host->lock);
 	return open;
 }
 
@@ -104,12 +104,12 @@ static bool open_ticket(struct hw_plugin_wait *w)
 	struct hw_plugin_host *host = w->seat->host;
 	bool open = false;
 
-	pthread_mutex_lock(&host->waits_lock);
+	pthread_mutex_lock(&host->lock);
 	do
 		hw_random(&w->ticket, sizeof(w->ticket));
 	while (w->ticket == 0 || hw_map_get(&host->waits, key_of(&w->ticket)));
 	open = hw_map_put(&host->waits, key_of(&w->ticket), w, NULL) == 0;
-	pthread_mutex_unlock(&host->waits_lock);
+	pthread_mutex_unlock(&host->lock);
 	return open;
 }
 
@@ -174,14 +174,14 @@ static bool look(struct hw_plugin_host *host, uint64_t ticket, struct hw_plugin_
 {
 	const struct hw_plugin_wait *w;
 
-	pthread_mutex_lock(&host->waits_lock);
+	pthread_mutex_lock(&host->lock);
 	w = hw_map_get(&host->waits, key_of(&ticket));
 	if (w) {
 		c->stage = w->stage;
 		c->publish = w->publish;
 		c->global = w->global;
 	}
-	pthread_mutex_unlock(&host->waits_lock);
+	pthread_mutex_unlock(&host->lock);
 	return w != NULL;
 }
 
@@ -198,13 +198,13 @@ int hw_plugin_finish(const struct hw_host *host_in, uint64_t ticket, const struc
 	if (!look(host, ticket, &c))
 		return -1;
 	hw_plugin_take_answer(&c, &said);
-	pthread_mutex_lock(&host->waits_lock);
+	pthread_mutex_lock(&host->lock);
 	w = hw_map_remove(&host->waits, key_of(&ticket));
 	if (w) {
 		w->answer = made;
 		hw_inbox_post(w->seat->inbox, &w->mail);
 	}
-	pthread_mutex_unlock(&host->waits_lock);
+	pthread_mutex_unlock(&host->lock);
 	if (!w) {
 		hw_entry_answer_fini(&made);
 		return -1;

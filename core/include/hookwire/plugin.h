@@ -59,7 +59,8 @@ struct hw_problem {
 struct hw_host;
 struct hw_jwt_keys; /* host's: a set of verification keys, parsed once */
 
-/** One call of one hook. The visible part; what is behind it is the host's. */
+/** One call of one hook, of a timer or of work that is done. The visible part; what is behind it is
+ * the host's. */
 struct hw_call {
 	const struct hw_host *host;
 	void *instance;         /* from load */
@@ -224,6 +225,24 @@ struct hw_host {
 	 * nobody to answer, and nothing has happened: it has been finished, timed out, was
 	 * cancelled (the session went, or the generation), or the ticket is none of this host's. */
 	int (*finish)(const struct hw_host *host, uint64_t ticket, const struct hw_answer *answer);
+
+	/* Work that blocks, on one of a few threads of the broker's: work runs there, and then done
+	 * runs once. Either on the call's worker, with a call of its own; or with NULL for the
+	 * call, on any thread, when the worker's state has gone meanwhile: then it only frees arg,
+	 * and work may not have run. The instance stays loaded until then. 0, or -1: too much is
+	 * queued (or memory is short), and neither is called. */
+	int (*offload)(struct hw_call *call,
+		void (*work)(const struct hw_host *host, void *instance, void *arg),
+		void (*done)(struct hw_call *call, void *arg), void *arg);
+	/* Calls fire once on this worker, in after_ms or a little later, with a call of its own.
+	 * Forgotten, not fired, when the worker's state goes: what arg points to is worker_fini's.
+	 * Its number for timer_cancel, or 0: too many wait, or memory is short. */
+	uint64_t (*timer)(struct hw_call *call, int64_t after_ms,
+		void (*fire)(struct hw_call *call, void *arg), void *arg);
+	/* 0: it will not fire. -1: it has, or the number is none of this worker's state's. */
+	int (*timer_cancel)(struct hw_call *call, uint64_t timer);
+	/* Inside of save, once: what restore is to get. Copied; at most 1 MiB. 0, or -1. */
+	int (*keep)(struct hw_call *call, struct hw_slice state);
 };
 
 #define HW_HOST_HAS(host, member) \
@@ -277,6 +296,17 @@ struct hw_plugin {
 	/** After all filters. HW_ALLOW: they get the event, with set_event's text if that was
 	 * called; the others as for filter. */
 	enum hw_verdict (*redact)(struct hw_call *call, struct hw_slice event_json);
+
+	/** After worker_init and restore, with a call that has no question: the place to set the
+	 * first timer. 0, or -1: as if worker_init had failed. */
+	int (*worker_start)(struct hw_call *call);
+	/** On a reload that replaces this entry by another of the same name, plugin and tenant: the
+	 * worker's state to the host's keep. Changes nothing: the reload may still be refused, and
+	 * then this state goes on. 0, or -1: there is nothing to take over. */
+	int (*save)(struct hw_call *call);
+	/** The new entry, after worker_init: what the old one's save kept, maybe of another version
+	 * of the plugin. 0, or -1 (logged): it goes on with the state of worker_init. */
+	int (*restore)(struct hw_call *call, struct hw_slice state);
 };
 
 /** The one exported symbol. */
