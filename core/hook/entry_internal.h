@@ -103,6 +103,7 @@ struct hw_hook_env {
 	struct hw_trust *trust;        /* of outgoing TLS, borrowed; NULL: nobody is believed */
 	struct hw_hook_io *io[HW_HOOK_MAX_WORKERS]; /* by worker, each touched by that one alone */
 	struct hw_hook_inbox *inboxes[HW_HOOK_INBOXES_MAX]; /* by worker; NULL: never opened */
+	struct hw_dict *dict;                               /* values that workers share: dict.h */
 	struct hw_crew *crew; /* threads for work that blocks: crew.h */
 	struct hw_plugin_library
 		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */

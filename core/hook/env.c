@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "hook/crew.h"
+#include "hook/dict.h"
 #include "hook/entry_internal.h"
 #include "hook/plugin_library.h"
 
@@ -88,7 +89,8 @@ struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *me
 	atomic_init(&env->dead, NULL);
 	env->labels = labels_create();
 	env->crew = hw_crew_create();
-	if (!env->labels || !env->crew)
+	env->dict = hw_dict_create();
+	if (!env->labels || !env->crew || !env->dict)
 		hw_hook_env_destroy(&env);
 	return env;
 }
@@ -102,6 +104,7 @@ void hw_hook_env_destroy(struct hw_hook_env **env)
 	hw_hook_env_reap(*env);
 	hw_plugin_libraries_forget(*env);
 	hw_inboxes_free(*env);
+	hw_dict_destroy(&(*env)->dict);
 	labels_destroy(&(*env)->labels);
 	free(*env);
 	*env = NULL;
@@ -129,4 +132,10 @@ void hw_hook_env_reap(struct hw_hook_env *env)
 		entry->ops->free(entry);
 		entry = next;
 	}
+}
+
+void hw_hook_env_tick(struct hw_hook_env *env)
+{
+	hw_hook_env_reap(env);
+	hw_dict_trim(env->dict, hw_clock_mono_ms(env->clock));
 }

@@ -108,6 +108,8 @@ bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain);
 bool hw_hook_chain_names(const struct hw_hook_chain *chain, const char *decided_by);
 /** Control thread, now and then: unloads plugin instances whose last reference is gone. */
 void hw_hook_env_reap(struct hw_hook_env *env);
+/** Control thread, once a second: reaps, and frees what has ended in the shared values. */
+void hw_hook_env_tick(struct hw_hook_env *env);
 
 /* ---- benches: one worker
  * ----------------------------------------------------------------------------------- */

@@ -6,8 +6,8 @@
 
 #include "base/buf.h"
 #include "base/utf8.h"
-#include "crypto/digest.h"
 #include "crypto/jwt.h"
+#include "crypto/random.h"
 #include "hook/claims.h"
 #include "hook/plugin_json.h"
 #include "wire/code.h"
@@ -15,7 +15,6 @@
 
 #define METRICS_MAX 64 /* names a plugin may make: each lives as long as the broker */
 #define METRIC_NAME_MAX 48
-#define SKEW_MAX_S 86400
 #define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999 */
 
 struct hw_host_metric {
@@ -23,11 +22,6 @@ struct hw_host_metric {
 	struct hw_metric *metric;
 	char name[];
 };
-
-static struct hw_str str_of(struct hw_slice s)
-{
-	return (struct hw_str){s.p, s.len};
-}
 
 /* ---- log and metrics ---- */
 
@@ -41,7 +35,7 @@ static void host_log(
 							       : HW_LOG_ERROR;
 
 	hw_log(h->env->log, level, "plugin", "plugin says", HW_F_Z("plugin", h->plugin_name),
-		HW_F_Z("hook", h->hook_name), HW_F_STR("text", str_of(message)));
+		HW_F_Z("hook", h->hook_name), HW_F_STR("text", hw_plugin_str(message)));
 }
 
 static bool metric_name_valid(const char *name)
@@ -117,7 +111,7 @@ static int failed(struct hw_plugin_call *c)
 /* Replaces *@to by a copy. */
 static int set_string(struct hw_plugin_call *c, char **to, struct hw_slice value)
 {
-	char *copy = hw_str_dup(str_of(value));
+	char *copy = hw_str_dup(hw_plugin_str(value));
 
 	if (!copy)
 		return failed(c);
@@ -130,7 +124,7 @@ static int host_set_user(struct hw_call *call, struct hw_slice user_id)
 {
 	struct hw_plugin_call *c = hw_plugin_call_of(call);
 
-	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_user_id_valid(str_of(user_id)))
+	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_user_id_valid(hw_plugin_str(user_id)))
 		return failed(c);
 	return set_string(c, &c->answer->user_id, user_id);
 }
@@ -139,7 +133,7 @@ static int host_set_tenant(struct hw_call *call, struct hw_slice tenant_id)
 {
 	struct hw_plugin_call *c = hw_plugin_call_of(call);
 
-	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_tenant_id_valid(str_of(tenant_id)))
+	if (c->stage != HW_STAGE_AUTHENTICATE || !hw_tenant_id_valid(hw_plugin_str(tenant_id)))
 		return failed(c);
 	return set_string(c, &c->answer->tenant_id, tenant_id);
 }
@@ -156,7 +150,7 @@ static int host_set_claims(struct hw_call *call, struct hw_slice json_object)
 	hw_buf_init(&merged);
 	rc = hw_claims_merge(&merged,
 		c->answer->claims ? hw_str_of(c->answer->claims) : HW_STR("{}"),
-		str_of(json_object));
+		hw_plugin_str(json_object));
 	claims = rc == 0 ? hw_buf_steal(&merged) : NULL;
 	hw_buf_fini(&merged);
 	if (!claims)
@@ -184,7 +178,7 @@ static int host_grant_tenant(struct hw_call *call, struct hw_slice tenant_id)
 	char **larger;
 
 	if (c->stage != HW_STAGE_AUTHENTICATE || !c->global ||
-		!hw_tenant_id_valid(str_of(tenant_id)))
+		!hw_tenant_id_valid(hw_plugin_str(tenant_id)))
 		return failed(c);
 	larger = realloc(c->answer->tenants, (c->answer->n_tenants + 1) * sizeof(*larger));
 	if (!larger)
@@ -234,7 +228,7 @@ static int host_set_event(struct hw_call *call, struct hw_slice json)
 	struct hw_err err;
 
 	if ((c->stage != HW_STAGE_TRANSFORM && c->stage != HW_STAGE_REDACT) ||
-		hw_json_whole(str_of(json), 0, &value, &err) < 0 || value.kind != HW_JSON_OBJECT)
+		hw_json_whole(hw_plugin_str(json), 0, &value, &err) < 0 || value.kind != HW_JSON_OBJECT)
 		return failed(c);
 	if (set_string(c, &c->answer->event, json) < 0)
 		return -1;
@@ -276,67 +270,6 @@ enum hw_verdict hw_plugin_verdict(struct hw_plugin_call *c, enum hw_verdict verd
 	return verdict;
 }
 
-/* ---- digests and tokens ---- */
-
-static void host_sha256(struct hw_slice data, uint8_t out[32])
-{
-	hw_sha256(data.p, data.len, out);
-}
-
-static int host_jwt_keys_create(const struct hw_host *host, struct hw_slice keys_json,
-	struct hw_jwt_keys **out, struct hw_problem *problem)
-{
-	struct hw_err err = {""};
-	int rc;
-
-	(void)host;
-	rc = hw_jwt_keys_create(str_of(keys_json), out, problem->path, &err);
-	if (rc == 0)
-		return 0;
-	snprintf(problem->text, sizeof(problem->text), "%.380s",
-		err.text[0] ? err.text : "out of memory");
-	return -1;
-}
-
-static int host_jwt_verify(const struct hw_jwt_keys *keys, struct hw_slice token,
-	const struct hw_jwt_rules *rules, int64_t now_ms, struct hw_jwt_result *result)
-{
-	struct hw_jwt_expect expect = {
-		str_of(rules->issuer), str_of(rules->audience), rules->skew_s};
-	struct hw_jwt_refusal refusal = {0};
-	struct hw_jwt_claims claims;
-	int rc;
-
-	expect.skew_s = expect.skew_s < 0            ? 0
-			: expect.skew_s > SKEW_MAX_S ? SKEW_MAX_S
-						     : expect.skew_s;
-	rc = hw_jwt_verify(keys, str_of(token), &expect, now_ms, &claims, &refusal);
-	if (rc < 0)
-		return -1;
-	if (rc == HW_JWT_REFUSED) {
-		result->expired = refusal.expired;
-		memcpy(result->reason, refusal.reason, sizeof(result->reason));
-		return 1;
-	}
-	result->claims = (struct hw_slice){claims.text, claims.len};
-	result->expires_at = claims.expires_at;
-	result->memory = claims.text;
-	return 0;
-}
-
-static void host_jwt_release(struct hw_jwt_result *result)
-{
-	free(result->memory);
-	result->memory = NULL;
-	result->claims = (struct hw_slice){NULL, 0};
-}
-
-_Static_assert(
-	sizeof(((struct hw_jwt_result *)0)->reason) == sizeof(((struct hw_jwt_refusal *)0)->reason),
-	"reasons are copied whole");
-_Static_assert(sizeof(((struct hw_problem *)0)->path) == HW_JWT_POINTER_SIZE,
-	"pointers are written in place");
-
 static const struct hw_host functions = {
 	.size = sizeof(struct hw_host),
 	.major = HW_PLUGIN_MAJOR,
@@ -351,11 +284,11 @@ static const struct hw_host functions = {
 	.grant_act_as = host_grant_act_as,
 	.reason = host_reason,
 	.set_event = host_set_event,
-	.sha256 = host_sha256,
-	.jwt_keys_create = host_jwt_keys_create,
+	.sha256 = hw_plugin_sha256,
+	.jwt_keys_create = hw_plugin_jwt_keys_create,
 	.jwt_keys_destroy = hw_jwt_keys_destroy,
-	.jwt_verify = host_jwt_verify,
-	.jwt_release = host_jwt_release,
+	.jwt_verify = hw_plugin_jwt_verify,
+	.jwt_release = hw_plugin_jwt_release,
 	.json_get = hw_plugin_json_get,
 	.json_next = hw_plugin_json_next,
 	.audience = hw_plugin_audience,
@@ -365,6 +298,16 @@ static const struct hw_host functions = {
 	.timer = hw_plugin_timer,
 	.timer_cancel = hw_plugin_timer_cancel,
 	.keep = hw_plugin_keep,
+	.dict_get = hw_plugin_dict_get,
+	.dict_set = hw_plugin_dict_set,
+	.dict_add = hw_plugin_dict_add,
+	.dict_incr = hw_plugin_dict_incr,
+	.dict_cas = hw_plugin_dict_cas,
+	.dict_delete = hw_plugin_dict_delete,
+	.hmac_sha256 = hw_plugin_hmac_sha256,
+	.random = hw_random,
+	.equal = hw_plugin_equal,
+	.jwt_sign = hw_plugin_jwt_sign,
 };
 
 int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,

@@ -64,6 +64,10 @@ struct hw_plugin_call {
 	struct hw_buf *kept;         /* inside of save: where it goes */
 };
 
+static inline struct hw_str hw_plugin_str(struct hw_slice s)
+{
+	return (struct hw_str){s.p, s.len};
+}
 static inline struct hw_plugin_host *hw_plugin_host_of(const struct hw_host *host)
 {
 	return (struct hw_plugin_host *)(uintptr_t)host;
@@ -113,3 +117,26 @@ int hw_plugin_offload(struct hw_call *call,
 	void (*work)(const struct hw_host *host, void *instance, void *arg),
 	void (*done)(struct hw_call *call, void *arg), void *arg);
 void hw_plugin_jobs_end(struct hw_plugin_seat *seat);
+
+/* ---- plugin_dict.c, plugin_crypto.c: as the host's table says ---- */
+int hw_plugin_dict_get(
+	struct hw_call *call, struct hw_slice key, char *value, size_t size, size_t *len);
+int hw_plugin_dict_set(
+	struct hw_call *call, struct hw_slice key, struct hw_slice value, int64_t ttl_ms);
+int hw_plugin_dict_add(
+	struct hw_call *call, struct hw_slice key, struct hw_slice value, int64_t ttl_ms);
+int hw_plugin_dict_incr(
+	struct hw_call *call, struct hw_slice key, int64_t add, int64_t ttl_ms, int64_t *value);
+int hw_plugin_dict_cas(struct hw_call *call, struct hw_slice key, struct hw_slice expected,
+	struct hw_slice value, int64_t ttl_ms);
+int hw_plugin_dict_delete(struct hw_call *call, struct hw_slice key);
+void hw_plugin_sha256(struct hw_slice data, uint8_t out[32]);
+void hw_plugin_hmac_sha256(struct hw_slice key, struct hw_slice data, uint8_t out[32]);
+int hw_plugin_equal(struct hw_slice a, struct hw_slice b);
+int hw_plugin_jwt_keys_create(const struct hw_host *host, struct hw_slice keys_json,
+	struct hw_jwt_keys **out, struct hw_problem *problem);
+int hw_plugin_jwt_verify(const struct hw_jwt_keys *keys, struct hw_slice token,
+	const struct hw_jwt_rules *rules, int64_t now_ms, struct hw_jwt_result *result);
+void hw_plugin_jwt_release(struct hw_jwt_result *result);
+int hw_plugin_jwt_sign(const char *alg, struct hw_slice key, struct hw_slice kid,
+	struct hw_slice claims, char *token, size_t size, size_t *len, struct hw_problem *problem);

@@ -150,6 +150,18 @@ struct hw_answer {
 	struct hw_slice event;
 };
 
+/** What the dict functions answer. */
+enum hw_dict_outcome {
+	HW_DICT_OK = 0,
+	HW_DICT_ABSENT = 1,    /* get, cas, delete: there is none */
+	HW_DICT_PRESENT = 2,   /* add: there is one */
+	HW_DICT_DIFFERENT = 3, /* cas: it is another; incr: it is no integer, or would be none of
+				  64 bits */
+	HW_DICT_FULL = 4,      /* the tenant's space takes no more: nothing has changed */
+	HW_DICT_TOO_LONG = 5,  /* the key (1 to 255 bytes), the value (65536); get: the buffer */
+	HW_DICT_NO_MEMORY = 6,
+};
+
 /** Functions of the broker. They take the host (control thread) or the call (hooks, any worker). */
 struct hw_host {
 	uint32_t size;
@@ -243,6 +255,38 @@ struct hw_host {
 	int (*timer_cancel)(struct hw_call *call, uint64_t timer);
 	/* Inside of save, once: what restore is to get. Copied; at most 1 MiB. 0, or -1. */
 	int (*keep)(struct hw_call *call, struct hw_slice state);
+
+	/* Values that all workers and all hooks of a tenant share, Lua's ctx.dict too; those of
+	 * global entries are their own. Inside of calls. In memory only: 4 MiB a tenant, and what
+	 * is full takes no more until something ends. ttl_ms: 0 = as long as the broker runs. They
+	 * answer enum hw_dict_outcome. */
+	/* The text of the value to value, its length to *len; too long: *len alone. */
+	int (*dict_get)(
+		struct hw_call *call, struct hw_slice key, char *value, size_t size, size_t *len);
+	int (*dict_set)(
+		struct hw_call *call, struct hw_slice key, struct hw_slice value, int64_t ttl_ms);
+	/* if there is none */
+	int (*dict_add)(
+		struct hw_call *call, struct hw_slice key, struct hw_slice value, int64_t ttl_ms);
+	/* adds to a decimal integer, or to 0; ttl_ms counts from the first one on */
+	int (*dict_incr)(struct hw_call *call, struct hw_slice key, int64_t add, int64_t ttl_ms,
+		int64_t *value);
+	/* replaces it if it is expected */
+	int (*dict_cas)(struct hw_call *call, struct hw_slice key, struct hw_slice expected,
+		struct hw_slice value, int64_t ttl_ms);
+	int (*dict_delete)(struct hw_call *call, struct hw_slice key);
+
+	/* Any thread. */
+	void (*hmac_sha256)(struct hw_slice key, struct hw_slice data, uint8_t out[32]);
+	void (*random)(void *out, size_t len); /* unpredictable bytes */
+	/* 1: the same. The time it takes tells nothing of where they differ. */
+	int (*equal)(struct hw_slice a, struct hw_slice b);
+	/* Makes a token: alg is HS*, RS* or ES*; key is the secret, or a private key in PEM; kid
+	 * may be empty; claims is a JSON object. RS and ES take milliseconds: from offload's work.
+	 * token: at most size bytes, *len of them. 0, or -1 with problem filled. */
+	int (*jwt_sign)(const char *alg, struct hw_slice key, struct hw_slice kid,
+		struct hw_slice claims, char *token, size_t size, size_t *len,
+		struct hw_problem *problem);
 };
 
 #define HW_HOST_HAS(host, member) \
