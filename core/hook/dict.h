@@ -14,8 +14,9 @@
 
 #define HW_DICT_KEY_MAX 255
 #define HW_DICT_VALUE_MAX 65536
-#define HW_DICT_SPACE_BYTES (4u << 20) /* of one space: keys, values, and HW_DICT_ITEM_BYTES each \
-					*/
+#define HW_DICT_SPACE_BYTES \
+	(4u << 20) /* of one space: keys, values, and HW_DICT_ITEM_BYTES each \
+		    */
 #define HW_DICT_TOTAL_BYTES (256u << 20) /* of all */
 #define HW_DICT_ITEM_BYTES 128
 

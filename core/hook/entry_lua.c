@@ -106,6 +106,7 @@ static void free_entry(struct hw_hook_entry *entry)
 	free(e->source);
 	free(e->chunk_name);
 	free(e->config);
+	hw_hook_counters_fini(&e->counters);
 	hw_entry_fini(&e->base);
 	free(e);
 }
@@ -281,6 +282,7 @@ int hw_entry_lua_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
 		free(entry);
 		return rc;
 	}
+	hw_hook_counters_init(&entry->counters);
 	entry->source = hw_str_dup(source);
 	entry->source_len = source.len;
 	entry->config = hw_str_dup(spec->config.len > 0 ? spec->config : HW_STR("{}"));

@@ -92,7 +92,7 @@ static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_
 	struct hw_plugin_call call;
 	enum hw_verdict verdict;
 
-	hw_plugin_call_init(&call, seat_of(state), answer);
+	hw_plugin_call_init(&call, seat_of(state), answer, ask->depth);
 	call.call.tenant = (struct hw_slice){tenant.p, tenant.len};
 	call.ask = ask;
 	call.stage = ask->stage;

@@ -167,6 +167,7 @@ struct hw_ask {
 	 * tenant's bench, or NULL with ask->code and ask->message set (403 unlisted tenant,
 	 * unavailable). */
 	struct hw_hook_bench *(*find_tenant)(struct hw_ask *ask, struct hw_str tenant_id);
+	unsigned depth; /* of the event that it is about: 0 for a client's, see hook/publish.h */
 	void (*decided)(struct hw_ask *ask); /* only after hw_hooks_ask returned HW_PENDING; the ask
 						may be freed inside */
 

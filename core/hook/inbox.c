@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hook/entry_internal.h"
+#include "hook/publish.h"
 
 static struct hw_hook_inbox *make(struct hw_hook_env *env, unsigned worker)
 {
@@ -19,6 +20,7 @@ static struct hw_hook_inbox *make(struct hw_hook_env *env, unsigned worker)
 	inbox->worker = worker;
 	hw_list_init(&inbox->seats);
 	hw_list_init(&inbox->mails);
+	hw_list_init(&inbox->publishes);
 	atomic_init(&inbox->any, false);
 	return inbox;
 }
@@ -54,6 +56,19 @@ void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker)
 	inbox->wake = NULL;
 	inbox->timers = NULL;
 	pthread_mutex_unlock(&inbox->lock);
+	hw_publishes_forget(inbox);
+	inbox->publish = NULL;
+}
+
+void hw_hook_inbox_on_publish(
+	struct hw_hook_env *env, unsigned worker, hw_hook_publish_fn *publish, void *arg)
+{
+	struct hw_hook_inbox *inbox = hw_hook_inbox_of(env, worker);
+
+	if (!inbox)
+		return;
+	inbox->publish = publish;
+	inbox->publish_arg = arg;
 }
 
 struct hw_hook_inbox *hw_hook_inbox_of(const struct hw_hook_env *env, unsigned worker)
@@ -105,13 +120,12 @@ static struct hw_mail *next(struct hw_hook_inbox *inbox, struct hw_list *mark)
 	return node == mark ? NULL : HW_CONTAINER_OF(node, struct hw_mail, link);
 }
 
-void hw_hook_inbox_run(struct hw_hook_env *env, unsigned worker)
+static void run_mails(struct hw_hook_inbox *inbox)
 {
-	struct hw_hook_inbox *inbox = hw_hook_inbox_of(env, worker);
 	struct hw_list mark;
 	struct hw_mail *mail;
 
-	if (!inbox || !atomic_load(&inbox->any))
+	if (!atomic_load(&inbox->any))
 		return;
 	pthread_mutex_lock(&inbox->lock);
 	hw_list_push(&inbox->mails, &mark);
@@ -120,9 +134,19 @@ void hw_hook_inbox_run(struct hw_hook_env *env, unsigned worker)
 		mail->run(mail);
 }
 
+void hw_hook_inbox_run(struct hw_hook_env *env, unsigned worker)
+{
+	struct hw_hook_inbox *inbox = hw_hook_inbox_of(env, worker);
+
+	if (!inbox)
+		return;
+	run_mails(inbox);
+	hw_publishes_run(inbox);
+}
+
 bool hw_hook_inbox_has(const struct hw_hook_env *env, unsigned worker)
 {
 	const struct hw_hook_inbox *inbox = hw_hook_inbox_of(env, worker);
 
-	return inbox && atomic_load(&inbox->any);
+	return inbox && (atomic_load(&inbox->any) || !hw_list_empty(&inbox->publishes));
 }

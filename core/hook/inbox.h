@@ -19,9 +19,20 @@ struct hw_mail {
 	void (*run)(struct hw_mail *mail); /* may free it */
 };
 
+/** Publishes what a hook wants published, on its worker and outside of any call. @event: valid by
+ * hw_event_parse; @by: the hook's name; @depth: 1 for what a client's question led to, one more for
+ * what the hooks on its way lead to. All borrowed. */
+typedef void hw_hook_publish_fn(
+	void *arg, struct hw_str tenant, struct hw_str event, const char *by, unsigned depth);
+
 struct hw_hook_inbox {
 	struct hw_hook_env *env;
 	unsigned worker;
+	/* publish.c's, the worker's own */
+	struct hw_list publishes;
+	uint64_t turn;
+	hw_hook_publish_fn *publish; /* NULL: nothing can be published */
+	void *publish_arg;
 	/* the worker's own */
 	struct hw_timers *timers;
 	struct hw_list seats; /* plugins' states on this worker: plugin_seat.h */
@@ -37,6 +48,9 @@ struct hw_hook_inbox {
  * inbox is closed. @timers: the worker's. 0, -ENOMEM, or -ERANGE: too many workers. */
 HW_MUST_CHECK int hw_hook_inbox_open(struct hw_hook_env *env, unsigned worker,
 	struct hw_timers *timers, void (*wake)(void *arg), void *arg);
+/** How events of hooks are published; without, hooks are told that they cannot. */
+void hw_hook_inbox_on_publish(
+	struct hw_hook_env *env, unsigned worker, hw_hook_publish_fn *publish, void *arg);
 /** After its last bench is gone. Harmless when it is not open. */
 void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker);
 /** The worker's, in its turn: does what is there now, not what comes by that. */

@@ -11,9 +11,11 @@
 
 #include "base/quota.h"
 #include "crypto/jwt.h"
+#include "hook/counters.h"
 #include "hook/entry_internal.h"
 #include "hook/guard_internal.h"
 #include "hook/lua_state.h"
+#include "hook/publish.h"
 
 /* The functions a policy may register, in the order of struct hw_lua_chunk.functions. */
 enum hw_lua_function {
@@ -56,6 +58,7 @@ struct hw_lua_entry {
 	unsigned n_every;
 	int64_t every_ms[HW_LUA_EVERY_MAX];
 	struct hw_metric *n_spent, *n_full; /* NULL without metrics */
+	struct hw_hook_counters counters;   /* the script's own */
 };
 
 /* An entry's file as run in one state. */
@@ -114,6 +117,7 @@ struct hw_lua_state {
 	uint64_t n_uses, n_uses_seen;
 	struct hw_rate log_rate;
 	uint64_t n_log_lost;
+	struct hw_publish_quota published;
 	struct hw_lua_session sessions[HW_LUA_SESSIONS];
 };
 
@@ -226,7 +230,16 @@ extern const char *const hw_lua_function_names[HW_LUA_N_FUNCTIONS];
 
 /* ---- lua_ctx.c ---- */
 void hw_lua_push_ctx(lua_State *lua, struct hw_lua_chunk *chunk);
+/** The tenant that the running code works for; empty if none is known. */
+struct hw_str hw_lua_running_tenant(const struct hw_lua_state *state);
 int hw_lua_print(lua_State *lua);
+
+/* ---- lua_crypto.c, lua_jwt.c, lua_dict.c: each pushes its table; lua_publish.c ---- */
+void hw_lua_push_crypto(lua_State *lua);
+void hw_lua_push_jwt(lua_State *lua, bool has_keys);
+void hw_lua_push_dict(lua_State *lua);
+int hw_lua_publish(lua_State *lua);
+int hw_lua_metric(lua_State *lua);
 
 /* ---- lua_session.c ---- */
 void hw_lua_push_session(lua_State *lua, const struct hw_who *who);

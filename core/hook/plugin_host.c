@@ -13,15 +13,7 @@
 #include "wire/code.h"
 #include "wire/json.h"
 
-#define METRICS_MAX 64 /* names a plugin may make: each lives as long as the broker */
-#define METRIC_NAME_MAX 48
 #define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999 */
-
-struct hw_host_metric {
-	struct hw_host_metric *next;
-	struct hw_metric *metric;
-	char name[];
-};
 
 /* ---- log and metrics ---- */
 
@@ -38,66 +30,11 @@ static void host_log(
 		HW_F_Z("hook", h->hook_name), HW_F_STR("text", hw_plugin_str(message)));
 }
 
-static bool metric_name_valid(const char *name)
-{
-	size_t len = name ? strnlen(name, METRIC_NAME_MAX + 1) : 0;
-
-	if (len == 0 || len > METRIC_NAME_MAX)
-		return false;
-	return strspn(name, "abcdefghijklmnopqrstuvwxyz_") == len;
-}
-
-static struct hw_host_metric *find_metric(struct hw_plugin_host *h, const char *name)
-{
-	struct hw_host_metric *m = atomic_load_explicit(&h->metrics, memory_order_acquire);
-
-	while (m && strcmp(m->name, name) != 0)
-		m = m->next;
-	return m;
-}
-
-/* Two threads may both make it; the metric behind is one, and the second node is never found. */
-static struct hw_host_metric *make_metric(struct hw_plugin_host *h, const char *name)
-{
-	size_t size = strlen(name) + 1;
-	struct hw_host_metric *m;
-	char full[METRIC_NAME_MAX + 32];
-	struct hw_buf label;
-
-	if (atomic_fetch_add_explicit(&h->n_metrics, 1, memory_order_relaxed) >= METRICS_MAX) {
-		atomic_fetch_sub_explicit(&h->n_metrics, 1, memory_order_relaxed);
-		return NULL;
-	}
-	m = malloc(sizeof(*m) + size);
-	if (!m)
-		return NULL;
-	memcpy(m->name, name, size);
-	snprintf(full, sizeof(full), "hookwire_plugin_%s_total", name);
-	hw_buf_init(&label);
-	hw_metrics_label(&label, "plugin", hw_str_of(h->plugin_name));
-	hw_buf_putc(&label, '\0');
-	m->metric = hw_metrics_get(h->env->metrics, HW_METRIC_COUNTER, full, "Counted by a plugin.",
-		label.failed ? "" : label.data);
-	hw_buf_fini(&label);
-	m->next = atomic_load_explicit(&h->metrics, memory_order_relaxed);
-	while (!atomic_compare_exchange_weak_explicit(
-		&h->metrics, &m->next, m, memory_order_release, memory_order_relaxed))
-		;
-	return m;
-}
-
 static void host_metric(const struct hw_host *host, const char *name, int64_t add)
 {
 	struct hw_plugin_host *h = hw_plugin_host_of(host);
-	struct hw_host_metric *m;
 
-	if (!metric_name_valid(name))
-		return;
-	m = find_metric(h, name);
-	if (!m)
-		m = make_metric(h, name);
-	if (m)
-		hw_metric_add(m->metric, add);
+	hw_hook_count(&h->counters, h->env->metrics, "plugin", h->plugin_name, name, add);
 }
 
 /* ---- answers ---- */
@@ -298,6 +235,7 @@ static const struct hw_host functions = {
 	.timer = hw_plugin_timer,
 	.timer_cancel = hw_plugin_timer_cancel,
 	.keep = hw_plugin_keep,
+	.publish = hw_plugin_publish,
 	.dict_get = hw_plugin_dict_get,
 	.dict_set = hw_plugin_dict_set,
 	.dict_add = hw_plugin_dict_add,
@@ -322,23 +260,14 @@ int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, co
 		.hook_name = hook_name,
 		.plugin_name = table->name,
 	};
-	atomic_init(&host->metrics, NULL);
-	atomic_init(&host->n_metrics, 0);
+	hw_hook_counters_init(&host->counters);
 	hw_map_init(&host->waits, &key);
 	return -pthread_mutex_init(&host->lock, NULL);
 }
 
 void hw_plugin_host_fini(struct hw_plugin_host *host)
 {
-	struct hw_host_metric *m = atomic_load_explicit(&host->metrics, memory_order_acquire);
-
 	hw_map_fini(&host->waits);
 	pthread_mutex_destroy(&host->lock);
-	while (m) {
-		struct hw_host_metric *next = m->next;
-
-		free(m);
-		m = next;
-	}
-	atomic_store_explicit(&host->metrics, NULL, memory_order_relaxed);
+	hw_hook_counters_fini(&host->counters);
 }

@@ -7,9 +7,10 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "hook/counters.h"
 #include "hook/entry_internal.h"
+#include "hook/publish.h"
 
-struct hw_host_metric; /* a counter that the plugin has bumped */
 struct hw_plugin_wait; /* a suspended call: plugin_wait.c */
 
 struct hw_plugin_host {
@@ -20,8 +21,7 @@ struct hw_plugin_host {
 	void *instance;                /* the plugin's, once loaded */
 	const char *hook_name;         /* the entry's */
 	const char *plugin_name;       /* the table's */
-	_Atomic(struct hw_host_metric *) metrics;
-	atomic_uint n_metrics;
+	struct hw_hook_counters counters;
 	pthread_mutex_t lock; /* of what follows, and of struct hw_plugin_job's seats */
 	struct hw_map waits;  /* ticket -> struct hw_plugin_wait that nobody has finished yet */
 };
@@ -46,6 +46,7 @@ struct hw_plugin_seat {
 	struct hw_list jobs;         /* struct hw_plugin_job.link: not done yet */
 	unsigned n_waits, n_timers;
 	uint64_t last_timer; /* the number that was given last */
+	struct hw_publish_quota published;
 };
 
 /* One call, and where its answer goes. */
@@ -58,6 +59,7 @@ struct hw_plugin_call {
 	const struct hw_audience *audience; /* FILTER, REDACT */
 	bool publish;                       /* AUTHORIZE(PUBLISH) */
 	bool global;
+	unsigned depth;  /* of what led to it: hook/publish.h */
 	bool undeclared; /* it read what it does not declare; answer->detail says what */
 	bool failed;     /* a setter could not do what was asked: the answer is not whole */
 	struct hw_plugin_wait *wait; /* it was suspended */
@@ -100,10 +102,12 @@ HW_MUST_CHECK int hw_plugin_seat_create(
 	struct hw_plugin_host *host, struct hw_hook_bench *bench, struct hw_plugin_seat **out);
 /** No call of it waits any more. */
 void hw_plugin_seat_destroy(struct hw_plugin_seat **seat);
-/** A call that answers nothing: of a timer, of work that is done. @answer: where what it sets
+/** A call that answers nothing: of a timer, of work that is done, which a call of @depth led to.
+ * @answer: where what it sets
  * nevertheless is refused; the caller's, to fini. */
-void hw_plugin_call_init(
-	struct hw_plugin_call *c, struct hw_plugin_seat *seat, struct hw_entry_answer *answer);
+void hw_plugin_call_init(struct hw_plugin_call *c, struct hw_plugin_seat *seat,
+	struct hw_entry_answer *answer, unsigned depth);
+int hw_plugin_publish(struct hw_call *call, struct hw_slice event_json);
 int hw_plugin_keep(struct hw_call *call, struct hw_slice state);
 
 /* ---- plugin_timer.c ---- */

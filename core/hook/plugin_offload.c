@@ -20,6 +20,7 @@ struct hw_plugin_job {
 	void (*run)(const struct hw_host *host, void *instance, void *arg);
 	void (*done)(struct hw_call *call, void *arg);
 	void *arg;
+	unsigned depth; /* of the call that made it */
 };
 
 static void release(struct hw_plugin_job *job)
@@ -43,7 +44,7 @@ static void on_mail(struct hw_mail *mail)
 	struct hw_plugin_call c;
 
 	hw_list_remove(&job->link);
-	hw_plugin_call_init(&c, job->seat, &answer);
+	hw_plugin_call_init(&c, job->seat, &answer, job->depth);
 	job->done(&c.call, job->arg);
 	hw_entry_answer_fini(&answer);
 	release(job);
@@ -86,6 +87,7 @@ int hw_plugin_offload(struct hw_call *call,
 	job->run = work;
 	job->done = done;
 	job->arg = arg;
+	job->depth = hw_plugin_call_of(call)->depth;
 	hw_hook_entry_ref(seat->host->entry);
 	hw_list_push(&seat->jobs, &job->link);
 	if (hw_crew_add(seat->host->env->crew, &job->work))

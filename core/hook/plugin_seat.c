@@ -6,8 +6,8 @@
 
 #define KEPT_MAX_BYTES (1u << 20)
 
-void hw_plugin_call_init(
-	struct hw_plugin_call *c, struct hw_plugin_seat *seat, struct hw_entry_answer *answer)
+void hw_plugin_call_init(struct hw_plugin_call *c, struct hw_plugin_seat *seat,
+	struct hw_entry_answer *answer, unsigned depth)
 {
 	*c = (struct hw_plugin_call){
 		.call =
@@ -22,7 +22,31 @@ void hw_plugin_call_init(
 		.answer = answer,
 		.stage = HW_STAGE_LIFECYCLE, /* for which no setter has a use */
 		.global = seat->host->entry->global,
+		.depth = depth,
 	};
+}
+
+/* A bench of guards has no tenant of its own: then it is that of the session. */
+int hw_plugin_publish(struct hw_call *call, struct hw_slice event_json)
+{
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
+	struct hw_plugin_seat *seat = c->seat;
+	struct hw_str tenant = hw_str_of(seat->tenant);
+	enum hw_hook_publish_outcome outcome;
+	struct hw_err err = {""};
+
+	if (tenant.len == 0 && c->ask)
+		tenant = hw_ask_tenant(c->ask, seat->host->entry);
+	outcome = hw_hook_publish(seat->inbox, &seat->published, tenant, hw_plugin_str(event_json),
+		seat->host->hook_name, c->depth, &err);
+	if (outcome == HW_HOOK_PUBLISH_OK)
+		return 0;
+	hw_log(seat->host->env->log, HW_LOG_DEBUG, "plugin", "an event of a plugin is refused",
+		HW_F_Z("plugin", seat->host->plugin_name), HW_F_Z("hook", seat->host->hook_name),
+		HW_F_Z("tenant", seat->tenant),
+		HW_F_Z("why", outcome == HW_HOOK_PUBLISH_INVALID ? err.text
+								 : hw_hook_publish_why(outcome)));
+	return -1;
 }
 
 /* ---- what a reload takes over ---- */
@@ -60,7 +84,7 @@ static bool save(struct hw_plugin_seat *former, struct hw_buf *kept)
 	struct hw_plugin_call c;
 	bool saved;
 
-	hw_plugin_call_init(&c, former, &answer);
+	hw_plugin_call_init(&c, former, &answer, 0);
 	c.kept = kept;
 	saved = former->host->table->save(&c.call) == 0 && !kept->failed;
 	hw_entry_answer_fini(&answer);
@@ -72,7 +96,7 @@ static void restore(struct hw_plugin_seat *seat, struct hw_slice state)
 	struct hw_entry_answer answer = {0};
 	struct hw_plugin_call c;
 
-	hw_plugin_call_init(&c, seat, &answer);
+	hw_plugin_call_init(&c, seat, &answer, 0);
 	if (seat->host->table->restore(&c.call, state) != 0)
 		hw_log(seat->host->env->log, HW_LOG_WARN, "plugin",
 			"a plugin does not take over its state of before the reload",
@@ -103,7 +127,7 @@ static int start(struct hw_plugin_seat *seat)
 	int rc = 0;
 
 	if (seat->host->table->worker_start) {
-		hw_plugin_call_init(&c, seat, &answer);
+		hw_plugin_call_init(&c, seat, &answer, 0);
 		rc = seat->host->table->worker_start(&c.call);
 		hw_entry_answer_fini(&answer);
 	}

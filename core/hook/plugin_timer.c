@@ -12,6 +12,7 @@ struct hw_plugin_timer {
 	struct hw_plugin_seat *seat;
 	void (*fire)(struct hw_call *call, void *arg);
 	void *arg;
+	unsigned depth; /* of the call that made it */
 };
 
 static void release(struct hw_plugin_timer *t)
@@ -30,7 +31,7 @@ static void on_timer(struct hw_timer *timer)
 	struct hw_plugin_call c;
 	void *arg = t->arg;
 
-	hw_plugin_call_init(&c, t->seat, &answer);
+	hw_plugin_call_init(&c, t->seat, &answer, t->depth);
 	release(t); /* first: it may set the next one */
 	fire(&c.call, arg);
 	hw_entry_answer_fini(&answer);
@@ -51,6 +52,7 @@ uint64_t hw_plugin_timer(struct hw_call *call, int64_t after_ms,
 	t->seat = seat;
 	t->fire = fire;
 	t->arg = arg;
+	t->depth = hw_plugin_call_of(call)->depth;
 	after_ms = after_ms < 0 ? 0 : after_ms > AFTER_MAX_MS ? AFTER_MAX_MS : after_ms;
 	hw_timer_init(&t->timer, on_timer);
 	hw_timer_arm(seat->inbox->timers, &t->timer,

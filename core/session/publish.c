@@ -258,6 +258,7 @@ static bool ready_to_ask(struct hw_publish *p)
 		.global = p->pins.global,
 		.tenant = p->pins.tenant,
 		.who = &p->who,
+		.depth = p->depth,
 	};
 	if (p->ask.tenant)
 		return true;
@@ -364,7 +365,7 @@ bool hw_publish_start(struct hw_publish *p)
 	hw_who_fill(&p->who, p->identity, p->session, p->address);
 	p->who.tenant_id =
 		hw_slice_of(p->hub->tenant->id); /* a back end's other tenant sees one of its own */
-	p->act_as = p->http && p->identity->act_as;
+	p->act_as = p->system || (p->http && p->identity->act_as);
 	if (expired(p)) {
 		answer(p, HW_CODE_TOKEN_EXPIRED, "");
 		return finish(p);
@@ -388,7 +389,7 @@ bool hw_publish_start(struct hw_publish *p)
 		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
 		return finish(p);
 	}
-	return authorize(p);
+	return p->system ? transform(p) : authorize(p);
 }
 
 void hw_publish_cancel(struct hw_publish *p)

@@ -21,6 +21,9 @@ struct hw_publish {
 	struct hw_str session, address; /* for hooks and logs */
 	struct hw_pins pins;            /* zeroed, or of the message it is a part of; taken over */
 	bool http;                      /* POST /publish: act_as and tenants count */
+	bool system;    /* a hook of the tenant publishes: it is not asked whether it may, and names
+			   the user */
+	unsigned depth; /* likewise: hook/publish.h; else 0 */
 	void (*decided)(struct hw_publish *publish); /* only when start returned false */
 	void *arg;
 	/* the answer */

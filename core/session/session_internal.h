@@ -35,6 +35,8 @@ struct hw_sessions {
 		int64_t slice_until_ms;
 		unsigned slice_asks; /* left */
 	} sweep;
+	int64_t system_log_after_ms; /* monotonic: hooks that publish badly do not fill the log */
+	uint64_t n_system_unlogged;
 };
 
 /* A session's verdicts are as old as its hub's policy, or it is on its way to the next check:
@@ -169,3 +171,6 @@ bool sessions_catch_up(struct hw_worker *w);
 /** It reads on from its own cursor in a later turn. */
 void session_read_later(struct hw_session *s);
 void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, const char *reason);
+
+/* system_publish.c */
+void system_publish_init(struct hw_worker *w);

@@ -256,6 +256,14 @@ struct hw_host {
 	/* Inside of save, once: what restore is to get. Copied; at most 1 MiB. 0, or -1. */
 	int (*keep)(struct hw_call *call, struct hw_slice state);
 
+	/* Publishes an event (a complete JSON object, as POST /publish takes it) to the call's
+	 * tenant, after the call: no hook runs inside of another. It goes the way of all events,
+	 * but nobody is asked whether it may: transforms, limits, journal. data.user_id is what it
+	 * says, or "system". 0: it is queued. -1: it is no event, no tenant is known (a global
+	 * entry before the identity), too many at once (256), or this call is about an event that
+	 * hooks have published, four times removed from a client's. */
+	int (*publish)(struct hw_call *call, struct hw_slice event_json);
+
 	/* Values that all workers and all hooks of a tenant share, Lua's ctx.dict too; those of
 	 * global entries are their own. Inside of calls. In memory only: 4 MiB a tenant, and what
 	 * is full takes no more until something ends. ttl_ms: 0 = as long as the broker runs. They

@@ -124,8 +124,8 @@ static enum hw_verdict use_jwt(struct hw_call *call)
 				 HW_SLICE("[{\"alg\":\"HS256\",\"secret\":\"" SECRET "\"}]"), &keys,
 				 &problem),
 		0);
-	assert_int_equal(host->jwt_verify(keys, (struct hw_slice){token, len}, &rules,
-				 call->now_ms, &result),
+	assert_int_equal(host->jwt_verify(keys, (struct hw_slice){token, len}, &rules, call->now_ms,
+				 &result),
 		0);
 	assert_non_null(strstr(result.claims.p, "\"u1\""));
 	assert_int_equal(result.expires_at, 1800000000);
