@@ -64,3 +64,17 @@ function(hw_install_conf)
 		set(HW_SYSCONFDIR [[${CMAKE_INSTALL_SYSCONFDIR}]])")
 	install(SCRIPT ${PROJECT_SOURCE_DIR}/cmake/install_conf.cmake)
 endfunction()
+
+# What plugins are built with: the header, for pkg-config hookwire-plugin.pc, for CMake a package (plugin/hookwireConfig.cmake).
+# In lib and include below the prefix, whatever the distribution calls them: nothing here depends on the machine, and both
+# files find the header relative to themselves. `cmake --install BUILD --component plugin-kit` installs it alone.
+function(hw_install_plugin_kit)
+	include(CMakePackageConfigHelpers)
+	configure_file(cmake/plugin/hookwire-plugin.pc.in ${PROJECT_BINARY_DIR}/plugin-kit/hookwire-plugin.pc @ONLY)
+	write_basic_package_version_file(${PROJECT_BINARY_DIR}/plugin-kit/hookwireConfigVersion.cmake
+		VERSION ${PROJECT_VERSION} COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
+	install(FILES core/include/hookwire/plugin.h DESTINATION include/hookwire COMPONENT plugin-kit)
+	install(FILES ${PROJECT_BINARY_DIR}/plugin-kit/hookwire-plugin.pc DESTINATION lib/pkgconfig COMPONENT plugin-kit)
+	install(FILES cmake/plugin/hookwireConfig.cmake ${PROJECT_BINARY_DIR}/plugin-kit/hookwireConfigVersion.cmake
+		DESTINATION lib/cmake/hookwire COMPONENT plugin-kit)
+endfunction()

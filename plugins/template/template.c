@@ -1,4 +1,4 @@
-/* A plugin to copy: it denies subscriptions to the topics of one resource, and has no opinion on
+/* A plugin to copy: it denies all that is about the topics of one resource, and has no opinion on
  * anything else. README.md says how to build it outside of Hookwire's tree. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,8 +46,8 @@ static int read_settings(const struct hw_host *host, struct hw_slice config, str
 		return refuse(problem, "", "a name or a text is too long");
 	return out->len > 0 ? 0
 			    : refuse(problem, "",
-				      "\"deny_resource\" is missing: whose topics may nobody "
-				      "subscribe to?");
+				      "\"deny_resource\" is missing: whose topics are "
+				      "closed?");
 }
 
 /* Serves `hookwire check` too: it looks and changes nothing. */
@@ -89,7 +89,7 @@ static enum hw_verdict authorize(
 		memcmp(question->resource.p, i->deny_resource, i->len) != 0)
 		return HW_DEFER;
 	call->host->metric(call->host, "template_denied", 1);
-	call->host->reason(call, "forbidden_topic", HW_SLICE("nobody may subscribe to this"));
+	call->host->reason(call, "forbidden_topic", HW_SLICE("this is not for anybody"));
 	return HW_DENY;
 }
 
@@ -98,7 +98,6 @@ static const struct hw_plugin plugin = {
 	.size = sizeof(struct hw_plugin),
 	.major = HW_PLUGIN_MAJOR,
 	.minor = HW_PLUGIN_MINOR,
-	.operations = 1u << HW_OP_SUBSCRIBE | 1u << HW_OP_WILDCARD,
 	.name = "template",
 	.version = "1.0",
 	.validate = validate,

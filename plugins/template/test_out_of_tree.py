@@ -1,4 +1,4 @@
-"""Runs the README's first block of shell in an empty folder, with an installation that is the header and the binary alone."""
+"""Runs the README's blocks of shell in a copy of this folder, with an installation that is what plugins are built with and the binary."""
 import argparse
 import os
 import pathlib
@@ -9,26 +9,40 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+SAYS = r"build/template\.so: template 1\.0, plugin interface 1\.1, hooks: authorize"
+
+
+def run(command, cwd, environment):
+    done = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
+    if done.returncode != 0:
+        sys.exit(f"{command}: exit {done.returncode}\n{done.stdout}")
+    return done.stdout
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--header", type=pathlib.Path, required=True)
-    parser.add_argument("--hookwire", type=pathlib.Path, required=True)
+    parser.add_argument("--build", type=pathlib.Path, required=True)
     args = parser.parse_args()
-    block = re.search(r"^```sh\n(.*?)^```", (HERE / "README.md").read_text(), re.M | re.S)[1]
+    blocks = re.findall(r"^```sh\n(.*?)^```", (HERE / "README.md").read_text(), re.M | re.S)
+    if len(blocks) != 3:
+        sys.exit("the README has other blocks than this test knows")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        prefix = folder / "prefix"
-        (prefix / "include/hookwire").mkdir(parents=True)
-        shutil.copy(args.header, prefix / "include/hookwire")
-        shutil.copytree(HERE, folder / "plugins/template")
-        environment = {**os.environ, "PREFIX": str(prefix), "PATH": f"{args.hookwire.parent}:{os.environ['PATH']}"}
-        run = subprocess.run(["sh", "-eu", "-c", block], cwd=folder, env=environment, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=100)
-    last = run.stdout.strip().split("\n")[-1]
-    if run.returncode != 0 or not re.fullmatch(r"my-plugin/build/template\.so: template 1\.0, plugin interface 1\.1, hooks: authorize", last):
-        sys.exit(f"exit {run.returncode}\n{run.stdout}")
+        run(["cmake", "--install", args.build, "--component", "plugin-kit", "--prefix", folder / "first"], folder, os.environ)
+        prefix = (folder / "first").rename(folder / "moved")  # nothing in it may know where it was installed
+        copy = shutil.copytree(HERE, folder / "my-plugin")
+        environment = {**os.environ, "CMAKE_PREFIX_PATH": str(prefix), "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"),
+                       "PATH": f"{args.build}:{os.environ['PATH']}"}
+        said = [run(["sh", "-eu", "-c", block], copy, environment) for block in blocks]
+        for made in ("build/template.so", "template.so"):
+            if not (copy / made).is_file():
+                sys.exit(f"there is no {made}\n{said}")
+        if not re.fullmatch(SAYS, said[2].strip()):
+            sys.exit(f"it says: {said[2]}")
+        run([args.build / "hookwire", "check", "--plugin", copy / "template.so"], copy, environment)
+        run(["cmake", "--install", "build", "--prefix", folder / "plugins"], copy, environment)
+        if not (folder / "plugins/lib/hookwire/plugins/template.so").is_file():
+            sys.exit("cmake --install puts it elsewhere")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def test_the_installed_tree_has_its_parts_and_runs_elsewhere():
         install(directory / "first")
         root = (directory / "first").rename(directory / "moved")
         for part in ("bin/hookwire", "lib/hookwire/plugins/jwt.so", "include/hookwire/plugin.h",
+                     "lib/pkgconfig/hookwire-plugin.pc", "lib/cmake/hookwire/hookwireConfig.cmake",
                      "share/hookwire/policies/family.lua", "etc/hookwire/dev.json", "etc/hookwire/hookwire.schema.json"):
             check((root / part).is_file(), f"{part} is not installed")
         os.environ["HOOKWIRE_BIN"], before = str(root / "bin" / "hookwire"), binary()

@@ -23,6 +23,35 @@ def test_every_example_runs_or_says_why_not():
     check(not failed, "examples that are not so:\n\n" + "\n\n".join(failed))
 
 
+def names_of(struct):
+    """The members of a struct of the plugin interface: data, and pointers to functions."""
+    header = re.sub(r"/\*.*?\*/", "", (ROOT / "core/include/hookwire/plugin.h").read_text(), flags=re.S)
+    body = re.search(rf"^struct {struct} \{{\n(.*?)^\}};", header, re.M | re.S)[1]
+    names = []
+    for declaration in body.split(";"):
+        function = re.search(r"\(\*(\w+)\)\(", declaration)
+        names += [function[1]] if function else re.findall(r"(\w+)(?:\[\w+\])?\s*(?:,|$)", declaration.strip())
+    return names
+
+
+def test_the_manual_of_the_plugin_interface_names_all_of_it():
+    header = (ROOT / "core/include/hookwire/plugin.h").read_text()
+    page = (ROOT / "docs/plugin-abi.md").read_text()
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", page))))
+    structs = re.findall(r"^struct (\w+) \{", header, re.M)
+    check({"hw_host", "hw_plugin", "hw_call", "hw_answer"} <= set(structs), f"structs: {structs}")
+    for struct in structs:
+        members = names_of(struct)
+        check(len(members) >= 2, f"members of {struct}: {members}")
+        check(struct in named, f"docs/plugin-abi.md does not name struct {struct}")
+        for member in members:
+            check(member in named, f"docs/plugin-abi.md does not name {struct}.{member}")
+    check(len(names_of("hw_plugin")) >= 19 and len(names_of("hw_host")) >= 37, "members are not found")
+    major, minor = (re.search(rf"^#define HW_PLUGIN_{part} (\d+)", header, re.M)[1] for part in ("MAJOR", "MINOR"))
+    contains(page, f"interface {major}.{minor}.", "the page's version")
+    contains(page, f"| {major}.{minor} |", "what the version adds")
+
+
 def fence(language, text, mark=None):
     return (f"<!-- example: {mark} -->\n" if mark else "") + f"```{language}\n{text}\n```\n"
 

@@ -25,6 +25,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 
@@ -146,9 +147,11 @@ class Page:
         for source in (ROOT / "conf").rglob("*"):
             if source.is_file():
                 self._keep(str(source.relative_to(ROOT)), source.read_text())
+        if self.name.startswith("plugins/"):  # such a page is read in a copy of its folder
+            shutil.copytree((ROOT / self.name).parent, self.dir, dirs_exist_ok=True)
         prefix = root / "prefix"
-        prefix.mkdir()
-        (prefix / "include").symlink_to(ROOT / "core/include")
+        subprocess.run(["cmake", "--install", pathlib.Path(binary()).resolve().parent, "--component", "plugin-kit", "--prefix", prefix],
+                       check=True, stdout=subprocess.DEVNULL)
         self._tool("hookwire", f'''
             url=$(cat "{root}/address" 2>/dev/null)
             case "$1" in
@@ -160,6 +163,7 @@ class Page:
         self._tool("pidof", f'exec cat "{root}/pid"')  # never another's broker
         self.root = root
         self.env = {"PATH": f"{self.bin}:/usr/sbin:{os.environ['PATH']}", "HOME": str(root), "PREFIX": str(prefix), "LC_ALL": "C.UTF-8",
+                    "CMAKE_PREFIX_PATH": str(prefix), "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"),
                     "HOOKWIRE_JWT_SECRET": SECRET, "HOOKWIRE_ADMIN_TOKEN": ADMIN_TOKEN}
         self.env.update({k: v for k, v in _environment().items() if k.endswith("SAN_OPTIONS")})
         (root / "state").write_text(f"cd '{self.dir}'\n")

@@ -388,12 +388,14 @@ static void tokens_are_verified_with_the_keys_of_the_settings(void **state)
 	assert_int_equal(world_authenticate(&w, token), HW_ERROR);
 	assert_non_null(strstr(w.answer.detail, "'audience' must be a text, not a number"));
 	/* a tenant's entry, or one without keys, verifies nothing */
-	assert_int_equal(world_load(&w, false,
-				 AUTHENTICATE("if ctx.jwt.verify == nil then return deny() end"), config),
+	assert_int_equal(
+		world_load(&w, false,
+			AUTHENTICATE("if ctx.jwt.verify == nil then return deny() end"), config),
 		0);
 	assert_int_equal(world_authenticate(&w, token), HW_DENY);
-	assert_int_equal(world_load(&w, true,
-				 AUTHENTICATE("if ctx.jwt.verify == nil then return deny() end"), NULL),
+	assert_int_equal(
+		world_load(&w, true,
+			AUTHENTICATE("if ctx.jwt.verify == nil then return deny() end"), NULL),
 		0);
 	assert_int_equal(world_authenticate(&w, token), HW_DENY);
 	free(token);

@@ -35,7 +35,8 @@ static void it_denies_its_resource_and_has_no_opinion_on_others(void **state HW_
 	} cases[] = {
 		{HW_OP_SUBSCRIBE, "secret-list", "it"},
 		{HW_OP_WILDCARD, "secret-list", "it"},
-		{HW_OP_PUBLISH, "secret-list", ""},
+		{HW_OP_PUBLISH, "secret-list", "it"},
+		{HW_OP_PRESENCE, "secret-list", "it"},
 		{HW_OP_SUBSCRIBE, "secret-lists", ""},
 		{HW_OP_SUBSCRIBE, "secret", ""},
 		{HW_OP_SUBSCRIBE, "gift-list", ""},
@@ -55,10 +56,9 @@ static void it_denies_its_resource_and_has_no_opinion_on_others(void **state HW_
 		assert_int_equal(ask(bench, cases[i].operation, resource, &a), HW_DENY);
 		assert_string_equal(a.code, "forbidden_topic");
 		assert_string_equal(a.decided_by, cases[i].by);
-		assert_string_equal(
-			a.message, cases[i].by[0] ? "nobody may subscribe to this" : "");
+		assert_string_equal(a.message, cases[i].by[0] ? "this is not for anybody" : "");
 	}
-	assert_int_equal(loaded_metric(&l, "hookwire_plugin_template_denied_total", "template"), 2);
+	assert_int_equal(loaded_metric(&l, "hookwire_plugin_template_denied_total", "template"), 4);
 	hw_hook_bench_destroy(&bench);
 	loaded_fini(&l);
 }
