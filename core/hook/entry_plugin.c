@@ -125,6 +125,13 @@ static void plugin_cancel(
 		hw_plugin_wait_discard(wait);
 }
 
+static void plugin_inherit(
+	struct hw_hook_entry *entry, struct hw_entry_state *state, struct hw_entry_state *from)
+{
+	(void)entry;
+	hw_plugin_seat_inherit(seat_of(state), seat_of(from));
+}
+
 static void plugin_free(struct hw_hook_entry *entry)
 {
 	struct plugin_entry *plugin = plugin_of(entry);
@@ -142,6 +149,7 @@ static const struct hw_entry_ops plugin_ops = {
 	.call = plugin_call,
 	.cancel = plugin_cancel,
 	.free = plugin_free,
+	.inherit = plugin_inherit,
 };
 
 static uint32_t registered(const struct hw_plugin *table)

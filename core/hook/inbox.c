@@ -18,7 +18,6 @@ static struct hw_hook_inbox *make(struct hw_hook_env *env, unsigned worker)
 	}
 	inbox->env = env;
 	inbox->worker = worker;
-	hw_list_init(&inbox->seats);
 	hw_list_init(&inbox->mails);
 	hw_list_init(&inbox->publishes);
 	atomic_init(&inbox->any, false);

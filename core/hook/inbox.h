@@ -35,7 +35,6 @@ struct hw_hook_inbox {
 	void *publish_arg;
 	/* the worker's own */
 	struct hw_timers *timers;
-	struct hw_list seats; /* plugins' states on this worker: plugin_seat.h */
 	/* under the lock */
 	pthread_mutex_t lock;
 	struct hw_list mails;

@@ -36,7 +36,6 @@ int hw_plugin_audience(struct hw_call *call, const char *name, char *kind, struc
 	char *scratch, size_t scratch_size);
 /* A plugin on one bench: what the chain keeps of it. The worker's own. */
 struct hw_plugin_seat {
-	struct hw_list link; /* inbox->seats */
 	struct hw_plugin_host *host;
 	struct hw_hook_inbox *inbox; /* NULL: the worker has none: no call waits, no timer fires */
 	const char *tenant;          /* the bench's, borrowed */
@@ -97,9 +96,11 @@ void hw_plugin_wait_discard(struct hw_plugin_wait *wait);
 struct hw_plugin_wait *hw_plugin_wait_find(struct hw_plugin_seat *seat, const struct hw_ask *ask);
 
 /* ---- plugin_seat.c ---- */
-/** worker_init, restore, worker_start. 0, -ENOMEM, -EIO: the plugin refuses. */
+/** worker_init, worker_start. 0, -ENOMEM, -EIO: the plugin refuses. */
 HW_MUST_CHECK int hw_plugin_seat_create(
 	struct hw_plugin_host *host, struct hw_hook_bench *bench, struct hw_plugin_seat **out);
+/** Takes over what the state of a former entry keeps, if both want that. */
+void hw_plugin_seat_inherit(struct hw_plugin_seat *seat, struct hw_plugin_seat *former);
 /** No call of it waits any more. */
 void hw_plugin_seat_destroy(struct hw_plugin_seat **seat);
 /** A call that answers nothing: of a timer, of work that is done, which a call of @depth led to.

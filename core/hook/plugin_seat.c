@@ -61,23 +61,6 @@ int hw_plugin_keep(struct hw_call *call, struct hw_slice state)
 	return kept->failed ? -1 : 0;
 }
 
-/* The one that @seat is to replace, if it is there: the latest of that name. */
-static struct hw_plugin_seat *find_former(const struct hw_plugin_seat *seat)
-{
-	struct hw_plugin_seat *former = NULL;
-
-	hw_list_each (node, &seat->inbox->seats) {
-		struct hw_plugin_seat *s = HW_CONTAINER_OF(node, struct hw_plugin_seat, link);
-
-		if (strcmp(s->tenant, seat->tenant) == 0 &&
-			strcmp(s->host->hook_name, seat->host->hook_name) == 0 &&
-			strcmp(s->host->plugin_name, seat->host->plugin_name) == 0 &&
-			s->host->entry->global == seat->host->entry->global)
-			former = s;
-	}
-	return former;
-}
-
 static bool save(struct hw_plugin_seat *former, struct hw_buf *kept)
 {
 	struct hw_entry_answer answer = {0};
@@ -105,12 +88,12 @@ static void restore(struct hw_plugin_seat *seat, struct hw_slice state)
 	hw_entry_answer_fini(&answer);
 }
 
-static void take_over(struct hw_plugin_seat *seat)
+void hw_plugin_seat_inherit(struct hw_plugin_seat *seat, struct hw_plugin_seat *former)
 {
-	struct hw_plugin_seat *former = seat->inbox ? find_former(seat) : NULL;
 	struct hw_buf kept;
 
-	if (!former || !former->host->table->save || !seat->host->table->restore)
+	if (!former->host->table->save || !seat->host->table->restore ||
+		strcmp(former->host->plugin_name, seat->host->plugin_name) != 0)
 		return;
 	hw_buf_init(&kept);
 	if (save(former, &kept))
@@ -145,7 +128,6 @@ int hw_plugin_seat_create(
 	seat->host = host;
 	seat->inbox = hw_hook_inbox_of(host->env, bench->worker);
 	seat->tenant = bench->tenant;
-	hw_list_init(&seat->link);
 	hw_list_init(&seat->waits);
 	hw_list_init(&seat->timers);
 	hw_list_init(&seat->jobs);
@@ -154,9 +136,6 @@ int hw_plugin_seat_create(
 		free(seat);
 		return -EIO;
 	}
-	take_over(seat);
-	if (seat->inbox)
-		hw_list_push(&seat->inbox->seats, &seat->link);
 	rc = start(seat);
 	if (rc < 0) {
 		hw_plugin_seat_destroy(&seat);
@@ -171,7 +150,6 @@ void hw_plugin_seat_destroy(struct hw_plugin_seat **seat_in)
 	struct hw_plugin_seat *seat = *seat_in;
 	struct hw_plugin_host *host = seat->host;
 
-	hw_list_remove(&seat->link);
 	hw_plugin_timers_end(seat);
 	hw_plugin_jobs_end(seat);
 	if (host->table->worker_fini)

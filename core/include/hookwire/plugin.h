@@ -349,15 +349,15 @@ struct hw_plugin {
 	 * called; the others as for filter. */
 	enum hw_verdict (*redact)(struct hw_call *call, struct hw_slice event_json);
 
-	/** After worker_init and restore, with a call that has no question: the place to set the
-	 * first timer. 0, or -1: as if worker_init had failed. */
+	/** After worker_init, with a call that has no question: the place to set the first timer.
+	 * 0, or -1: as if worker_init had failed. */
 	int (*worker_start)(struct hw_call *call);
-	/** On a reload that replaces this entry by another of the same name, plugin and tenant: the
-	 * worker's state to the host's keep. Changes nothing: the reload may still be refused, and
-	 * then this state goes on. 0, or -1: there is nothing to take over. */
+	/** When a reload has replaced this entry by another of the same name and plugin: the state
+	 * of this worker and tenant to the host's keep. It is not asked any more. 0, or -1: there
+	 * is nothing to take over. */
 	int (*save)(struct hw_call *call);
-	/** The new entry, after worker_init: what the old one's save kept, maybe of another version
-	 * of the plugin. 0, or -1 (logged): it goes on with the state of worker_init. */
+	/** The new entry, before it is asked anything: what the old one's save kept, maybe of
+	 * another version of the plugin. 0, or -1 (logged): it goes on with what it has. */
 	int (*restore)(struct hw_call *call, struct hw_slice state);
 };
 
