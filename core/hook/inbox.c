@@ -44,19 +44,15 @@ int hw_hook_inbox_open(struct hw_hook_env *env, unsigned worker, struct hw_timer
 	return 0;
 }
 
-/* It stays where it is: a thread that is late may still look at it. */
-void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker)
+void hw_hook_inbox_on_reauth(
+	struct hw_hook_env *env, unsigned worker, hw_hook_reauth_fn *reauth, void *arg)
 {
 	struct hw_hook_inbox *inbox = hw_hook_inbox_of(env, worker);
 
 	if (!inbox)
 		return;
-	pthread_mutex_lock(&inbox->lock);
-	inbox->wake = NULL;
-	inbox->timers = NULL;
-	pthread_mutex_unlock(&inbox->lock);
-	hw_publishes_forget(inbox);
-	inbox->publish = NULL;
+	inbox->reauth = reauth;
+	inbox->reauth_arg = arg;
 }
 
 void hw_hook_inbox_on_publish(
@@ -99,6 +95,21 @@ void hw_inbox_post(struct hw_hook_inbox *inbox, struct hw_mail *mail)
 	pthread_mutex_unlock(&inbox->lock);
 }
 
+bool hw_inbox_offer(struct hw_hook_inbox *inbox, struct hw_mail *mail)
+{
+	bool open;
+
+	pthread_mutex_lock(&inbox->lock);
+	open = inbox->wake != NULL;
+	if (open) {
+		hw_list_push(&inbox->mails, &mail->link);
+		atomic_store(&inbox->any, true);
+		inbox->wake(inbox->wake_arg);
+	}
+	pthread_mutex_unlock(&inbox->lock);
+	return open;
+}
+
 void hw_inbox_take_back(struct hw_hook_inbox *inbox, struct hw_mail *mail)
 {
 	pthread_mutex_lock(&inbox->lock);
@@ -131,6 +142,23 @@ static void run_mails(struct hw_hook_inbox *inbox)
 	pthread_mutex_unlock(&inbox->lock);
 	while ((mail = next(inbox, &mark)))
 		mail->run(mail);
+}
+
+/* It stays where it is: a thread that is late may still look at it. */
+void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker)
+{
+	struct hw_hook_inbox *inbox = hw_hook_inbox_of(env, worker);
+
+	if (!inbox)
+		return;
+	pthread_mutex_lock(&inbox->lock);
+	inbox->wake = NULL;
+	inbox->timers = NULL;
+	pthread_mutex_unlock(&inbox->lock);
+	hw_publishes_forget(inbox);
+	inbox->publish = NULL;
+	inbox->reauth = NULL;
+	run_mails(inbox); /* what is left frees itself */
 }
 
 void hw_hook_inbox_run(struct hw_hook_env *env, unsigned worker)

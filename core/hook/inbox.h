@@ -25,6 +25,11 @@ struct hw_mail {
 typedef void hw_hook_publish_fn(
 	void *arg, struct hw_str tenant, struct hw_str event, const char *by, unsigned depth);
 
+/** Authorizes the worker's sessions of @tenant again: of a user (empty: of all), that follow a
+ * topic (empty: any). */
+typedef void hw_hook_reauth_fn(
+	void *arg, struct hw_str tenant, struct hw_str user_id, struct hw_str topic);
+
 struct hw_hook_inbox {
 	struct hw_hook_env *env;
 	unsigned worker;
@@ -33,6 +38,8 @@ struct hw_hook_inbox {
 	uint64_t turn;
 	hw_hook_publish_fn *publish; /* NULL: nothing can be published */
 	void *publish_arg;
+	hw_hook_reauth_fn *reauth; /* the worker's own too; NULL: nobody does it */
+	void *reauth_arg;
 	/* the worker's own */
 	struct hw_timers *timers;
 	/* under the lock */
@@ -50,6 +57,9 @@ HW_MUST_CHECK int hw_hook_inbox_open(struct hw_hook_env *env, unsigned worker,
 /** How events of hooks are published; without, hooks are told that they cannot. */
 void hw_hook_inbox_on_publish(
 	struct hw_hook_env *env, unsigned worker, hw_hook_publish_fn *publish, void *arg);
+/** Who does what hw_hook_reauth asks for, on this worker. */
+void hw_hook_inbox_on_reauth(
+	struct hw_hook_env *env, unsigned worker, hw_hook_reauth_fn *reauth, void *arg);
 /** After its last bench is gone. Harmless when it is not open. */
 void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker);
 /** The worker's, in its turn: does what is there now, not what comes by that. */
@@ -63,6 +73,8 @@ bool hw_hook_inbox_has(const struct hw_hook_env *env, unsigned worker);
 struct hw_hook_inbox *hw_hook_inbox_of(const struct hw_hook_env *env, unsigned worker);
 /** Any thread. */
 void hw_inbox_post(struct hw_hook_inbox *inbox, struct hw_mail *mail);
+/** Likewise, but false when it is closed: then it was not taken. */
+HW_MUST_CHECK bool hw_inbox_offer(struct hw_hook_inbox *inbox, struct hw_mail *mail);
 /** The worker's: what was posted is not to be done. Harmless when it is not in. */
 void hw_inbox_take_back(struct hw_hook_inbox *inbox, struct hw_mail *mail);
 void hw_inboxes_free(struct hw_hook_env *env);

@@ -111,6 +111,8 @@ void hw_lua_push_ctx(lua_State *lua, struct hw_lua_chunk *chunk)
 	set_library(lua, "dict");
 	lua_pushcfunction(lua, hw_lua_publish);
 	lua_setfield(lua, -2, "publish");
+	lua_pushcfunction(lua, hw_lua_reauthorize);
+	lua_setfield(lua, -2, "reauthorize");
 	lua_pushcfunction(lua, hw_lua_metric);
 	lua_setfield(lua, -2, "metric");
 	hw_lua_push_time(lua);

@@ -16,6 +16,7 @@
 #include "hook/guard_internal.h"
 #include "hook/lua_state.h"
 #include "hook/publish.h"
+#include "hook/reauth.h"
 
 /* The functions a policy may register, in the order of struct hw_lua_chunk.functions. */
 enum hw_lua_function {
@@ -118,6 +119,7 @@ struct hw_lua_state {
 	struct hw_rate log_rate;
 	uint64_t n_log_lost;
 	struct hw_publish_quota published;
+	struct hw_reauth_quota reauths;
 	struct hw_lua_session sessions[HW_LUA_SESSIONS];
 };
 
@@ -239,6 +241,7 @@ void hw_lua_push_crypto(lua_State *lua);
 void hw_lua_push_jwt(lua_State *lua, bool has_keys);
 void hw_lua_push_dict(lua_State *lua);
 int hw_lua_publish(lua_State *lua);
+int hw_lua_reauthorize(lua_State *lua);
 int hw_lua_metric(lua_State *lua);
 
 /* ---- lua_session.c ---- */

@@ -1,8 +1,10 @@
+#include <errno.h>
+
 #include "hook/lua_internal.h"
 #include "hook/lua_value.h"
 #include "hook/publish.h"
 
-/* ctx.publish and ctx.metric: what a policy tells others. */
+/* ctx.publish, ctx.reauthorize and ctx.metric: what a policy tells others. */
 
 static enum hw_hook_publish_outcome queue(
 	struct hw_lua_state *state, struct hw_str event, struct hw_err *err)
@@ -44,6 +46,46 @@ int hw_lua_publish(lua_State *lua)
 	lua_pushstring(lua, outcome == HW_HOOK_PUBLISH_INVALID && err.text[0]
 				    ? err.text
 				    : hw_hook_publish_why(outcome));
+	return 2;
+}
+
+static struct hw_str check_filter(lua_State *lua, const char *key)
+{
+	struct hw_str s = HW_STR("");
+
+	lua_getfield(lua, 1, key);
+	if (!lua_isnil(lua, -1)) {
+		luaL_argcheck(
+			lua, lua_type(lua, -1) == LUA_TSTRING, 1, "'user' and 'topic' are texts");
+		s.p = lua_tolstring(lua, -1, &s.len);
+	}
+	return s;
+}
+
+/* reauthorize { user = …, topic = … } → true, or nil, why. Both are optional. */
+int hw_lua_reauthorize(lua_State *lua)
+{
+	struct hw_lua_state *state = hw_lua_of(lua);
+	struct hw_str user_id, topic;
+	int rc = -ENOSYS;
+
+	luaL_checktype(lua, 1, LUA_TTABLE);
+	lua_settop(lua, 1);
+	user_id = check_filter(lua, "user");
+	topic = check_filter(lua, "topic");
+	hw_lua_host_begin(lua);
+	if (state->bench)
+		rc = hw_hook_reauth(hw_hook_inbox_of(state->env, state->bench->worker),
+			&state->reauths, hw_lua_running_tenant(state), user_id, topic);
+	hw_lua_host_end(lua);
+	if (rc == 0) {
+		lua_pushboolean(lua, 1);
+		return 1;
+	}
+	lua_pushnil(lua);
+	lua_pushstring(lua, rc == -EBUSY    ? "too often at once"
+			    : rc == -ENOMEM ? "out of memory"
+					    : "there are no sessions to authorize again");
 	return 2;
 }
 

@@ -236,6 +236,7 @@ static const struct hw_host functions = {
 	.timer_cancel = hw_plugin_timer_cancel,
 	.keep = hw_plugin_keep,
 	.publish = hw_plugin_publish,
+	.reauth = hw_plugin_reauth,
 	.dict_get = hw_plugin_dict_get,
 	.dict_set = hw_plugin_dict_set,
 	.dict_add = hw_plugin_dict_add,

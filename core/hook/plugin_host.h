@@ -10,6 +10,7 @@
 #include "hook/counters.h"
 #include "hook/entry_internal.h"
 #include "hook/publish.h"
+#include "hook/reauth.h"
 
 struct hw_plugin_wait; /* a suspended call: plugin_wait.c */
 
@@ -46,6 +47,7 @@ struct hw_plugin_seat {
 	unsigned n_waits, n_timers;
 	uint64_t last_timer; /* the number that was given last */
 	struct hw_publish_quota published;
+	struct hw_reauth_quota reauths;
 };
 
 /* One call, and where its answer goes. */
@@ -109,6 +111,7 @@ void hw_plugin_seat_destroy(struct hw_plugin_seat **seat);
 void hw_plugin_call_init(struct hw_plugin_call *c, struct hw_plugin_seat *seat,
 	struct hw_entry_answer *answer, unsigned depth);
 int hw_plugin_publish(struct hw_call *call, struct hw_slice event_json);
+int hw_plugin_reauth(struct hw_call *call, struct hw_slice user_id, struct hw_slice topic);
 int hw_plugin_keep(struct hw_call *call, struct hw_slice state);
 
 /* ---- plugin_timer.c ---- */

@@ -27,18 +27,34 @@ void hw_plugin_call_init(struct hw_plugin_call *c, struct hw_plugin_seat *seat,
 }
 
 /* A bench of guards has no tenant of its own: then it is that of the session. */
+static struct hw_str tenant_of(const struct hw_plugin_call *c)
+{
+	struct hw_str tenant = hw_str_of(c->seat->tenant);
+
+	if (tenant.len == 0 && c->ask)
+		tenant = hw_ask_tenant(c->ask, c->seat->host->entry);
+	return tenant;
+}
+
+int hw_plugin_reauth(struct hw_call *call, struct hw_slice user_id, struct hw_slice topic)
+{
+	struct hw_plugin_call *c = hw_plugin_call_of(call);
+
+	return hw_hook_reauth(c->seat->inbox, &c->seat->reauths, tenant_of(c),
+		       hw_plugin_str(user_id), hw_plugin_str(topic)) == 0
+		       ? 0
+		       : -1;
+}
+
 int hw_plugin_publish(struct hw_call *call, struct hw_slice event_json)
 {
 	struct hw_plugin_call *c = hw_plugin_call_of(call);
 	struct hw_plugin_seat *seat = c->seat;
-	struct hw_str tenant = hw_str_of(seat->tenant);
 	enum hw_hook_publish_outcome outcome;
 	struct hw_err err = {""};
 
-	if (tenant.len == 0 && c->ask)
-		tenant = hw_ask_tenant(c->ask, seat->host->entry);
-	outcome = hw_hook_publish(seat->inbox, &seat->published, tenant, hw_plugin_str(event_json),
-		seat->host->hook_name, c->depth, &err);
+	outcome = hw_hook_publish(seat->inbox, &seat->published, tenant_of(c),
+		hw_plugin_str(event_json), seat->host->hook_name, c->depth, &err);
 	if (outcome == HW_HOOK_PUBLISH_OK)
 		return 0;
 	hw_log(seat->host->env->log, HW_LOG_DEBUG, "plugin", "an event of a plugin is refused",

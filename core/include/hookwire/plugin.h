@@ -264,6 +264,11 @@ struct hw_host {
 	 * hooks have published, four times removed from a client's. */
 	int (*publish)(struct hw_call *call, struct hw_slice event_json);
 
+	/* Something outside has changed: the sessions of the call's tenant, of a user (empty: of
+	 * all), that follow a topic (empty: any), are authorized again, on all workers, soon. 0, or
+	 * -1: no tenant is known, or too often (16 in a turn). */
+	int (*reauth)(struct hw_call *call, struct hw_slice user_id, struct hw_slice topic);
+
 	/* Values that all workers and all hooks of a tenant share, Lua's ctx.dict too; those of
 	 * global entries are their own. Inside of calls. In memory only: 4 MiB a tenant, and what
 	 * is full takes no more until something ends. ttl_ms: 0 = as long as the broker runs. They

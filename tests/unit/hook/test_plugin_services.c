@@ -169,11 +169,75 @@ static void digests_and_tokens_are_right(void **state HW_UNUSED)
 	forwarded_fini(&f);
 }
 
+/* ---- reauth ---- */
+
+struct reauthed {
+	int n;
+	char text[64];
+};
+
+static void take_reauth(void *arg, struct hw_str tenant, struct hw_str user, struct hw_str topic)
+{
+	struct reauthed *r = arg;
+
+	r->n++;
+	snprintf(r->text, sizeof(r->text), "%.*s/%.*s/%.*s", HW_STR_ARG(tenant), HW_STR_ARG(user),
+		HW_STR_ARG(topic));
+}
+
+static enum hw_verdict use_reauth(struct hw_call *call)
+{
+	return call->host->reauth(call, HW_SLICE("u1"), HW_SLICE("")) == 0 ? HW_ALLOW : HW_DENY;
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void reauth_reaches_every_worker_and_is_bounded(void **state HW_UNUSED)
+{
+	static const struct forward to = {.authorize = use_reauth};
+	struct reauthed here = {0}, there = {0};
+	struct hw_hook_bench *bench;
+	struct hw_timers *timers;
+	struct forwarded f;
+	struct hw_ask ask;
+
+	forwarded_init(&f);
+	timers = hw_timers_create(f.l.now_ms);
+	assert_int_equal(hw_hook_inbox_open(f.l.env, 0, timers, nothing, NULL), 0);
+	bench = forwarded_bench(&f, &to, 1, "acme");
+	assert_int_equal(forwarded_ask(&f, bench, &ask, NULL), HW_DENY); /* nobody does it */
+	hw_hook_inbox_on_reauth(f.l.env, WORKER, take_reauth, &here);
+	hw_hook_inbox_on_reauth(f.l.env, 0, take_reauth, &there);
+	assert_int_equal(forwarded_ask(&f, bench, &ask, NULL), HW_ALLOW);
+	assert_int_equal(here.n + there.n, 0);
+	forwarded_turn(&f);
+	assert_int_equal(here.n, 1);
+	assert_int_equal(there.n, 0);
+	hw_hook_inbox_run(f.l.env, 0);
+	assert_int_equal(there.n, 1);
+	assert_string_equal(here.text, "acme/u1/");
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(forwarded_ask(&f, bench, &ask, NULL), HW_ALLOW);
+	assert_int_equal(forwarded_ask(&f, bench, &ask, NULL), HW_DENY);
+	forwarded_turn(&f);
+	assert_int_equal(here.n, 17);
+	assert_int_equal(forwarded_ask(&f, bench, &ask, NULL), HW_ALLOW);
+	hw_hook_bench_destroy(&bench);
+	hw_hook_inbox_close(f.l.env, 0); /* with some on their way */
+	assert_int_equal(there.n, 1);
+	hw_timers_destroy(&timers);
+	forwarded_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tenant_has_a_space_of_its_own),
 		cmocka_unit_test(digests_and_tokens_are_right),
+		cmocka_unit_test(reauth_reaches_every_worker_and_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
