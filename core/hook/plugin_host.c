@@ -165,7 +165,8 @@ static int host_set_event(struct hw_call *call, struct hw_slice json)
 	struct hw_err err;
 
 	if ((c->stage != HW_STAGE_TRANSFORM && c->stage != HW_STAGE_REDACT) ||
-		hw_json_whole(hw_plugin_str(json), 0, &value, &err) < 0 || value.kind != HW_JSON_OBJECT)
+		hw_json_whole(hw_plugin_str(json), 0, &value, &err) < 0 ||
+		value.kind != HW_JSON_OBJECT)
 		return failed(c);
 	if (set_string(c, &c->answer->event, json) < 0)
 		return -1;

@@ -360,7 +360,7 @@ int hw_sessions_init(struct hw_worker *w)
 	hw_buf_init(&w->sessions->out);
 	w->catch_up = sessions_catch_up;
 	reauth_init(w);
-	system_publish_init(w);
+	hook_wishes_init(w);
 	return 0;
 }
 

@@ -172,5 +172,5 @@ bool sessions_catch_up(struct hw_worker *w);
 void session_read_later(struct hw_session *s);
 void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, const char *reason);
 
-/* system_publish.c */
-void system_publish_init(struct hw_worker *w);
+/* hook_wishes.c */
+void hook_wishes_init(struct hw_worker *w);

@@ -1,4 +1,5 @@
-/* Events that hooks publish: each is a publisher of its own for the time it takes. */
+/* What hooks ask of the sessions' rank: events that they publish, each a publisher of its own for
+ * the time it takes; and that who is connected is authorized again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,8 +109,22 @@ static void publish(
 		end(s);
 }
 
+static struct hw_str named(struct hw_str s)
+{
+	return s.len > 0 ? s : HW_STR_NULL;
+}
+
+static void reauthorize(void *arg, struct hw_str tenant, struct hw_str user_id, struct hw_str topic)
+{
+	const struct hw_session_match match = {
+		.user = named(user_id), .tenant = tenant, .topic = named(topic)};
+
+	(void)hw_sessions_reauthorize(arg, &match);
+}
+
 /* What still waits for a hook when the worker ends is decided as its benches go. */
-void system_publish_init(struct hw_worker *w)
+void hook_wishes_init(struct hw_worker *w)
 {
 	hw_hook_inbox_on_publish(w->env, w->index, publish, w);
+	hw_hook_inbox_on_reauth(w->env, w->index, reauthorize, w);
 }

@@ -136,6 +136,40 @@ static void what_is_queued_ends_with_the_worker(void **state HW_UNUSED)
 	world_fini(&w);
 }
 
+/* What the policy reads is changed, by itself, for u1 alone: who is asked again loses the topic. */
+#define CHANGES \
+	"return policy { api = 1, authorize = { subscribe = function(s, t, ctx)" \
+	" if t.resource == 'change' then ctx.dict.set('closed', true)" \
+	"  assert(ctx.reauthorize { user = 'u1', topic = 'a:1' }) return allow() end" \
+	" if ctx.dict.get('closed') then return deny() end return allow() end } }"
+
+static void who_is_connected_is_authorized_again(void **state HW_UNUSED)
+{
+	struct client one, two, other, c;
+	struct world w;
+
+	world_init(&w, CHANGES);
+	client_open(&w, &one, "u1@acme", "a:1", false);
+	client_open(&w, &two, "u2@acme", "a:1", false);
+	client_open(&w, &other, "u1@beta", "a:1", false);
+	heard(&one, text, sizeof(text));
+	heard(&two, text, sizeof(text));
+	heard(&other, text, sizeof(text));
+	client_open(&w, &c, "boss@acme", "change:1", false);
+	for (int i = 0; i < 100 && one.text.len == 0; i++) {
+		w.mono_ms += 100; /* the sweep is paced */
+		world_turn(&w);
+	}
+	assert_non_null(strstr(heard(&one, text, sizeof(text)), "\"type\":\"unsubscribed\""));
+	assert_int_equal(two.text.len, 0);
+	assert_int_equal(other.text.len, 0);
+	client_fini(&one);
+	client_fini(&two);
+	client_fini(&other);
+	client_fini(&c);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +178,7 @@ int main(void)
 		cmocka_unit_test(events_that_beget_events_end),
 		cmocka_unit_test(limits_hold_for_it_too),
 		cmocka_unit_test(what_is_queued_ends_with_the_worker),
+		cmocka_unit_test(who_is_connected_is_authorized_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
