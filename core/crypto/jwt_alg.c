@@ -54,6 +54,11 @@ bool hw_jwt_alg_is_hmac(enum hw_jwt_alg alg)
 	return infos[alg].family == HW_JWT_FAMILY_HMAC;
 }
 
+bool hw_jwt_alg_is_rsa(enum hw_jwt_alg alg)
+{
+	return infos[alg].family == HW_JWT_FAMILY_RSA || infos[alg].family == HW_JWT_FAMILY_RSA_PSS;
+}
+
 bool hw_jwt_text_has(struct hw_str text, const char *needle)
 {
 	return text.len > 0 && memmem(text.p, text.len, needle, strlen(needle)) != NULL;

@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "crypto/jwt_jwks.h"
 #include "crypto/jwt_key_internal.h"
 
 /* Where a refusal points: written once, by whoever refuses. */
@@ -38,7 +39,7 @@ static struct hw_str string_of(const json_t *value)
 	return (struct hw_str){json_string_value(value), json_string_length(value)};
 }
 
-static const char *const members[] = {"alg", "secret", "public_key", "kid", "iss"};
+static const char *const members[] = {"alg", "secret", "public_key", "kid", "iss", "jwks"};
 
 static const char *did_you_mean(const char *name)
 {
@@ -70,7 +71,7 @@ static int refuse_unknown(const char *name, struct hw_err *err)
 			name, near);
 	return hw_err_set(err, -EINVAL,
 		"unknown setting \"%.40s\": a key has \"alg\", \"secret\" or \"public_key\", "
-		"\"kid\" and \"iss\"",
+		"\"kid\" and \"iss\"; a set of keys has \"jwks\"",
 		name);
 }
 
@@ -95,6 +96,8 @@ static int check_members(size_t index, json_t *item, struct place *place)
 			point(place, index, name);
 			return refuse_unknown(name, place->err);
 		}
+		if (strcmp(name, "jwks") == 0 && json_is_object(value))
+			continue;
 		if (!json_is_string(value) || json_string_length(value) == 0) {
 			point(place, index, name);
 			return hw_err_set(place->err, -EINVAL,
@@ -217,10 +220,8 @@ static int read_name(json_t *item, const char *member, char **out, size_t *len)
 
 static int read_key(struct hw_jwt_key *key, size_t index, json_t *item, struct place *place)
 {
-	int rc = check_members(index, item, place);
+	int rc = read_alg(key, index, item, place);
 
-	if (rc == 0)
-		rc = read_alg(key, index, item, place);
 	if (rc == 0)
 		rc = hw_jwt_alg_is_hmac(key->alg) ? read_secret(key, index, item, place)
 						  : read_public_key(key, index, item, place);
@@ -229,6 +230,95 @@ static int read_key(struct hw_jwt_key *key, size_t index, json_t *item, struct p
 	if (rc == 0)
 		rc = read_name(item, "iss", &key->iss, &key->iss_len);
 	return rc;
+}
+
+/* ---- sets of keys ---- */
+
+/* The set itself, or its text as "@file:" gives it; a new reference. */
+static int load_set(json_t *item, json_t **out, struct hw_err *err)
+{
+	json_t *jwks = json_object_get(item, "jwks");
+	json_error_t error;
+
+	if (json_is_object(jwks)) {
+		*out = json_incref(jwks);
+		return 0;
+	}
+	*out = json_loadb(
+		json_string_value(jwks), json_string_length(jwks), JSON_REJECT_DUPLICATES, &error);
+	if (*out)
+		return 0;
+	if (json_error_code(&error) == json_error_out_of_memory)
+		return -ENOMEM;
+	/* no more of the text than where: it may be the wrong file */
+	return hw_err_set(err, -EINVAL, "not JSON: line %d, column %d", error.line, error.column);
+}
+
+/* What a set cannot have beside it. */
+static int check_set_members(size_t index, json_t *item, struct place *place)
+{
+	static const char *const of_one[] = {"secret", "public_key", "kid"};
+
+	for (size_t i = 0; i < HW_COUNT(of_one); i++) {
+		if (!json_object_get(item, of_one[i]))
+			continue;
+		point(place, index, of_one[i]);
+		return hw_err_set(place->err, -EINVAL,
+			"\"%s\" is of one key, and \"jwks\" is a set of them: make them two "
+			"entries of the array",
+			of_one[i]);
+	}
+	return 0;
+}
+
+static int read_set(struct hw_jwt_keys *keys, size_t index, json_t *item, struct place *place)
+{
+	struct hw_jwks_options options = {HW_JWT_RS256, HW_JWT_KEYS_MAX - keys->n_keys};
+	struct hw_jwt_key *added = keys->keys + keys->n_keys, by_default = {0};
+	json_t *set = NULL;
+	size_t n = 0;
+	int rc = check_set_members(index, item, place);
+
+	if (rc == 0 && json_object_get(item, "alg")) {
+		rc = read_alg(&by_default, index, item, place);
+		if (rc == 0 && !hw_jwt_alg_is_rsa(by_default.alg))
+			rc = hw_err_set(place->err, -EINVAL,
+				"beside \"jwks\" this is for RSA keys that do not say which "
+				"algorithm they are for: RS256, RS384, RS512, PS256, PS384 or "
+				"PS512");
+		options.rsa_alg = by_default.alg;
+	}
+	if (rc < 0)
+		return rc;
+	point(place, index, "jwks");
+	rc = load_set(item, &set, place->err);
+	if (rc == 0)
+		rc = hw_jwks_read(set, &options, added, &n, place->err);
+	json_decref(set);
+	keys->n_keys += n;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		added[i].item = index;
+		added[i].in_set = true;
+		rc = read_name(item, "iss", &added[i].iss, &added[i].iss_len);
+	}
+	return rc;
+}
+
+static int read_item(struct hw_jwt_keys *keys, size_t index, json_t *item, struct place *place)
+{
+	int rc = check_members(index, item, place);
+
+	if (rc < 0)
+		return rc;
+	if (json_object_get(item, "jwks"))
+		return read_set(keys, index, item, place);
+	if (keys->n_keys == HW_JWT_KEYS_MAX) {
+		point(place, index, "");
+		return hw_err_set(
+			place->err, -EINVAL, "more than %d keys altogether", HW_JWT_KEYS_MAX);
+	}
+	keys->keys[keys->n_keys].item = index;
+	return read_key(&keys->keys[keys->n_keys++], index, item, place);
 }
 
 static bool same_or_either_absent(const char *a, size_t a_len, const char *b, size_t b_len)
@@ -256,15 +346,15 @@ static int check_candidates(const struct hw_jwt_keys *keys, struct place *place)
 				continue;
 			n++;
 			if (j < i && key->kid && other->kid && !key->iss == !other->iss) {
-				point(place, i, "kid");
+				point(place, key->item, key->in_set ? "jwks" : "kid");
 				return hw_err_set(place->err, -EINVAL,
 					"key %zu has the same \"kid\", \"alg\" and \"iss\": a "
 					"token could mean either",
-					j);
+					other->item);
 			}
 		}
 		if (n > HW_JWT_CANDIDATES_MAX) {
-			point(place, i, "");
+			point(place, key->item, "");
 			return hw_err_set(place->err, -EINVAL,
 				"a token could fit %zu keys of %s, more than %d: give each its "
 				"\"kid\", or its \"iss\"",
@@ -287,12 +377,12 @@ static int read_keys(json_t *array, struct hw_jwt_keys **out, struct place *plac
 	if (n > HW_JWT_KEYS_MAX)
 		return hw_err_set(
 			place->err, -EINVAL, "%zu keys, more than %d", n, HW_JWT_KEYS_MAX);
-	keys = calloc(1, sizeof(*keys) + n * sizeof(keys->keys[0]));
+	/* a set of keys may fill it all */
+	keys = calloc(1, sizeof(*keys) + HW_JWT_KEYS_MAX * sizeof(keys->keys[0]));
 	if (!keys)
 		return -ENOMEM;
-	keys->n_keys = n;
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = read_key(&keys->keys[i], i, json_array_get(array, i), place);
+		rc = read_item(keys, i, json_array_get(array, i), place);
 	if (rc == 0)
 		rc = check_candidates(keys, place);
 	if (rc < 0) {
@@ -326,22 +416,25 @@ int hw_jwt_keys_create(struct hw_str json, struct hw_jwt_keys **out,
 	return rc;
 }
 
+void hw_jwt_key_fini(struct hw_jwt_key *key)
+{
+	if (key->secret)
+		OPENSSL_cleanse(key->secret, key->secret_len);
+	free(key->secret);
+	free(key->kid);
+	free(key->iss);
+	EVP_PKEY_free(key->public_key);
+	*key = (struct hw_jwt_key){0};
+}
+
 void hw_jwt_keys_destroy(struct hw_jwt_keys **keys)
 {
 	struct hw_jwt_keys *k = *keys;
 
 	if (!k)
 		return;
-	for (size_t i = 0; i < k->n_keys; i++) {
-		struct hw_jwt_key *key = &k->keys[i];
-
-		if (key->secret)
-			OPENSSL_cleanse(key->secret, key->secret_len);
-		free(key->secret);
-		free(key->kid);
-		free(key->iss);
-		EVP_PKEY_free(key->public_key);
-	}
+	for (size_t i = 0; i < k->n_keys; i++)
+		hw_jwt_key_fini(&k->keys[i]);
 	free(k);
 	*keys = NULL;
 }

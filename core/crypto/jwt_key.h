@@ -41,9 +41,12 @@ bool hw_jwt_alg_is_hmac(enum hw_jwt_alg alg);
 
 struct hw_jwt_keys; /* opaque; immutable, so that any number of threads may verify with it */
 
-/** @json: an array of {"alg", "secret" (HS*) or "public_key" (PEM, the others), "kid"?, "iss"?}.
- *  0; -EINVAL with @pointer (a JSON pointer into @json, "" = all of it) and @err saying what to do;
- * -ENOMEM. The texts never hold a secret. @pointer and @err may not be NULL. Any thread. */
+/** @json: an array of {"alg", "secret" (HS*) or "public_key" (PEM, the others), "kid"?, "iss"?},
+ * and of
+ * {"jwks" (a JSON Web Key Set, or its text), "iss"?, "alg"? (of RSA keys that do not say, else
+ * RS256)}. 0; -EINVAL with @pointer (a JSON pointer into @json, "" = all of it) and @err saying
+ * what to do; -ENOMEM. The texts never hold a secret. @pointer and @err may not be NULL. Any
+ * thread. */
 HW_MUST_CHECK int hw_jwt_keys_create(struct hw_str json, struct hw_jwt_keys **out,
 	char pointer[HW_JWT_POINTER_SIZE], struct hw_err *err);
 void hw_jwt_keys_destroy(struct hw_jwt_keys **keys);

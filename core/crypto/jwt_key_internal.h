@@ -24,6 +24,7 @@ struct hw_jwt_alg_info {
 	const char *how_to; /* a command that makes a fitting private key */
 };
 const struct hw_jwt_alg_info *hw_jwt_alg_info(enum hw_jwt_alg alg);
+bool hw_jwt_alg_is_rsa(enum hw_jwt_alg alg);
 
 struct hw_jwt_key {
 	enum hw_jwt_alg alg;
@@ -32,7 +33,10 @@ struct hw_jwt_key {
 	unsigned char *secret; /* HMAC */
 	size_t secret_len;
 	EVP_PKEY *public_key; /* all others */
+	size_t item;          /* of the settings' array: where messages point */
+	bool in_set;          /* it came from a "jwks" */
 };
+void hw_jwt_key_fini(struct hw_jwt_key *key);
 
 struct hw_jwt_keys {
 	size_t n_keys;
