@@ -10,8 +10,8 @@
 #include "app/cli_config.h"
 #include "app/conf.h"
 #include "app/generation_make.h"
+#include "app/hook_kit.h"
 #include "hook/plugin_check.h"
-#include "hook/watchdog.h"
 
 static const char usage[] =
 	"usage: hookwire check -c FILE\n"
@@ -48,53 +48,17 @@ static void print_summary(
 			conf->n_tenants == 1 ? "" : "s");
 }
 
-/* What hooks need of a process, for as long as they are looked at. */
-struct bench {
-	struct hw_log *log;
-	struct hw_metrics *metrics;
-	struct hw_watchdog *watchdog;
-	struct hw_hook_env *env;
-	struct hw_plugin_cache plugin_cache;
-};
-
-static int bench_open(struct bench *b, const struct hw_conf *conf)
-{
-	int rc;
-
-	b->log = hw_log_create(STDERR_FILENO, HW_LOG_WARN, HW_LOG_TEXT);
-	b->metrics = hw_metrics_create();
-	rc = b->log && b->metrics ? 0 : -ENOMEM;
-	if (rc == 0)
-		rc = hw_watchdog_create(&b->watchdog);
-	if (rc == 0)
-		rc = hw_plugin_cache_open(NULL, &b->plugin_cache);
-	if (rc == 0) {
-		b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
-			conf->global->script_path, b->plugin_cache.path, HW_SELF_EXE);
-		rc = b->env ? 0 : -ENOMEM;
-	}
-	return rc;
-}
-
-static void bench_close(struct bench *b)
-{
-	hw_hook_env_destroy(&b->env);
-	hw_plugin_cache_close(&b->plugin_cache);
-	hw_watchdog_destroy(&b->watchdog);
-	hw_metrics_destroy(&b->metrics);
-	hw_log_destroy(&b->log);
-}
-
 static int check_hooks(struct hw_conf *conf, struct hw_conf_report *report)
 {
 	struct hw_generation *generation = NULL;
-	struct bench bench = {0};
-	int rc = bench_open(&bench, conf);
+	struct hw_hook_kit kit;
+	int rc = hw_hook_kit_open(
+		&kit, STDERR_FILENO, HW_LOG_WARN, &hw_clock_system, conf->global->script_path);
 
 	if (rc == 0)
-		rc = hw_generation_make(bench.env, conf, NULL, report, &generation);
+		rc = hw_generation_make(kit.env, conf, NULL, report, &generation);
 	hw_generation_unref(&generation);
-	bench_close(&bench);
+	hw_hook_kit_close(&kit);
 	return rc;
 }
 

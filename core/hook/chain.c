@@ -154,9 +154,27 @@ static bool take_transform(struct walk *w, struct hw_entry_answer *answer)
 	return false;
 }
 
+static void tell(const struct walk *w, const struct hw_entry_answer *answer)
+{
+	const struct hw_hook_entry *entry = entry_of(w);
+	struct hw_heard heard = {.entry = entry->name,
+		.global = entry->global,
+		.verdict = answer->verdict,
+		.said = answer->said,
+		.code = answer->code,
+		.message = answer->message,
+		.detail = answer->detail,
+		.event = {answer->event, answer->event_len}};
+
+	w->ask->heard(w->ask, &heard);
+}
+
 static bool take(struct walk *w, struct hw_entry_answer *answer)
 {
 	bool decided = false;
+
+	if (w->ask->heard)
+		tell(w, answer);
 
 	/* HW_ERROR, or any other number, which a plugin may return */
 	if (answer->verdict != HW_DEFER && answer->verdict != HW_ALLOW &&

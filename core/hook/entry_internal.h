@@ -27,6 +27,7 @@ struct hw_entry_answer {
 			      unavailable) */
 	char detail[256];  /* ERROR, for the log only: the exception, "deadline", "out of memory" */
 	bool goes_on;      /* LIFECYCLE: the hook runs on by itself, hw_bench_answered follows */
+	bool said;         /* ERROR that the hook itself answered */
 	bool uncounted; /* ERROR that tells the breaker nothing: a mistake in the script, which may
 			   be one client's doing, or the end of another call */
 	/* AUTHENTICATE, malloc'd, NULL = not set */
@@ -104,7 +105,8 @@ struct hw_hook_env {
 	struct hw_hook_io *io[HW_HOOK_MAX_WORKERS]; /* by worker, each touched by that one alone */
 	struct hw_hook_inbox *inboxes[HW_HOOK_INBOXES_MAX]; /* by worker; NULL: never opened */
 	struct hw_dict *dict;                               /* values that workers share: dict.h */
-	struct hw_crew *crew; /* threads for work that blocks: crew.h */
+	struct hw_crew *crew;         /* threads for work that blocks: crew.h */
+	struct hw_coverage *coverage; /* NULL but where policies are tested: coverage.h */
 	struct hw_plugin_library
 		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */
 };

@@ -537,7 +537,8 @@ static enum hw_verdict conclude(struct hw_entry_state *es, struct hw_lua_task *t
 	hw_lua_task_release(task);
 	if (rc < 0)
 		return fail(answer, "out of memory");
-	if (answer->verdict == HW_ERROR)
+	answer->said = answer->verdict == HW_ERROR;
+	if (answer->said)
 		snprintf(answer->detail, sizeof(answer->detail),
 			"the policy answered unavailable: %.200s", answer->message);
 	return answer->verdict;

@@ -112,6 +112,7 @@ static enum hw_verdict plugin_call(struct hw_hook_entry *entry, struct hw_entry_
 	}
 	if (call.undeclared)
 		return HW_ERROR;
+	answer->said = verdict == HW_ERROR;
 	return hw_plugin_verdict(&call, verdict);
 }
 

@@ -149,11 +149,26 @@ enum hw_hook_stage {
 bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage);
 bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation);
 
+/* What one entry said on the way; dead when the function that is told returns. */
+struct hw_heard {
+	const char *entry;
+	bool global;
+	enum hw_verdict verdict;
+	bool said;           /* HW_ERROR: by the hook itself, not for what went wrong in it */
+	const char *code;    /* NULL: the stage's default */
+	const char *message; /* for the client */
+	const char *detail;  /* HW_ERROR: for the operator alone */
+	struct hw_str event; /* TRANSFORM: what it made of it; p NULL: nothing */
+};
+
 /* A question on its way along the chain. Embedded by its asker, zeroed before use; everything in it
  * is borrowed until it is decided. One message asks with one pair of benches, so it sees one
  * generation. */
 struct hw_ask {
 	/* set by the asker */
+	/** For who explains: told what each entry that was asked said, before it counts. NULL:
+	 * nobody is. */
+	void (*heard)(struct hw_ask *ask, const struct hw_heard *heard);
 	enum hw_hook_stage stage;
 	struct hw_hook_bench *global;         /* never NULL */
 	struct hw_hook_bench *tenant;         /* NULL only for AUTHENTICATE, see find_tenant */

@@ -75,6 +75,14 @@ const char *hw_http_ca_file(void);
 /** All its requests are destroyed. Does not wait for resolves. */
 void hw_http_client_destroy(struct hw_http_client **client);
 
+/** From now on @answer takes the place of the network: for each request that is started it is given
+ * what is asked, whose strings live until it returns, and fills the request's status, head and
+ * body, or error (static) or reason with error pointing to it. Returns after how many milliseconds
+ * that arrives: after timeout_ms it does not. For tests of policies. */
+void hw_http_client_stub(struct hw_http_client *client,
+	int64_t (*answer)(
+		void *arg, const struct hw_http_spec *spec, struct hw_http_request *request),
+	void *arg);
 /** Copies what @spec points to, but for @memory and @arg. 0 and *@out; or -ENOMEM, -EINVAL when the
  * URL is none, -EBUSY beyond HW_HTTP_REQUESTS. */
 HW_MUST_CHECK int hw_http_start(struct hw_http_client *client, const struct hw_http_spec *spec,

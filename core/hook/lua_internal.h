@@ -141,6 +141,9 @@ static inline void hw_lua_host_end(lua_State *lua)
 enum hw_lua_outcome hw_lua_judge(struct hw_lua_state *state, enum hw_guard_end end, lua_State *lua,
 	int status, uint32_t budget_us, struct hw_err *err);
 
+/* ---- lua_coverage.c ---- */
+void hw_lua_cover(lua_State *lua); /* notes the lines that run in env->coverage */
+
 /* ---- lua_sandbox.c ---- */
 int hw_lua_sandbox_open(lua_State *lua); /* lua_CFunction: builds state->globals */
 void hw_lua_push_env(lua_State *lua);    /* a fresh environment for one chunk or module */

@@ -131,6 +131,8 @@ static struct hw_lua_state *new_state(
 	}
 	*(struct hw_lua_state **)lua_getextraspace(state->lua) = state;
 	lua_atpanic(state->lua, hw_guard_panic);
+	if (env->coverage)
+		hw_lua_cover(state->lua);
 	return state;
 }
 

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 
-COMMANDS = ["serve", "check", "token", "pub", "sub", "validate", "version"]
+COMMANDS = ["serve", "check", "policy", "policy test", "token", "pub", "sub", "validate", "version"]
 
 
 def claims_of(token):
@@ -23,24 +23,25 @@ def test_each_command_explains_itself():
     top = cli("--help")
     equal(top.returncode, 0, "hookwire --help")
     for command in COMMANDS:
-        contains(top.stdout, command, "hookwire --help")
-        shown = cli(command, "--help")
+        contains(top.stdout, command.split()[0], "hookwire --help")
+        shown = cli(*command.split(), "--help")
         equal([shown.returncode, shown.stderr], [0, ""], f"hookwire {command} --help")
         check(re.match(r"usage: ", shown.stdout, re.I), f"{command}: {shown.stdout[:60]!r}")
         contains(shown.stdout, f"hookwire {command}", f"{command} --help")
-        equal(cli(command, "-h").stdout, shown.stdout, f"{command} -h")
+        equal(cli(*command.split(), "-h").stdout, shown.stdout, f"{command} -h")
         too_long = [line for line in shown.stdout.splitlines() if len(line) > 110]
         equal(too_long, [], f"{command} --help: lines that do not fit a terminal")
 
 
 def test_what_is_not_understood_is_said_and_exits_2():
-    for args in ((), ("nonsense",), ("--nonsense",), ("serve",), ("serve", "--nonsense"), ("check",), ("token",), ("token", "--user"),
+    for args in ((), ("nonsense",), ("--nonsense",), ("serve",), ("serve", "--nonsense"), ("check",), ("policy",), ("policy", "tset"), ("policy", "test"),
+                 ("policy", "test", "--nonsense", "."), ("token",), ("token", "--user"),
                  ("serve", "-c", "a", "b"), ("serve", "-c"), ("check", "--plugin"), ("check", "--plugin", "a", "b"), ("token", "--user", "a", "--tenant", "b", "--ttl", "soon")):
         done = cli(*args, timeout=5)
         equal(done.returncode, 2, f"hookwire {args}")
         check(done.stderr and not done.stdout, f"hookwire {args}: {done!r}")
         if args and not args[0].startswith(("-", "nonsense")):
-            check(done.stderr.startswith(f"hookwire {args[0]}: "), f"hookwire {args}: {done.stderr!r}")
+            check(re.match(f"hookwire {args[0]}( test)?: ", done.stderr), f"hookwire {args}: {done.stderr!r}")
     contains(cli("tokne").stderr, "token", "what was meant")
     for name in ("serve", "check", "token", "pub", "sub", "version"):
         done = cli(name, "--nonsense")

@@ -7,7 +7,8 @@ Every fenced block of a page is found and either executed or checked, by its lan
     log       each line must be in the log of the page's broker
     ws        a conversation with the page's broker: "> " is sent, "< " must come
     js        run by node with npm's ws as WebSocket and a `token`, until it has printed an event that is then published
-    lua       a policy: `hookwire check` loads it, at the top level if it has `authenticate`, else in a tenant's chain
+    lua       cases, when it is kept as NAME.test.lua: the page runs them. Else a policy: `hookwire check` loads it, at the top level if
+              it has `authenticate`, else in a tenant's chain
     json      an event: `hookwire validate`; else a configuration, a part of one, or one hook: `hookwire check`. jsonc is the same
     c         compiled against plugin.h with warnings as errors, and opened by `hookwire check --plugin`
 
@@ -355,6 +356,8 @@ class Page:
         check(done.returncode == 0, f"hookwire check:\n{done.stdout}")
 
     def _run_lua(self, block):
+        if block.file and block.file.endswith(".test.lua"):
+            return  # cases: the page says what comes of them
         (self.dir / "example-to-check.lua").write_text(block.text)
         entry = {"name": "example", "lua": "example-to-check.lua"}
         is_global = re.search(r"^\s*authenticate\s*=", block.text, re.M)

@@ -1,0 +1,33 @@
+#include "app/cmd_policy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+	"usage: hookwire policy test [--coverage] DIR|FILE...\n"
+	"\n"
+	"What a policy says, without a broker.\n"
+	"\n"
+	"  test   runs the cases beside a policy: family.test.lua has those of family.lua\n"
+	"\n"
+	"It explains itself: hookwire policy test --help\n";
+
+int hw_cmd_policy(int argc, char **argv)
+{
+	char name[64];
+	int (*run)(int argc, char **argv) = NULL;
+
+	if (argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (argc > 1 && strcmp(argv[1], "test") == 0)
+		run = hw_cmd_policy_test;
+	if (!run) {
+		fprintf(stderr, "%s: it needs the word test; try: %s --help\n", argv[0], argv[0]);
+		return 2;
+	}
+	snprintf(name, sizeof(name), "%s %s", argv[0], argv[1]);
+	argv[1] = name;
+	return run(argc - 1, argv + 1);
+}
