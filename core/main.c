@@ -36,7 +36,7 @@ static const struct command {
 } commands[] = {
 	{"serve", hw_cmd_serve, "run the broker"},
 	{"check", hw_cmd_check, "say every problem of a configuration"},
-	{"policy", hw_cmd_policy, "test a policy without a broker"},
+	{"policy", hw_cmd_policy, "test a policy, or ask it one question"},
 	{"token", hw_cmd_token, "mint a token for development or a back end"},
 	{"pub", hw_cmd_pub, "publish events and print their ids"},
 	{"sub", hw_cmd_sub, "subscribe and print events as lines of JSON"},

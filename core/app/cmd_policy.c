@@ -5,12 +5,14 @@
 
 static const char usage[] =
 	"usage: hookwire policy test [--coverage] DIR|FILE...\n"
+	"       hookwire policy eval -c FILE --tenant TENANT --user USER [OPTIONS] WHAT [TOPIC]\n"
 	"\n"
 	"What a policy says, without a broker.\n"
 	"\n"
 	"  test   runs the cases beside a policy: family.test.lua has those of family.lua\n"
+	"  eval   asks the hooks of a configuration one question, and can explain the answer\n"
 	"\n"
-	"It explains itself: hookwire policy test --help\n";
+	"Each explains itself: hookwire policy test --help\n";
 
 int hw_cmd_policy(int argc, char **argv)
 {
@@ -23,8 +25,10 @@ int hw_cmd_policy(int argc, char **argv)
 	}
 	if (argc > 1 && strcmp(argv[1], "test") == 0)
 		run = hw_cmd_policy_test;
+	else if (argc > 1 && strcmp(argv[1], "eval") == 0)
+		run = hw_cmd_policy_eval;
 	if (!run) {
-		fprintf(stderr, "%s: it needs the word test; try: %s --help\n", argv[0], argv[0]);
+		fprintf(stderr, "%s: it needs test or eval; try: %s --help\n", argv[0], argv[0]);
 		return 2;
 	}
 	snprintf(name, sizeof(name), "%s %s", argv[0], argv[1]);

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 
-COMMANDS = ["serve", "check", "policy", "policy test", "token", "pub", "sub", "validate", "version"]
+COMMANDS = ["serve", "check", "policy", "policy test", "policy eval", "token", "pub", "sub", "validate", "version"]
 
 
 def claims_of(token):
@@ -34,14 +34,14 @@ def test_each_command_explains_itself():
 
 
 def test_what_is_not_understood_is_said_and_exits_2():
-    for args in ((), ("nonsense",), ("--nonsense",), ("serve",), ("serve", "--nonsense"), ("check",), ("policy",), ("policy", "tset"), ("policy", "test"),
+    for args in ((), ("nonsense",), ("--nonsense",), ("serve",), ("serve", "--nonsense"), ("check",), ("policy",), ("policy", "tset"), ("policy", "test"), ("policy", "eval"),
                  ("policy", "test", "--nonsense", "."), ("token",), ("token", "--user"),
                  ("serve", "-c", "a", "b"), ("serve", "-c"), ("check", "--plugin"), ("check", "--plugin", "a", "b"), ("token", "--user", "a", "--tenant", "b", "--ttl", "soon")):
         done = cli(*args, timeout=5)
         equal(done.returncode, 2, f"hookwire {args}")
         check(done.stderr and not done.stdout, f"hookwire {args}: {done!r}")
         if args and not args[0].startswith(("-", "nonsense")):
-            check(re.match(f"hookwire {args[0]}( test)?: ", done.stderr), f"hookwire {args}: {done.stderr!r}")
+            check(re.match(f"hookwire {args[0]}( test| eval)?: ", done.stderr), f"hookwire {args}: {done.stderr!r}")
     contains(cli("tokne").stderr, "token", "what was meant")
     for name in ("serve", "check", "token", "pub", "sub", "version"):
         done = cli(name, "--nonsense")
