@@ -5,6 +5,7 @@
 
 #include "app/broker.h"
 #include "app/round.h"
+#include "app/sessions.h"
 #include "session/session.h"
 #include "wire/code.h"
 
@@ -152,7 +153,9 @@ void hw_broker_serve(struct hw_broker *b, bool hup, bool draining)
 
 		if (draining)
 			refuse(request, HW_CODE_DRAINING, NULL);
-		else
+		else if (request->kind == HW_CONTROL_REAUTHORIZE)
 			reauthorize(b, request);
+		else
+			answer(request, hw_broker_sessions(b, request));
 	}
 }

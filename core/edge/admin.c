@@ -88,6 +88,9 @@ static const struct route routes[] = {
 	{"/metrics", .handle = metrics},
 	{"/api/status", .login = ROUTE_ADMIN, .handle = status},
 	{"/api/reload", .post = true, .login = ROUTE_ADMIN, .handle = admin_reload},
+	{"/api/sessions", .login = ROUTE_ADMIN, .handle = admin_sessions},
+	{"/api/sessions/disconnect", .post = true, .login = ROUTE_ADMIN,
+		.handle = admin_disconnect},
 	{"/api/reauthorize", .post = true, .login = ROUTE_ADMIN, .handle = admin_reauthorize},
 };
 

@@ -19,12 +19,24 @@ enum hw_edge_kind {
 
 /* What an operator asked of the broker as a whole: made on a worker, done on the control thread,
  * answered on the worker. */
-enum hw_control_kind { HW_CONTROL_RELOAD, HW_CONTROL_DRY_RUN, HW_CONTROL_REAUTHORIZE };
+enum hw_control_kind {
+	HW_CONTROL_RELOAD,
+	HW_CONTROL_DRY_RUN,
+	HW_CONTROL_REAUTHORIZE,
+	HW_CONTROL_SESSIONS,   /* lists them */
+	HW_CONTROL_DISCONNECT, /* ends them */
+};
 
 struct hw_control_request {
 	enum hw_control_kind kind;
-	char *user, *tenant,
-		*topic;      /* REAUTHORIZE, heap, NULL: any; whoever does it may take them */
+	/* whose sessions: heap, NULL: any; whoever does it may take them */
+	char *user, *tenant;
+	char *topic;         /* REAUTHORIZE */
+	char *session;       /* SESSIONS, DISCONNECT: that one */
+	char *after;         /* SESSIONS: those with larger ids */
+	size_t limit;        /* SESSIONS: so many */
+	uint16_t close_code; /* DISCONNECT */
+	char *reason;        /* DISCONNECT, NULL: none */
 	struct hw_list link; /* of whoever has it */
 	/* the answer: JSON. When it is there @answered is posted to @loop. */
 	unsigned status;

@@ -106,6 +106,7 @@ struct exchange {
 	struct hw_login login;
 	struct publish_job *publish;
 	bool dry_run;                 /* of POST /api/reload */
+	struct kept query;            /* of GET /api/sessions, as it came */
 	struct control_wait *control; /* what the control thread was asked for */
 };
 
@@ -152,12 +153,38 @@ const struct route *route_find(struct exchange *ex, const struct hw_http1_reques
 const struct route *admin_routes(size_t *n);
 void admin_check(struct exchange *ex, const struct hw_http1_request *request);
 
+/* What the control thread does while the exchange waits. The edge's until it is answered, also when
+ * the exchange is gone by then. */
+struct control_wait {
+	struct hw_control_request request;
+	struct hw_list link; /* in the edge's */
+	struct exchange *ex; /* NULL: nobody waits any more */
+};
+
 /* admin_reload.c: the control thread does it, the exchange waits */
+/** NULL: the exchange is refused, and answered. */
+struct control_wait *control_new(struct exchange *ex, enum hw_control_kind kind);
+/** Asks; the exchange is answered later. */
+void control_begin(struct control_wait *wait);
+void control_free(struct control_wait *wait); /* that was not begun */
 void admin_reload(struct exchange *ex);
 void admin_read_head(struct exchange *ex, const struct hw_http1_request *request);
 void admin_reauthorize(struct exchange *ex);
 void control_abandon(struct exchange *ex); /* what it waits for is done all the same */
 void controls_fini(struct hw_edge *edge);
+
+/* admin_sessions.c */
+/* A member that the body of a POST may have: a name in quotes, or a whole number. */
+struct admin_member {
+	const char *name;
+	char **text;      /* heap */
+	uint64_t *number; /* of a number; text is NULL then */
+};
+/** Reads an object that has no others. NULL, or what is wrong, static. */
+const char *admin_read_members(
+	struct hw_str body, const struct admin_member *members, size_t n_members);
+void admin_sessions(struct exchange *ex);
+void admin_disconnect(struct exchange *ex);
 
 /* publish_api.c */
 void publish_handle(struct exchange *ex);

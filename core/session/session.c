@@ -242,6 +242,7 @@ void hw_session_destroy(struct hw_session **session)
 	}
 	hw_timer_cancel(&s->timer);
 	hw_list_remove(&s->catch_up);
+	walks_leave(s);
 	hw_list_remove(&s->all);
 	s->worker->sessions->n--;
 	job_free(&s->job);
@@ -357,6 +358,7 @@ int hw_sessions_init(struct hw_worker *w)
 	if (!w->sessions)
 		return -ENOMEM;
 	hw_list_init(&w->sessions->all);
+	hw_list_init(&w->sessions->walks);
 	hw_buf_init(&w->sessions->out);
 	w->catch_up = sessions_catch_up;
 	reauth_init(w);
@@ -370,6 +372,7 @@ void hw_sessions_fini(struct hw_worker *w)
 		return;
 	if (w->sessions->preview)
 		hw_preview_cancel(w->sessions->preview);
+	walks_fini(w);
 	reauth_fini(w);
 	hw_buf_fini(&w->sessions->out);
 	free(w->sessions);

@@ -19,7 +19,8 @@ struct hw_preview_slot;
 
 struct hw_sessions {
 	struct hw_preview *preview; /* the one that has not ended */
-	struct hw_list all;
+	struct hw_list all;         /* in the order they opened */
+	struct hw_list walks;       /* that have not ended: struct hw_session_walk.link */
 	size_t n;
 	struct hw_buf out; /* the control message being written */
 	struct hw_sweep {
@@ -164,6 +165,11 @@ void reauth_leave(struct hw_session *s);
 
 /* preview.c */
 void preview_leave(struct hw_session *s);
+
+/* walk.c */
+/** The session is about to leave the list. */
+void walks_leave(struct hw_session *s);
+void walks_fini(struct hw_worker *w);
 
 /* delivery.c */
 extern const struct hw_subscriber_ops session_subscriber_ops;
