@@ -43,6 +43,7 @@ struct maker {
 	struct hw_conf *conf;
 	struct hw_conf_report *report;
 	const struct hw_generation *before; /* NULL: this is the first */
+	unsigned number;
 	/* Chains of the generation before, whose entries may be taken over. The first is the one
 	 * that stood where a chain is made now: mostly its entries are the same, and with thousands
 	 * of tenants looking through all of them for each would take seconds. */
@@ -138,6 +139,7 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 				.in_flight = hook->budget.in_flight,
 				.idle_ms = hook->budget.idle_ms},
 			.global = global,
+			.generation = m->number,
 			.revoke_now = hook->revoke == HW_CONF_REVOKE_NOW,
 		};
 
@@ -296,7 +298,7 @@ int hw_generation_make(struct hw_hook_env *env, struct hw_conf *conf, struct hw_
 		goto fail;
 	atomic_init(&made->g.n_refs, 1);
 	made->g.free = made_free;
-	made->g.number = old ? old->number + 1 : 1;
+	made->g.number = m.number = old ? old->number + 1 : 1;
 	r = make_settings(made, conf->global);
 	if (r)
 		goto fail;

@@ -1,6 +1,7 @@
 #include "base/metrics.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct table {
  * disturb each other. */
 struct sample {
 	_Alignas(CACHE_LINE) struct hw_metric metric;
+	struct hw_histogram *histogram; /* NULL: it is no histogram's */
 	char labels[];
 };
 
@@ -33,7 +35,9 @@ struct family {
 struct hw_metrics {
 	pthread_mutex_t lock;
 	struct table families;
-	struct hw_metric nowhere; /* for those who cannot have one of their own */
+	/* for those who cannot have one of their own */
+	struct hw_metric nowhere;
+	struct hw_histogram no_histogram;
 };
 
 static const char *family_text(const void *item)
@@ -99,8 +103,10 @@ struct hw_metrics *hw_metrics_create(void)
 
 static void family_destroy(struct family *f)
 {
-	for (size_t i = 0; i < f->samples.n; i++)
+	for (size_t i = 0; i < f->samples.n; i++) {
+		free(((struct sample *)f->samples.items[i])->histogram);
 		free(f->samples.items[i]);
+	}
 	free(f->samples.items);
 	free(f->name);
 	free(f->help);
@@ -151,15 +157,28 @@ static struct family *family_create(enum hw_metric_kind kind, const char *name, 
 	return f;
 }
 
-static struct sample *sample_create(const char *labels)
+static size_t whole_lines(size_t len)
+{
+	return (len + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+static struct sample *sample_create(const char *labels, bool histogram)
 {
 	size_t labels_len = strlen(labels);
 	size_t len = offsetof(struct sample, labels) + labels_len + 1;
-	struct sample *s =
-		aligned_alloc(CACHE_LINE, (len + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+	struct sample *s = aligned_alloc(CACHE_LINE, whole_lines(len));
 
 	if (!s)
 		return NULL;
+	s->histogram = NULL;
+	if (histogram) {
+		s->histogram = aligned_alloc(CACHE_LINE, whole_lines(sizeof(*s->histogram)));
+		if (!s->histogram) {
+			free(s);
+			return NULL;
+		}
+		memset(s->histogram, 0, sizeof(*s->histogram));
+	}
 	atomic_init(&s->metric.value, 0);
 	memcpy(s->labels, labels, labels_len + 1);
 	return s;
@@ -188,15 +207,16 @@ static struct sample *get_sample(struct family *f, const char *labels)
 
 	if (s)
 		return s;
-	s = sample_create(labels);
+	s = sample_create(labels, f->kind == HW_METRIC_HISTOGRAM);
 	if (s && !table_insert(&f->samples, at, s)) {
+		free(s->histogram);
 		free(s);
 		s = NULL;
 	}
 	return s;
 }
 
-struct hw_metric *hw_metrics_get(struct hw_metrics *metrics, enum hw_metric_kind kind,
+static struct sample *find_sample(struct hw_metrics *metrics, enum hw_metric_kind kind,
 	const char *name, const char *help, const char *labels)
 {
 	struct family *f;
@@ -206,7 +226,48 @@ struct hw_metric *hw_metrics_get(struct hw_metrics *metrics, enum hw_metric_kind
 	f = get_family(metrics, kind, name, help);
 	s = f ? get_sample(f, labels ? labels : "") : NULL;
 	pthread_mutex_unlock(&metrics->lock);
+	return s;
+}
+
+struct hw_metric *hw_metrics_get(struct hw_metrics *metrics, enum hw_metric_kind kind,
+	const char *name, const char *help, const char *labels)
+{
+	struct sample *s = find_sample(metrics, kind, name, help, labels);
+
 	return s ? &s->metric : &metrics->nowhere;
+}
+
+struct hw_histogram *hw_metrics_histogram(
+	struct hw_metrics *metrics, const char *name, const char *help, const char *labels)
+{
+	struct sample *s = find_sample(metrics, HW_METRIC_HISTOGRAM, name, help, labels);
+
+	return s && s->histogram ? s->histogram : &metrics->no_histogram;
+}
+
+static double edge_s(unsigned i)
+{
+	return (double)(UINT64_C(1) << i) / 1e6;
+}
+
+double hw_histogram_quantile(const struct hw_histogram *h, double share)
+{
+	uint64_t n[HW_HISTOGRAM_EDGES + 1], all = 0;
+	double wanted;
+
+	for (unsigned i = 0; i <= HW_HISTOGRAM_EDGES; i++)
+		all += n[i] = atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
+	if (all == 0)
+		return -1;
+	wanted = share * (double)all;
+	for (unsigned i = 0; i < HW_HISTOGRAM_EDGES; i++) {
+		double low = i ? edge_s(i - 1) : 0;
+
+		if (n[i] > 0 && wanted <= (double)n[i])
+			return low + (edge_s(i) - low) * wanted / (double)n[i];
+		wanted -= (double)n[i];
+	}
+	return edge_s(HW_HISTOGRAM_EDGES - 1);
 }
 
 /* The escapes that the format has, in HELP lines (quotes stay) and in label values. */
@@ -240,17 +301,58 @@ void hw_metrics_label(struct hw_buf *out, const char *name, struct hw_str value)
 	hw_buf_putc(out, '"');
 }
 
+/* name_suffix{labels,le="edge"} */
+static void print_name(
+	const struct family *f, const struct sample *s, const char *suffix, struct hw_buf *out)
+{
+	hw_buf_puts(out, f->name);
+	hw_buf_puts(out, suffix);
+	if (*s->labels)
+		hw_buf_printf(out, "{%s}", s->labels);
+	hw_buf_putc(out, ' ');
+}
+
+static void print_bucket(const struct family *f, const struct sample *s, const char *edge,
+	uint64_t n, struct hw_buf *out)
+{
+	hw_buf_printf(
+		out, "%s_bucket{%s%sle=\"%s\"} ", f->name, s->labels, *s->labels ? "," : "", edge);
+	hw_buf_u64(out, n);
+	hw_buf_putc(out, '\n');
+}
+
+static void print_histogram(const struct family *f, struct sample *s, struct hw_buf *out)
+{
+	const struct hw_histogram *h = s->histogram;
+	uint64_t n = 0;
+	char edge[32];
+
+	for (unsigned i = 0; i < HW_HISTOGRAM_EDGES; i++) {
+		n += atomic_load_explicit(&h->buckets[i], memory_order_relaxed);
+		if (i % 2)
+			continue;
+		snprintf(edge, sizeof(edge), "%.7g", edge_s(i));
+		print_bucket(f, s, edge, n, out);
+	}
+	n += atomic_load_explicit(&h->buckets[HW_HISTOGRAM_EDGES], memory_order_relaxed);
+	print_bucket(f, s, "+Inf", n, out);
+	print_name(f, s, "_sum", out);
+	hw_buf_printf(out, "%.9g\n",
+		(double)atomic_load_explicit(&h->sum_ns, memory_order_relaxed) / 1e9);
+	print_name(f, s, "_count", out);
+	hw_buf_u64(out, n);
+	hw_buf_putc(out, '\n');
+}
+
 static void print_sample(const struct family *f, struct sample *s, struct hw_buf *out)
 {
 	int64_t value = atomic_load_explicit(&s->metric.value, memory_order_relaxed);
 
-	hw_buf_puts(out, f->name);
-	if (*s->labels) {
-		hw_buf_putc(out, '{');
-		hw_buf_puts(out, s->labels);
-		hw_buf_putc(out, '}');
+	if (s->histogram) {
+		print_histogram(f, s, out);
+		return;
 	}
-	hw_buf_putc(out, ' ');
+	print_name(f, s, "", out);
 	if (value < 0)
 		hw_buf_putc(out, '-');
 	hw_buf_u64(out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
@@ -259,6 +361,8 @@ static void print_sample(const struct family *f, struct sample *s, struct hw_buf
 
 static void print_family(const struct family *f, struct hw_buf *out)
 {
+	static const char *const kinds[] = {" counter\n", " gauge\n", " histogram\n"};
+
 	if (*f->help) {
 		hw_buf_puts(out, "# HELP ");
 		hw_buf_puts(out, f->name);
@@ -268,7 +372,7 @@ static void print_family(const struct family *f, struct hw_buf *out)
 	}
 	hw_buf_puts(out, "# TYPE ");
 	hw_buf_puts(out, f->name);
-	hw_buf_puts(out, f->kind == HW_METRIC_COUNTER ? " counter\n" : " gauge\n");
+	hw_buf_puts(out, kinds[f->kind]);
 	for (size_t i = 0; i < f->samples.n; i++)
 		print_sample(f, f->samples.items[i], out);
 }

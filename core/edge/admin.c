@@ -84,10 +84,27 @@ static void status(struct exchange *ex)
 	answer_json(ex, 200, hw_buf_view(body));
 }
 
+static void hooks(struct exchange *ex)
+{
+	struct hw_worker *w = http_edge(ex)->worker;
+	struct hw_buf *body = answer_body(ex);
+
+	hw_buf_printf(body, "{\"generation\":%u,\"hooks\":", w->generation->number);
+	hw_hooks_tell(w->env, body);
+	hw_buf_putc(body, '}');
+	if (body->failed) {
+		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
+		answer_refusal(ex);
+		return;
+	}
+	answer_json(ex, 200, hw_buf_view(body));
+}
+
 static const struct route routes[] = {
 	{"/metrics", .handle = metrics},
 	{"/api/status", .login = ROUTE_ADMIN, .handle = status},
 	{"/api/reload", .post = true, .login = ROUTE_ADMIN, .handle = admin_reload},
+	{"/api/hooks", .login = ROUTE_ADMIN, .handle = hooks},
 	{"/api/sessions", .login = ROUTE_ADMIN, .handle = admin_sessions},
 	{"/api/sessions/disconnect", .post = true, .login = ROUTE_ADMIN,
 		.handle = admin_disconnect},

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "hook/chain_internal.h"
 #include "hook/env.h"
+#include "hook/series.h"
 
 #define LOG_EVERY_MS 1000
 
@@ -95,6 +96,7 @@ static void detach(struct hw_hook_bench *bench, size_t n_attached)
 		struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
 
 		entry->ops->detach(entry, bench->states[i]);
+		hw_hook_series_leave(&bench->stats[i]);
 	}
 }
 
@@ -114,6 +116,7 @@ static int attach(struct hw_hook_bench *bench)
 			return rc;
 		}
 		find_metrics(bench, entry, &bench->stats[i]);
+		hw_hook_series_enter(bench, entry, &bench->stats[i]);
 	}
 	return 0;
 }
@@ -307,12 +310,33 @@ enum hw_verdict hw_bench_call(
 			"not asked: its last calls failed, and its breaker is open");
 		return answer->verdict = HW_ERROR;
 	}
+	ask->began_ns = hw_hook_now_ns();
 	answer->verdict = entry->ops->call(entry, bench->states[i], ask, answer);
-	if (answer->verdict == HW_PENDING || answer->goes_on)
+	if (answer->verdict == HW_PENDING || answer->goes_on) {
 		hw_bench_goes_on(bench, i);
-	else
+	} else {
+		hw_bench_timed(bench, i, ask->stage, answer->verdict, ask->began_ns);
 		hw_bench_note(bench, i, answer);
+	}
 	return answer->verdict;
+}
+
+void hw_bench_timed(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage,
+	enum hw_verdict verdict, int64_t began_ns)
+{
+	const struct hw_hook_stage_series *series = bench->stats[i].stages[stage];
+	bool known = verdict == HW_DEFER || verdict == HW_ALLOW || verdict == HW_DENY;
+
+	if (!series)
+		return;
+	hw_metric_add(series->verdicts[known ? verdict : 3], 1);
+	hw_histogram_note(series->duration, hw_hook_now_ns() - began_ns);
+}
+
+void hw_bench_killed(struct hw_hook_bench *bench, size_t i, enum hw_kill why)
+{
+	if (bench->stats[i].kills[why])
+		hw_metric_add(bench->stats[i].kills[why], 1);
 }
 
 void hw_bench_answered(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer)

@@ -408,6 +408,7 @@ void hw_hooks_resume(struct hw_ask *ask, struct hw_entry_answer *answer)
 		return;
 	}
 	stop_waiting(w);
+	hw_bench_timed(bench_of(w), ask->position, ask->stage, answer->verdict, ask->began_ns);
 	hw_bench_answered(bench_of(w), ask->position, answer);
 	decided = take(w, answer);
 	hw_entry_answer_fini(answer);

@@ -10,6 +10,8 @@
 size_t hw_hook_chain_count(const struct hw_hook_chain *chain);
 struct hw_hook_entry *hw_hook_chain_entry(const struct hw_hook_chain *chain, size_t i);
 
+enum hw_kill { HW_KILL_CPU, HW_KILL_MEMORY, HW_N_KILLS };
+
 /* Per bench × entry: looked up once, bumped at every call. */
 struct hw_bench_stats {
 	struct hw_metric
@@ -18,6 +20,11 @@ struct hw_bench_stats {
 	struct hw_breaker breaker;
 	struct hw_metric *refused, *opened, *open; /* NULL: no breaker */
 	struct hw_metric *pending;
+	/* series.c's; NULL of a bench that is only tried */
+	struct hw_hook_series *series;
+	struct hw_hook_all_series *all;
+	struct hw_hook_stage_series *stages[HW_N_STAGES];
+	struct hw_metric *kills[HW_N_KILLS]; /* NULL: it is no script */
 	int64_t log_after_ms; /* monotonic: a hook that fails at every call does not fill the log */
 	uint64_t n_unlogged;
 };
@@ -35,6 +42,12 @@ void hw_bench_note(struct hw_hook_bench *bench, size_t i, const struct hw_entry_
 void hw_bench_goes_on(struct hw_hook_bench *bench, size_t i);
 /** A call that was pending has its answer. */
 void hw_bench_answered(struct hw_hook_bench *bench, size_t i, const struct hw_entry_answer *answer);
+/** A call that @began (hw_hook_now_ns) has ended, whether it waited or not: counts its verdict and
+ * the time. */
+void hw_bench_timed(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage,
+	enum hw_verdict verdict, int64_t began_ns);
+/** The entry's script was ended for what it used up. */
+void hw_bench_killed(struct hw_hook_bench *bench, size_t i, enum hw_kill why);
 /** A call that was pending will have none. */
 void hw_bench_forgotten(struct hw_hook_bench *bench, size_t i);
 /** Counts a failed call and writes at most one log line a second. */

@@ -41,6 +41,7 @@ int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops,
 		.kind = spec->kind,
 		.global = spec->global,
 		.revoke_now = spec->revoke_now,
+		.generation = spec->generation,
 		.budget = spec->budget,
 		.breaker = spec->breaker};
 	atomic_init(&entry->n_refs, 1);

@@ -80,6 +80,7 @@ struct hw_hook_entry {
 	char *path;
 	enum hw_hook_kind kind;
 	bool global, revoke_now;
+	unsigned generation; /* that it was loaded for */
 	struct hw_hook_budget budget;
 	struct hw_breaker_rules breaker;
 	struct hw_hook_entry *dead_next; /* on env->dead */
@@ -102,6 +103,7 @@ struct hw_hook_env {
 		dead; /* stack of entries whose last reference is gone, linked by dead_next */
 	struct hw_hook_labels *labels; /* of the metrics: env.c */
 	struct hw_trust *trust;        /* of outgoing TLS, borrowed; NULL: nobody is believed */
+	struct hw_hook_all_series *series;
 	struct hw_hook_io *io[HW_HOOK_MAX_WORKERS]; /* by worker, each touched by that one alone */
 	struct hw_hook_inbox *inboxes[HW_HOOK_INBOXES_MAX]; /* by worker; NULL: never opened */
 	struct hw_dict *dict;                               /* values that workers share: dict.h */

@@ -160,24 +160,6 @@ static int load_keys(struct hw_lua_entry *entry, struct hw_hook_problem *problem
 	return 0;
 }
 
-static struct hw_metric *find_metric(struct hw_hook_env *env, const char *name, const char *reason)
-{
-	struct hw_buf labels;
-	struct hw_metric *metric;
-
-	if (!env->metrics)
-		return NULL;
-	hw_buf_init(&labels);
-	hw_metrics_label(&labels, "hook", hw_str_of(name));
-	hw_metrics_label(&labels, "reason", hw_str_of(reason));
-	hw_buf_putc(&labels, '\0');
-	metric = hw_metrics_get(env->metrics, HW_METRIC_COUNTER, "hookwire_lua_kills_total",
-		"Calls of Lua hooks that were ended for what they used up.",
-		labels.failed ? "" : labels.data);
-	hw_buf_fini(&labels);
-	return metric;
-}
-
 static int64_t thread_cpu_us(void)
 {
 	struct timespec t = {0, 0};
@@ -287,8 +269,6 @@ int hw_entry_lua_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,
 	entry->source_len = source.len;
 	entry->config = hw_str_dup(spec->config.len > 0 ? spec->config : HW_STR("{}"));
 	entry->chunk_name = make_chunk_name(spec->path);
-	entry->n_spent = find_metric(env, spec->name, "cpu");
-	entry->n_full = find_metric(env, spec->name, "memory");
 	rc = entry->source && entry->config && entry->chunk_name ? load_keys(entry, problem)
 								 : -ENOMEM;
 	if (rc == 0)
@@ -454,12 +434,9 @@ enum hw_lua_outcome hw_lua_ready(struct hw_entry_state *es, struct hw_guard *gua
 /* The state is of no use any more. */
 static void kill_state(struct hw_entry_state *es, enum hw_lua_outcome outcome)
 {
-	struct hw_lua_entry *entry = es->entry;
-	struct hw_metric *metric = outcome == HW_LUA_SPENT ? entry->n_spent : entry->n_full;
-
 	hw_lua_state_destroy(hw_lua_slot(es));
-	if (metric)
-		hw_metric_add(metric, 1);
+	hw_bench_killed(
+		es->bench, es->index, outcome == HW_LUA_SPENT ? HW_KILL_CPU : HW_KILL_MEMORY);
 }
 
 static int copy_text(struct hw_str from, char **to)
@@ -551,16 +528,19 @@ static void on_done(struct hw_lua_task *task, enum hw_lua_outcome outcome, struc
 	struct hw_ask *ask = task->unasked ? NULL : (struct hw_ask *)(uintptr_t)task->q.ask;
 	struct hw_str tenant = hw_str_of(task->tenant);
 	struct hw_entry_answer answer = {0};
+	int64_t began_ns = task->began_ns;
 
 	conclude(es, task, outcome, err, &answer);
 	if (ask) {
 		hw_hooks_resume(ask, &answer);
 		return;
 	}
-	if (es->bench->closing)
+	if (es->bench->closing) {
 		hw_bench_forgotten(es->bench, es->index);
-	else
+	} else {
+		hw_bench_timed(es->bench, es->index, HW_STAGE_LIFECYCLE, answer.verdict, began_ns);
 		hw_bench_answered(es->bench, es->index, &answer);
+	}
 	if (answer.verdict == HW_ERROR && !es->bench->closing)
 		hw_bench_note_error(es->bench, es->index, HW_STAGE_LIFECYCLE, tenant, &answer);
 	hw_entry_answer_fini(&answer);
@@ -581,6 +561,7 @@ static enum hw_verdict let_wait(
 	tenant = hw_ask_tenant(task->q.ask, &es->entry->base);
 	snprintf(task->tenant, sizeof(task->tenant), "%.*s", (int)tenant.len, tenant.p);
 	task->unasked = true;
+	task->began_ns = task->q.ask->began_ns;
 	task->q.ask = NULL;
 	answer->goes_on = true;
 	return HW_ALLOW;

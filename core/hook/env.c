@@ -10,6 +10,7 @@
 #include "hook/dict.h"
 #include "hook/entry_internal.h"
 #include "hook/plugin_library.h"
+#include "hook/series.h"
 
 /* Tenants come and go and may be many; a label stays for ever. The first ones get their own, the
  * rest share one. */
@@ -88,9 +89,10 @@ struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *me
 	env->self_exe = self_exe;
 	atomic_init(&env->dead, NULL);
 	env->labels = labels_create();
+	env->series = hw_hook_all_series_create();
 	env->crew = hw_crew_create();
 	env->dict = hw_dict_create();
-	if (!env->labels || !env->crew || !env->dict)
+	if (!env->labels || !env->series || !env->crew || !env->dict)
 		hw_hook_env_destroy(&env);
 	return env;
 }
@@ -105,6 +107,7 @@ void hw_hook_env_destroy(struct hw_hook_env **env)
 	hw_plugin_libraries_forget(*env);
 	hw_inboxes_free(*env);
 	hw_dict_destroy(&(*env)->dict);
+	hw_hook_all_series_destroy(&(*env)->series);
 	labels_destroy(&(*env)->labels);
 	free(*env);
 	*env = NULL;

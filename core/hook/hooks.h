@@ -60,6 +60,7 @@ struct hw_hook_spec {
 	struct hw_hook_budget budget;
 	struct hw_breaker_rules breaker; /* all 0: none */
 	bool global;                     /* a guard of all tenants, or a tenant's own */
+	unsigned generation;             /* that it is loaded for, to be told; decides nothing */
 	bool revoke_now; /* when the chain changes, sessions get nothing until they are re-checked
 			  */
 };
@@ -136,6 +137,10 @@ struct hw_hook_chain *hw_hook_bench_chain(struct hw_hook_bench *bench);
  * by `save` is for those of the same names in @to, and timers that ran go on. */
 void hw_hook_bench_inherit(struct hw_hook_bench *to, struct hw_hook_bench *from);
 
+/** Appends a JSON array of the hooks in use with what was counted of each for each tenant. Any
+ * thread. */
+void hw_hooks_tell(struct hw_hook_env *env, struct hw_buf *out);
+
 enum hw_hook_stage {
 	HW_STAGE_AUTHENTICATE,
 	HW_STAGE_AUTHORIZE,
@@ -199,6 +204,7 @@ struct hw_ask {
 
 	/* the chain's own */
 	size_t position;
+	int64_t began_ns; /* the call of the entry there */
 	void *internal;
 };
 

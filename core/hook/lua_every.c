@@ -6,6 +6,7 @@
 
 #include "hook/chain_internal.h"
 #include "hook/lua_task.h"
+#include "hook/series.h"
 
 /* every = { { seconds = 30, run = function(ctx) … end } }: functions that call themselves, of each
  * tenant on each worker. A timer begins and ends with its bench, and makes the state it needs when
@@ -18,6 +19,7 @@ struct hw_lua_every {
 	struct hw_timer timer;
 	struct hw_entry_state *es;
 	unsigned index;
+	int64_t began_ns;
 	bool runs; /* and waits for something */
 };
 
@@ -99,8 +101,9 @@ static int run(lua_State *lua)
 }
 
 static void note(
-	struct hw_entry_state *es, enum hw_lua_outcome outcome, struct hw_err *err, bool waited)
+	struct hw_lua_every *every, enum hw_lua_outcome outcome, struct hw_err *err, bool waited)
 {
+	struct hw_entry_state *es = every->es;
 	struct hw_entry_answer answer = {.verdict = HW_ALLOW};
 
 	if (outcome != HW_LUA_OK)
@@ -110,6 +113,7 @@ static void note(
 			hw_bench_forgotten(es->bench, es->index);
 		return;
 	}
+	hw_bench_timed(es->bench, es->index, HW_STAGE_EVERY, answer.verdict, every->began_ns);
 	if (waited)
 		hw_bench_answered(es->bench, es->index, &answer);
 	else
@@ -126,7 +130,7 @@ static void on_done(struct hw_lua_task *task, enum hw_lua_outcome outcome, struc
 	every->runs = false;
 	if (outcome == HW_LUA_OK)
 		hw_lua_task_release(task);
-	note(every->es, outcome, err, true);
+	note(every, outcome, err, true);
 }
 
 static void start_run(struct hw_lua_every *every)
@@ -136,8 +140,10 @@ static void start_run(struct hw_lua_every *every)
 	struct hw_lua_task *task = NULL;
 	struct hw_lua_chunk *chunk;
 	struct hw_err err = {{0}};
-	enum hw_lua_outcome outcome = hw_lua_ready(es, guard, &chunk, &err);
+	enum hw_lua_outcome outcome;
 
+	every->began_ns = hw_hook_now_ns();
+	outcome = hw_lua_ready(es, guard, &chunk, &err);
 	if (outcome == HW_LUA_OK && every->index >= chunk->n_every)
 		return; /* this run of the file has fewer */
 	if (outcome == HW_LUA_OK)
@@ -158,7 +164,7 @@ static void start_run(struct hw_lua_every *every)
 		hw_bench_goes_on(es->bench, es->index);
 		return;
 	}
-	note(es, outcome, &err, false);
+	note(every, outcome, &err, false);
 }
 
 static struct hw_poller *poller_of(const struct hw_entry_state *es)

@@ -58,8 +58,7 @@ struct hw_lua_entry {
 	struct hw_jwt_keys *keys;      /* of a global entry's "keys" */
 	unsigned n_every;
 	int64_t every_ms[HW_LUA_EVERY_MAX];
-	struct hw_metric *n_spent, *n_full; /* NULL without metrics */
-	struct hw_hook_counters counters;   /* the script's own */
+	struct hw_hook_counters counters; /* the script's own */
 };
 
 /* An entry's file as run in one state. */

@@ -33,7 +33,8 @@ struct hw_lua_task {
 	 * releases the task; FAILED, LATE, GONE: it is released already; SPENT, FULL: likewise, and
 	 * the callee has to drop the state. Never from inside of another call. */
 	void (*done)(struct hw_lua_task *task, enum hw_lua_outcome outcome, struct hw_err *err);
-	void *owner; /* the callee's */
+	void *owner;      /* the callee's */
+	int64_t began_ns; /* of an unasked one: the call */
 	bool never_waits;
 	int run_ref;                        /* lua_every.c's: the function */
 	bool unasked;                       /* nobody waits for it: ends with its state at once */

@@ -68,7 +68,8 @@ static char *row_text(const struct hw_session_walk *walk, const struct hw_sessio
 		hw_buf_puts(&out, "null");
 	hw_buf_printf(&out,
 		",\"worker\":%u,\"subscriptions\":%u,\"queued_bytes\":%zu,\"lagging\":%s", w->index,
-		(unsigned)s->sub.n_subs, s->outlet->queued(s->arg), s->lagging ? "true" : "false");
+		(unsigned)s->sub.n_subs, s->outlet->queued(s->arg),
+		s->sub.behind ? "true" : "false");
 	if (walk->session)
 		put_topics(&out, s);
 	hw_buf_putc(&out, '}');

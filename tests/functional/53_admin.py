@@ -6,35 +6,6 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 
-NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
-LABELS = r'\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*\}'
-SAMPLE = re.compile(rf"({NAME})({LABELS})? (-?[0-9.]+(?:e[+-]?[0-9]+)?|\+Inf|-Inf|NaN)( [0-9]+)?", re.I)
-
-
-def read_exposition(text):
-    """Checks Prometheus' text format, 0.0.4; returns {family: type}, [sample names with labels]."""
-    check(text.endswith("\n"), "the last line has no end")
-    types, helps, samples, current = {}, set(), [], None
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            found = re.fullmatch(rf"# TYPE ({NAME}) (counter|gauge|histogram|summary|untyped)", line)
-            check(found, f"not a TYPE line: {line!r}")
-            check(found[1] not in types, f"a second TYPE of {found[1]}")
-            types[found[1]], current = found[2], found[1]
-        elif line.startswith("# HELP "):
-            name = line.split(" ")[2]
-            check(name not in helps, f"a second HELP of {name}")
-            helps.add(name)
-        elif line and not line.startswith("#"):
-            found = SAMPLE.fullmatch(line)
-            check(found, f"not a sample: {line!r}")
-            base = re.sub(r"_(bucket|sum|count)$", "", found[1]) if types.get(current) in ("histogram", "summary") else found[1]
-            check(base == current, f"{line!r} stands under the family {current}")
-            samples.append(found[1] + (found[2] or ""))
-    check(len(samples) == len(set(samples)), "a sample comes twice")
-    return types, samples
-
-
 def test_metrics_are_prometheus_text_and_count():
     with Broker({"workers": 2}) as broker, WsClient(broker.address, token=mint("u1")) as client:
         client.subscribe("t:1")

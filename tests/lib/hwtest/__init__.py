@@ -13,6 +13,7 @@ has functions named test_*, and ends in `main()`. README.md in this folder's par
 """
 from .broker import ADMIN_TOKEN, OPEN_POLICY, ROOT, Broker, BrokerDied, base_config, binary, cli, merge
 from .check import Failure, check, contains, equal, raises
+from .exposition import read_exposition
 from .gate import GateBroker
 from .http import HttpConnection, Response, http, parse_status
 from .proxy import Proxy
@@ -25,6 +26,6 @@ __all__ = [
     "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Failure", "Frame",
     "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET", "TEXT",
     "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "http",
-    "in_background", "lua_can_be_ended", "main", "merge", "mint", "parse_status", "raises", "scaled", "stretched", "temporary_directory",
+    "in_background", "lua_can_be_ended", "main", "merge", "mint", "parse_status", "raises", "read_exposition", "scaled", "stretched", "temporary_directory",
     "wait_until",
 ]

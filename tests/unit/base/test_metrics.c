@@ -142,6 +142,48 @@ static void many_metrics_keep_their_place(void **state HW_UNUSED)
 	hw_metrics_destroy(&m);
 }
 
+static void histograms_have_buckets_a_sum_and_quantiles(void **state HW_UNUSED)
+{
+	struct hw_metrics *m = hw_metrics_create();
+	struct hw_histogram *h = hw_metrics_histogram(m, "t_seconds", "T.", "a=\"b\"");
+	struct hw_buf out;
+
+	assert_true(hw_histogram_quantile(h, 0.5) < 0);
+	/* at an edge, just over it, over the last one, and what a clock that goes back gives */
+	hw_histogram_note(h, 4000);
+	hw_histogram_note(h, 4001);
+	hw_histogram_note(h, INT64_C(5000000000));
+	hw_histogram_note(h, -5);
+	hw_buf_init(&out);
+	hw_metrics_print(m, &out);
+	hw_buf_putc(&out, '\0');
+	assert_non_null(strstr(out.data, "# TYPE t_seconds histogram\n"
+					 "t_seconds_bucket{a=\"b\",le=\"1e-06\"} 1\n"
+					 "t_seconds_bucket{a=\"b\",le=\"4e-06\"} 2\n"
+					 "t_seconds_bucket{a=\"b\",le=\"1.6e-05\"} 3\n"));
+	assert_non_null(strstr(out.data, "t_seconds_bucket{a=\"b\",le=\"4.194304\"} 3\n"
+					 "t_seconds_bucket{a=\"b\",le=\"+Inf\"} 4\n"
+					 "t_seconds_sum{a=\"b\"} 5.000008\n"
+					 "t_seconds_count{a=\"b\"} 4\n"));
+	hw_buf_fini(&out);
+	assert_true(hw_histogram_quantile(h, 0.25) <= 1e-6);
+	assert_true(hw_histogram_quantile(h, 1) > 4.19 && hw_histogram_quantile(h, 1) < 4.2);
+	h = hw_metrics_histogram(m, "u_seconds", "U.", "");
+	for (int i = 0; i < 99; i++)
+		hw_histogram_note(h, 100000);
+	hw_histogram_note(h, 900000000);
+	/* 64 to 128 us, and nothing of the slow one until the last hundredth */
+	assert_true(
+		hw_histogram_quantile(h, 0.5) > 64e-6 && hw_histogram_quantile(h, 0.5) < 128e-6);
+	assert_true(hw_histogram_quantile(h, 0.99) <= 128.1e-6);
+	assert_true(hw_histogram_quantile(h, 0.995) > 0.5);
+	/* a name that is a counter's already is none */
+	hw_metric_add(hw_metrics_get(m, HW_METRIC_COUNTER, "c_total", "", ""), 1);
+	hw_histogram_note(hw_metrics_histogram(m, "c_total", "", ""), 5);
+	assert_int_equal(hw_metrics_get(m, HW_METRIC_COUNTER, "c_total", "", "")->value, 1);
+	hw_metrics_destroy(&m);
+}
+
 #define N_THREADS 4
 #define N_ADDS 5000
 
@@ -192,6 +234,7 @@ int main(void)
 		cmocka_unit_test(labels_are_escaped_and_joined),
 		cmocka_unit_test(help_is_escaped),
 		cmocka_unit_test(many_metrics_keep_their_place),
+		cmocka_unit_test(histograms_have_buckets_a_sum_and_quantiles),
 		cmocka_unit_test(threads_lose_no_count),
 	};
 
