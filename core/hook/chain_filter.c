@@ -1,5 +1,6 @@
 #include "hook/audience.h"
 #include "hook/chain_internal.h"
+#include "hook/series.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ static void call_entry(
 			"not asked: its last calls failed, and its breaker is open");
 		return;
 	}
+	step->ask.began_ns = hw_hook_now_ns();
 	answer->verdict = entry->ops->call(entry, bench->states[i], &step->ask, answer);
 	if (answer->verdict == HW_PENDING) {
 		entry->ops->cancel(entry, bench->states[i], &step->ask);
@@ -68,6 +70,7 @@ static void call_entry(
 	} else if (answer->verdict == HW_ALLOW && answer->event && !event_valid(step, answer)) {
 		answer->verdict = HW_ERROR;
 	}
+	hw_bench_timed(bench, i, step->ask.stage, answer->verdict, step->ask.began_ns);
 	hw_bench_note(bench, i, answer);
 }
 

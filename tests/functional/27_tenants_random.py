@@ -32,6 +32,7 @@ return policy {
     wildcard = function(s, topic, ctx) return allow() end,
     publish = function(s, topic, ctx) return allow() end,
   },
+  --[[per audience]]
   transform = function(event, ctx)
     local seen = {}
     local function look(where)
@@ -47,6 +48,11 @@ return policy {
     return event
   end,
 }
+"""
+PER_AUDIENCE = """
+  reads = { filter = { "user", "tenant" }, redact = { "claims.note" } },
+  filter = function(event, audience) return string.leak == nil end,
+  redact = function(event, audience) event.data.payload.redacted_for = audience.claims.note return event end,
 """
 OWN = {"hooks": [{"name": "p", "lua": "p.lua", "budget": {"cpu_ms": 1000}}],
        "limits": {"connections": 10000, "subscriptions": 100000, "publish_per_s": 1000000}}
@@ -378,11 +384,11 @@ class Run:
             member.close()
 
 
-def throw(tenants):
+def throw(tenants, policy):
     seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
     n = int(os.environ.get("HOOKWIRE_CASES") or CASES)
     print(f"     HOOKWIRE_SEED={seed} HOOKWIRE_CASES={n}", flush=True)
-    with Broker({"workers": 2, "tenants": tenants, "log": {"level": "info"}}, files={"p.lua": POLICY}) as broker:
+    with Broker({"workers": 2, "tenants": tenants, "log": {"level": "info"}}, files={"p.lua": policy}) as broker:
         run = Run(broker, seed, "acme" not in tenants)
         run.go(n)
         run.finish()
@@ -394,11 +400,12 @@ def throw(tenants):
 
 
 def test_nothing_crosses_between_tenants_of_their_own_rules():
-    throw({"*": None, "acme": OWN, "beta": OWN})
+    throw({"*": None, "acme": OWN, "beta": OWN}, POLICY)
 
 
 def test_nothing_crosses_between_tenants_of_the_same_rules():
-    throw({"*": OWN})  # one entry, loaded once, decides for both
+    # one entry, loaded once, decides for both; and what is delivered is made for each audience
+    throw({"*": OWN}, POLICY.replace("--[[per audience]]", PER_AUDIENCE))
 
 
 main()

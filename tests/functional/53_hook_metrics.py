@@ -12,7 +12,7 @@ V1 = ["hookwire.v1"]
 POLICY = """
 return policy {
   api = 1,
-  authorize = { subscribe = function(s, topic, ctx)
+  authorize = { publish = function() return allow() end, subscribe = function(s, topic, ctx)
     if topic.resource == "allowed" then return allow() end
     if topic.resource == "denied" then return deny("forbidden_topic") end
     if topic.resource == "broken" then error("on purpose") end
@@ -20,6 +20,8 @@ return policy {
     if topic.resource == "endless" then while true do end end
     if topic.resource == "failing" then return unavailable("on purpose") end
   end },
+  filter = function(event) if event.data.payload.n == 3 then error("on purpose") end return event.data.payload.n ~= 1 end,
+  redact = function(event) return event end,
   on = { connect = function(s, ctx) ctx.sleep(30) end },
 }
 """
@@ -70,6 +72,24 @@ def test_calls_and_verdicts_of_each_tenant():
         # nobody waits for a lifecycle hook, but it is timed to its end
         wait_until(lambda: hook_of(broker, "p", "acme")["stages"]["lifecycle"]["verdicts"]["allow"] == 1, 5, "its end")
         check(hook_of(broker, "p", "acme")["stages"]["lifecycle"]["p50_ms"] >= 16, "the time that it slept")
+
+
+def test_what_filters_and_redacts_is_counted_and_timed_too():
+    with broker_of() as broker, client_of(broker, "acme") as client:
+        client.subscribe("allowed:1")
+        client.send_json({"type": "ping", "id": "before"})
+        client.recv_where({"type": "pong"})
+        for n in range(4):
+            broker.publish("allowed:1", data={"entity_id": f"e{n}", "payload": {"n": n}})
+        equal([client.recv_event()["data"]["payload"]["n"] for _ in range(2)], [0, 2], "what it gets")
+        # an event is filtered once for each class on each worker that has one; there is one
+        wait_until(lambda: hook_of(broker, "p", "acme")["stages"]["filter"]["calls"] == 4, 5, "the last one's filter")
+        stages = hook_of(broker, "p", "acme")["stages"]
+        contains(stages["filter"], {"errors": 1, "verdicts": {"allow": 2, "deny": 1, "defer": 0, "error": 1}}, "filter")
+        contains(stages["redact"], {"calls": 2, "errors": 0}, "redact")
+        equal(sum(stages["redact"]["verdicts"].values()), 2, f"verdicts of redact: {stages['redact']}")
+        for stage, n in (("filter", 4), ("redact", 2)):
+            equal(broker.metric("hookwire_hook_duration_seconds_count", hook="p", tenant="acme", stage=stage), n, f"{stage} is timed")
 
 
 def test_time_counts_the_waiting_and_pending_is_now():
