@@ -1,0 +1,21 @@
+/* The webhook plugin's settings, read once when an entry is loaded. */
+#pragma once
+
+#include "sign.h"
+
+#define WEBHOOK_SECRETS_MAX 4
+
+struct webhook_settings {
+	char *url;
+	char *ca_file; /* NULL: libcurl's own */
+	struct sign_secret secrets[WEBHOOK_SECRETS_MAX];
+	size_t n_secrets;
+	unsigned kinds; /* bits 1u << HW_ON_… */
+	int64_t timeout_ms, retry_ms, retry_max_ms, close_ms;
+	int64_t attempts, queue, concurrency;
+};
+
+/** 0, or -1 with @problem filled. */
+int webhook_settings_read(const struct hw_host *host, struct hw_slice config,
+	struct webhook_settings *out, struct hw_problem *problem);
+void webhook_settings_fini(struct webhook_settings *settings);

@@ -1,0 +1,107 @@
+#include "sign.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define BLOCK 64 /* of SHA-256 */
+#define DIGEST 32
+
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static void base64(const uint8_t *p, size_t len, char *out)
+{
+	for (size_t i = 0; i < len; i += 3) {
+		uint32_t three = (uint32_t)p[i] << 16;
+
+		three |= i + 1 < len ? (uint32_t)p[i + 1] << 8 : 0;
+		three |= i + 2 < len ? p[i + 2] : 0;
+		*out++ = letters[three >> 18];
+		*out++ = letters[three >> 12 & 63];
+		*out++ = i + 1 < len ? letters[three >> 6 & 63] : '=';
+		*out++ = i + 2 < len ? letters[three & 63] : '=';
+	}
+	*out = '\0';
+}
+
+bool sign_secret_parse(struct hw_slice text, struct sign_secret *out)
+{
+	static const char prefix[] = "whsec_";
+	size_t padding = 0;
+	uint32_t bits = 0;
+	unsigned n_bits = 0;
+
+	out->len = 0;
+	if (text.len < sizeof(prefix) - 1 || memcmp(text.p, prefix, sizeof(prefix) - 1) != 0)
+		return false;
+	for (size_t i = sizeof(prefix) - 1; i < text.len; i++) {
+		const char *at = text.p[i] ? strchr(letters, text.p[i]) : NULL;
+
+		if (text.p[i] == '=') {
+			padding++;
+			continue;
+		}
+		if (!at || padding > 0)
+			return false;
+		bits = bits << 6 | (uint32_t)(at - letters);
+		n_bits += 6;
+		if (n_bits < 8)
+			continue;
+		n_bits -= 8;
+		if (out->len == SIGN_SECRET_MAX)
+			return false;
+		out->bytes[out->len++] = (unsigned char)(bits >> n_bits);
+	}
+	return padding <= 2 && out->len >= SIGN_SECRET_MIN;
+}
+
+bool sign_make_id(char out[SIGN_ID_SIZE])
+{
+	unsigned char bytes[16];
+	int n = snprintf(out, SIGN_ID_SIZE, "msg_");
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return false;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		n += snprintf(out + n, SIGN_ID_SIZE - (size_t)n, "%02x", bytes[i]);
+	return true;
+}
+
+/* RFC 2104, of what stands behind the first block of @text, which this fills. */
+static void hmac(const struct hw_host *host, const struct sign_secret *secret, char *text,
+	size_t len, uint8_t out[DIGEST])
+{
+	unsigned char outer[BLOCK + DIGEST];
+
+	memset(text, 0x36, BLOCK);
+	memset(outer, 0x5c, BLOCK);
+	for (size_t i = 0; i < secret->len; i++) {
+		text[i] = (char)(0x36 ^ secret->bytes[i]);
+		outer[i] = 0x5c ^ secret->bytes[i];
+	}
+	host->sha256((struct hw_slice){text, len}, outer + BLOCK);
+	host->sha256((struct hw_slice){(char *)outer, sizeof(outer)}, out);
+	explicit_bzero(text, BLOCK);
+	explicit_bzero(outer, sizeof(outer));
+}
+
+bool sign_message(const struct hw_host *host, const struct sign_secret *secret, const char *id,
+	int64_t timestamp_s, struct hw_slice body, char out[SIGN_SIGNATURE_SIZE])
+{
+	char head[SIGN_ID_SIZE + 24], *text;
+	uint8_t digest[DIGEST];
+	size_t len = (size_t)snprintf(head, sizeof(head), "%s.%" PRId64 ".", id, timestamp_s);
+
+	text = malloc(BLOCK + len + body.len);
+	if (!text)
+		return false;
+	memcpy(text + BLOCK, head, len);
+	memcpy(text + BLOCK + len, body.p, body.len);
+	hmac(host, secret, text, BLOCK + len + body.len, digest);
+	free(text);
+	memcpy(out, "v1,", 3);
+	base64(digest, sizeof(digest), out + 3);
+	return true;
+}

@@ -1,0 +1,25 @@
+/* Standard Webhooks: secrets, message ids and signatures. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <hookwire/plugin.h>
+
+#define SIGN_SECRET_MIN 24 /* bytes of a secret, as the specification has it */
+#define SIGN_SECRET_MAX 64
+#define SIGN_ID_SIZE 37        /* "msg_", 32 hexadecimal digits, zero */
+#define SIGN_SIGNATURE_SIZE 48 /* "v1,", base64 of 32 bytes, zero */
+
+struct sign_secret {
+	unsigned char bytes[SIGN_SECRET_MAX];
+	size_t len;
+};
+
+/** "whsec_" and base64. false: it is none. */
+bool sign_secret_parse(struct hw_slice text, struct sign_secret *out);
+/** A new id that nobody can guess. false: the kernel has no random bytes. */
+bool sign_make_id(char out[SIGN_ID_SIZE]);
+/** Of "id.timestamp.body". false: out of memory. */
+bool sign_message(const struct hw_host *host, const struct sign_secret *secret, const char *id,
+	int64_t timestamp_s, struct hw_slice body, char out[SIGN_SIGNATURE_SIZE]);
