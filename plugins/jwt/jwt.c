@@ -2,16 +2,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include <hookwire/plugin.h>
+#include <curl/curl.h>
 
 #include "cache.h"
-#include "settings.h"
+#include "keyring.h"
+#include "reply.h"
 
 /* What a worker keeps for one entry: made small, since there is one per tenant whose chain names
  * it. */
 struct worker {
 	struct jwt_cache *cache; /* NULL before the first good token, and when memory was short */
+	uint64_t generation;     /* of the keys that have verified what is in it */
+};
+
+struct instance {
+	const struct hw_host *host;
+	struct jwt_settings settings;
+	struct keyring *ring; /* NULL: all keys are in the settings */
 };
 
 static int validate(const struct hw_host *host, struct hw_slice config, struct hw_problem *problem)
@@ -24,27 +33,49 @@ static int validate(const struct hw_host *host, struct hw_slice config, struct h
 	return 0;
 }
 
-static int load(const struct hw_host *host, struct hw_slice config, void **instance,
-	struct hw_problem *problem)
+static int no_memory(struct hw_problem *problem)
 {
-	struct jwt_settings *settings = malloc(sizeof(*settings));
-
-	if (!settings) {
-		snprintf(problem->text, sizeof(problem->text), "out of memory");
-		return -1;
-	}
-	if (jwt_settings_read(host, config, settings, problem) < 0) {
-		free(settings);
-		return -1;
-	}
-	*instance = settings;
-	return 0;
+	snprintf(problem->text, sizeof(problem->text), "out of memory");
+	return -1;
 }
+
+static keyring_retry retry;
 
 static void unload(const struct hw_host *host, void *instance)
 {
-	jwt_settings_fini(host, instance);
-	free(instance);
+	struct instance *i = instance;
+
+	if (i->ring) {
+		keyring_destroy(&i->ring);
+		curl_global_cleanup();
+	}
+	jwt_settings_fini(host, &i->settings);
+	free(i);
+}
+
+static int load(const struct hw_host *host, struct hw_slice config, void **instance,
+	struct hw_problem *problem)
+{
+	struct instance *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return no_memory(problem);
+	i->host = host;
+	if (jwt_settings_read(host, config, &i->settings, problem) < 0) {
+		free(i);
+		return -1;
+	}
+	if (i->settings.n_sources > 0 && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) {
+		i->ring = keyring_create(host, &i->settings, retry, i);
+		if (!i->ring)
+			curl_global_cleanup();
+	}
+	if (i->settings.n_sources > 0 && !i->ring) {
+		unload(host, i);
+		return no_memory(problem);
+	}
+	*instance = i;
+	return 0;
 }
 
 static int worker_init(const struct hw_host *host, void *instance, unsigned worker, void **state)
@@ -66,192 +97,155 @@ static void worker_fini(const struct hw_host *host, void *instance, void *state)
 	free(worker);
 }
 
-static enum hw_verdict deny(struct hw_call *call, const char *code, const char *why)
-{
-	call->host->reason(call, code, (struct hw_slice){why, strlen(why)});
-	return HW_DENY;
-}
-
-static enum hw_verdict deny_claim(struct hw_call *call, const char *claim, const char *why)
-{
-	char text[200];
-
-	snprintf(text, sizeof(text), "the token's claim \"%.64s\" %s", claim, why);
-	return deny(call, "unauthorized", text);
-}
-
 /* The moment from which the verification would refuse the token for its age. */
 static int64_t until_ms(const struct jwt_settings *settings, int64_t expires_at)
 {
 	return expires_at ? (expires_at + settings->skew_s) * 1000 : INT64_MAX;
 }
 
-/* @found lives until the next put into the cache or until @result is released. HW_ALLOW: go on. */
-static enum hw_verdict verify(struct hw_call *call, struct hw_slice token, struct jwt_cached *found,
-	struct hw_jwt_result *result)
+/* ---- verifying ---- */
+
+/* As the host's jwt_verify. */
+static int verify(const struct instance *i, const struct hw_host *host, struct hw_slice token,
+	int64_t now_ms, struct hw_jwt_result *result)
 {
-	const struct jwt_settings *settings = call->instance;
+	const struct jwt_settings *settings = &i->settings;
 	struct hw_jwt_rules rules = {
 		.size = sizeof(rules),
 		.issuer = {settings->issuer, strlen(settings->issuer)},
 		.audience = {settings->audience, strlen(settings->audience)},
 		.skew_s = settings->skew_s,
 	};
-	struct worker *worker = call->worker;
-	uint8_t hash[32];
-	int rc;
 
-	call->host->sha256(token, hash);
-	if (worker->cache && jwt_cache_get(worker->cache, hash, call->now_ms, found)) {
-		call->host->metric(call->host, "jwt_cached", 1);
-		return HW_ALLOW;
-	}
-	rc = call->host->jwt_verify(settings->keys, token, &rules, call->now_ms, result);
-	if (rc < 0)
-		return HW_ERROR;
-	if (rc > 0)
-		return deny(
-			call, result->expired ? "token_expired" : "unauthorized", result->reason);
-	call->host->metric(call->host, "jwt_verified", 1);
-	found->claims = result->claims;
-	found->expires_at = result->expires_at;
+	if (i->ring)
+		return keyring_verify(i->ring, token, &rules, now_ms, result);
+	return host->jwt_verify(settings->keys, token, &rules, now_ms, result);
+}
+
+static void refuse_token(struct reply *r, const struct hw_jwt_result *result)
+{
+	*r = (struct reply){.answer = {.size = sizeof(r->answer)}};
+	reply_deny(r, result->expired ? "token_expired" : "unauthorized", result->reason);
+}
+
+/* What older keys have verified is verified again. */
+static void forget_old(struct worker *worker, const struct instance *i)
+{
+	uint64_t generation = i->ring ? keyring_generation(i->ring) : 0;
+
+	if (generation != worker->generation)
+		jwt_cache_destroy(&worker->cache);
+	worker->generation = generation;
+}
+
+static void remember(struct worker *worker, const struct jwt_settings *settings,
+	const uint8_t hash[32], const struct jwt_cached *found)
+{
 	if (!worker->cache)
 		worker->cache = jwt_cache_create();
 	if (worker->cache)
 		jwt_cache_put(worker->cache, hash, until_ms(settings, found->expires_at), found);
-	return HW_ALLOW;
 }
 
-/* A claim that names somebody: a text, or a whole number as some issuers have it. */
-static int get_name(struct hw_call *call, struct hw_slice claims, const char *claim,
-	struct hw_slice *name, char *scratch, size_t size)
+static enum hw_verdict admit(struct hw_call *call, const struct jwt_cached *found)
 {
-	size_t digits = 0;
-	char kind;
+	const struct instance *i = call->instance;
+	enum hw_verdict verdict;
+	struct reply r;
 
-	if (call->host->json_get(claims, claim, &kind, name, scratch, size) != 0)
-		return -1;
-	if (kind == 's')
-		return 0;
-	if (kind != 'n')
-		return -1;
-	digits = name->p[0] == '-' ? 1 : 0;
-	while (digits < name->len && name->p[digits] >= '0' && name->p[digits] <= '9')
-		digits++;
-	return digits == name->len ? 0 : -1;
+	reply_from_claims(
+		&r, call->host, &i->settings, found->claims, found->expires_at, call->now_ms);
+	verdict = reply_now(&r, call, &i->settings);
+	reply_fini(&r);
+	return verdict;
 }
 
-static enum hw_verdict set_person(struct hw_call *call, struct hw_slice claims)
+/* The keys that would verify it may be at its issuer's already. */
+static enum hw_verdict refuse(
+	struct hw_call *call, struct hw_slice token, const struct hw_jwt_result *result)
 {
-	const struct jwt_settings *settings = call->instance;
-	char scratch[512];
-	struct hw_slice name;
+	const struct instance *i = call->instance;
+	struct reply r;
 
-	if (get_name(call, claims, settings->user_claim, &name, scratch, sizeof(scratch)) < 0)
-		return deny_claim(call, settings->user_claim,
-			"must say who the user is, as a text or a whole number");
-	if (call->host->set_user(call, name) < 0)
-		return deny_claim(call, settings->user_claim, "is no user id: 1 to 255 bytes");
-	if (get_name(call, claims, settings->tenant_claim, &name, scratch, sizeof(scratch)) < 0)
-		return deny_claim(call, settings->tenant_claim,
-			"must say which tenant it is, as a text or a whole number");
-	if (call->host->set_tenant(call, name) < 0)
-		return deny_claim(call, settings->tenant_claim,
-			"is no tenant id: 1 to 64 of A-Z a-z 0-9 . _ -");
-	return HW_ALLOW;
-}
+	if (i->ring && !result->expired) {
+		enum keyring_answer answer = keyring_ask(i->ring, call, token);
 
-/* Whether the claim is the text, or an array that holds it. */
-static int claim_says(
-	struct hw_call *call, struct hw_slice claims, const char *claim, const char *text)
-{
-	struct hw_slice value, item, none;
-	char scratch[512], kind;
-	size_t position = 0, len = strlen(text);
-
-	if (call->host->json_get(claims, claim, &kind, &value, scratch, sizeof(scratch)) != 0)
-		return 0;
-	if (kind == 's')
-		return value.len == len && memcmp(value.p, text, len) == 0;
-	while (kind == 'a' && call->host->json_next(value, &position, &none, &kind, &item, scratch,
-				      sizeof(scratch)) == 0) {
-		if (kind == 's' && item.len == len && memcmp(item.p, text, len) == 0)
-			return 1;
-		kind = 'a';
+		if (answer == KEYRING_WAITS)
+			return HW_PENDING;
+		if (answer == KEYRING_UNAVAILABLE)
+			return HW_ERROR;
 	}
-	return 0;
-}
-
-static int is_tenant_id(struct hw_slice s)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-	for (size_t i = 0; i < s.len; i++) {
-		if (!memchr(letters, s.p[i], sizeof(letters) - 1))
-			return 0;
-	}
-	return s.len > 0 && s.len <= 64;
-}
-
-static enum hw_verdict grant_tenants(struct hw_call *call, struct hw_slice claims)
-{
-	const struct jwt_settings *settings = call->instance;
-	struct hw_slice value, item, none;
-	char scratch[512], kind;
-	size_t position = 0;
-	int rc;
-
-	rc = call->host->json_get(
-		claims, settings->tenants_claim, &kind, &value, scratch, sizeof(scratch));
-	if (rc > 0)
-		return HW_ALLOW; /* a user's token has none */
-	if (rc < 0 || kind != 'a')
-		return deny_claim(call, settings->tenants_claim, "must be an array of tenant ids");
-	while ((rc = call->host->json_next(
-			value, &position, &none, &kind, &item, scratch, sizeof(scratch))) == 0) {
-		if (kind != 's' || !is_tenant_id(item))
-			return deny_claim(
-				call, settings->tenants_claim, "must be an array of tenant ids");
-		if (call->host->grant_tenant(call, item) < 0)
-			return HW_ERROR; /* a tenant's own entry may not: the configuration is
-					    wrong, not the token */
-	}
-	return rc < 0 ? deny_claim(call, settings->tenants_claim, "must be an array of tenant ids")
-		      : HW_ALLOW;
-}
-
-static enum hw_verdict answer(struct hw_call *call, const struct jwt_cached *found)
-{
-	const struct jwt_settings *settings = call->instance;
-	enum hw_verdict verdict = set_person(call, found->claims);
-
-	if (verdict != HW_ALLOW)
-		return verdict;
-	if (call->host->set_claims(call, found->claims) < 0)
-		return deny(call, "unauthorized", "the token has too many claims");
-	/* A token inside of the skew is good until its end, which a session must not have behind it
-	 * already. */
-	if (found->expires_at)
-		call->host->set_expires_at(call, call->now_ms < found->expires_at * 1000
-							 ? found->expires_at
-							 : found->expires_at + settings->skew_s);
-	if (settings->act_as_claim &&
-		claim_says(call, found->claims, settings->act_as_claim, settings->act_as_equals))
-		call->host->grant_act_as(call);
-	return settings->tenants_claim ? grant_tenants(call, found->claims) : HW_ALLOW;
+	refuse_token(&r, result);
+	return reply_now(&r, call, &i->settings);
 }
 
 static enum hw_verdict authenticate(struct hw_call *call, const struct hw_request *request)
 {
+	const struct instance *i = call->instance;
 	struct hw_jwt_result result = {.memory = NULL};
+	struct worker *worker = call->worker;
+	enum hw_verdict verdict;
 	struct jwt_cached found;
-	enum hw_verdict verdict = verify(call, request->token, &found, &result);
+	uint8_t hash[32];
+	int rc;
 
-	if (verdict == HW_ALLOW)
-		verdict = answer(call, &found);
+	if (i->ring)
+		keyring_refresh(i->ring, call);
+	forget_old(worker, i);
+	call->host->sha256(request->token, hash);
+	if (worker->cache && jwt_cache_get(worker->cache, hash, call->now_ms, &found)) {
+		call->host->metric(call->host, "jwt_cached", 1);
+		return admit(call, &found);
+	}
+	rc = verify(i, call->host, request->token, call->now_ms, &result);
+	if (rc < 0)
+		return HW_ERROR;
+	if (rc > 0)
+		return refuse(call, request->token, &result);
+	call->host->metric(call->host, "jwt_verified", 1);
+	found = (struct jwt_cached){result.claims, result.expires_at};
+	remember(worker, &i->settings, hash, &found);
+	verdict = admit(call, &found);
 	call->host->jwt_release(&result);
 	return verdict;
+}
+
+/* A fetch has ended: the same once more, on whatever thread this is. */
+static void retry(void *arg, uint64_t ticket, struct hw_slice token, bool fetched)
+{
+	const struct instance *i = arg;
+	struct hw_jwt_result result = {.memory = NULL};
+	struct timespec t;
+	int64_t now_ms;
+	struct reply r;
+	int rc;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	now_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	rc = verify(i, i->host, token, now_ms, &result);
+	if (rc == 0) {
+		i->host->metric(i->host, "jwt_verified", 1);
+		reply_from_claims(
+			&r, i->host, &i->settings, result.claims, result.expires_at, now_ms);
+	} else {
+		refuse_token(&r, &result);
+		if (rc < 0 || !fetched)
+			r.answer =
+				(struct hw_answer){.size = sizeof(r.answer), .verdict = HW_ERROR};
+	}
+	i->host->finish(i->host, ticket, &r.answer);
+	reply_fini(&r);
+	if (rc == 0)
+		i->host->jwt_release(&result);
+}
+
+static int worker_start(struct hw_call *call)
+{
+	const struct instance *i = call->instance;
+
+	if (i->ring)
+		keyring_refresh(i->ring, call);
+	return 0;
 }
 
 static const struct hw_plugin plugin = {
@@ -267,6 +261,7 @@ static const struct hw_plugin plugin = {
 	.worker_init = worker_init,
 	.worker_fini = worker_fini,
 	.authenticate = authenticate,
+	.worker_start = worker_start,
 };
 
 HW_PLUGIN_EXPORT(&plugin)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fetch.h"
+
 #define SKEW_MAX_S 3600
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -131,40 +133,189 @@ static int read_act_as(const struct hw_host *host, const struct member *m, struc
 	return 0;
 }
 
-static int read_skew(const struct member *m, struct jwt_settings *out, struct hw_problem *problem)
+/* A whole number of seconds, of as many digits as the largest has. */
+static int read_seconds(const struct member *m, int64_t least, int64_t most, int64_t *out,
+	struct hw_problem *problem)
 {
 	int64_t n = 0;
+	size_t i = 0;
+	char text[80];
 
-	if (m->kind != 'n' || m->value.len == 0 || m->value.len > 4)
-		return refuse(problem, m->path, "must be a whole number of seconds, 0 to 3600");
-	for (size_t i = 0; i < m->value.len; i++) {
-		if (m->value.p[i] < '0' || m->value.p[i] > '9')
-			return refuse(
-				problem, m->path, "must be a whole number of seconds, 0 to 3600");
-		n = 10 * n + (m->value.p[i] - '0');
+	while (m->kind == 'n' && i < m->value.len && i < 9 && m->value.p[i] >= '0' &&
+		m->value.p[i] <= '9')
+		n = 10 * n + (m->value.p[i++] - '0');
+	if (i > 0 && i == m->value.len && n >= least && n <= most) {
+		*out = n;
+		return 0;
 	}
-	if (n > SKEW_MAX_S)
-		return refuse(problem, m->path, "must be a whole number of seconds, 0 to 3600");
-	out->skew_s = n;
+	snprintf(text, sizeof(text), "must be a whole number of seconds, %d to %d", (int)least,
+		(int)most);
+	return refuse(problem, m->path, text);
+}
+
+/* ---- keys ---- */
+
+/* What the host says of the items that it was given is about these, not about all. */
+static int point_at_item(
+	const size_t *index, size_t n, const struct hw_problem *inner, struct hw_problem *problem)
+{
+	char *rest = NULL;
+	unsigned long i = inner->path[0] == '/' ? strtoul(inner->path + 1, &rest, 10) : n;
+
+	if (i < n)
+		snprintf(problem->path, sizeof(problem->path), "/keys/%zu%.100s", index[i], rest);
+	else
+		snprintf(problem->path, sizeof(problem->path), "/keys");
+	snprintf(problem->text, sizeof(problem->text), "%s", inner->text);
+	return -1;
+}
+
+static int check_source(const struct member *item, const struct jwt_settings *out,
+	const struct jwt_source *source, struct hw_problem *problem)
+{
+	if (!fetch_is_url(source->url))
+		return refuse(problem, item->path,
+			"\"jwks_url\" must be a whole address, like "
+			"\"https://idp.example/.well-known/jwks.json\"");
+	if (!source->iss)
+		return refuse(problem, item->path,
+			"beside \"jwks_url\" there must be \"iss\": whose tokens do these keys "
+			"sign?");
+	for (size_t i = 0; i + 1 < out->n_sources; i++) {
+		if (strcmp(out->sources[i].iss, source->iss) == 0)
+			return refuse(problem, item->path,
+				"another address is there for the same \"iss\"");
+	}
 	return 0;
+}
+
+static int read_source(const struct hw_host *host, const struct member *item,
+	struct jwt_settings *out, struct hw_problem *problem)
+{
+	struct jwt_source *source =
+		realloc(out->sources, (out->n_sources + 1) * sizeof(out->sources[0]));
+
+	if (!source)
+		return refuse(problem, item->path, "out of memory");
+	out->sources = source;
+	source += out->n_sources++;
+	*source = (struct jwt_source){NULL, NULL, NULL};
+	{
+		const struct field fields[] = {
+			{"jwks_url", &source->url}, {"iss", &source->iss}, {"alg", &source->alg}};
+
+		if (read_fields(host, item, fields, COUNT(fields),
+			    "\"jwks_url\", \"iss\" and \"alg\"", problem) < 0)
+			return -1;
+	}
+	return check_source(item, out, source, problem);
+}
+
+/* Splits the array: out->items gets the text of what is no source. */
+static int split_keys(const struct hw_host *host, const struct member *m, struct jwt_settings *out,
+	size_t *index, size_t *n, struct hw_problem *problem)
+{
+	size_t position = 0, i = 0, len = 0;
+	struct hw_slice none, found;
+	struct member item;
+	char kind, scratch[4096];
+	int rc;
+
+	for (; (rc = host->json_next(m->value, &position, &none, &item.kind, &item.value,
+			item.scratch, sizeof(item.scratch))) == 0;
+		i++) {
+		snprintf(item.path, sizeof(item.path), "/keys/%zu", i);
+		if (item.kind == 'o' && host->json_get(item.value, "jwks_url", &kind, &found,
+						scratch, sizeof(scratch)) == 0) {
+			if (read_source(host, &item, out, problem) < 0)
+				return -1;
+			continue;
+		}
+		if (item.kind != 'o')
+			return refuse(problem, item.path,
+				"must be an object like {\"alg\": "
+				"\"HS256\", \"secret\": \"${NAME}\"}");
+		index[(*n)++] = i;
+		if (len > 0)
+			out->items[len++] = ',';
+		memcpy(out->items + len, item.value.p, item.value.len);
+		len += item.value.len;
+	}
+	out->items[len] = '\0';
+	return rc < 0 ? refuse(problem, m->path, "a text in it is too long") : 0;
+}
+
+static int check_sources(const struct hw_host *host, const struct member *m,
+	const struct jwt_settings *out, struct hw_problem *problem)
+{
+	static const char *const algs[] = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"};
+
+	if (!HW_HOST_HAS(host, offload) || !HW_HOST_HAS(host, random))
+		return refuse(problem, m->path, "\"jwks_url\" needs a newer broker");
+	for (size_t i = 0; i < out->n_sources; i++) {
+		size_t k = 0;
+
+		while (out->sources[i].alg && k < COUNT(algs) &&
+			strcmp(out->sources[i].alg, algs[k]) != 0)
+			k++;
+		if (k == COUNT(algs))
+			return refuse(problem, m->path,
+				"\"alg\" beside \"jwks_url\" is for RSA keys that do not say: "
+				"RS256, "
+				"RS384, RS512, PS256, PS384 or PS512");
+	}
+	return 0;
+}
+
+/* The keys of the settings themselves are tried at once: what is wrong is said now. */
+static int try_keys(const struct hw_host *host, const struct member *m, struct jwt_settings *out,
+	const size_t *index, size_t n, struct hw_problem *problem)
+{
+	struct hw_problem inner = {"", ""};
+	size_t len = strlen(out->items);
+	char *array = malloc(len + 3);
+	int rc = 0;
+
+	if (!array)
+		return refuse(problem, m->path, "out of memory");
+	snprintf(array, len + 3, "[%s]", out->items);
+	if (len > 0 || out->n_sources == 0)
+		rc = host->jwt_keys_create(
+			host, (struct hw_slice){array, len + 2}, &out->keys, &inner);
+	explicit_bzero(array, len);
+	free(array);
+	if (rc < 0)
+		return point_at_item(index, n, &inner, problem);
+	if (out->n_sources == 0)
+		return 0;
+	host->jwt_keys_destroy(&out->keys); /* the ring makes them with the others */
+	return check_sources(host, m, out, problem);
 }
 
 static int read_keys(const struct hw_host *host, const struct member *m, struct jwt_settings *out,
 	struct hw_problem *problem)
 {
-	struct hw_problem inner = {"", ""};
+	size_t n = 0, *index;
+	int rc;
 
-	if (out->keys)
+	if (out->items)
 		return refuse(problem, m->path, "is there twice");
 	if (m->kind != 'a') /* a text would come without its quotes */
 		return refuse(problem, m->path,
 			"must be an array of keys like [{\"alg\": \"HS256\", \"secret\": "
 			"\"${NAME}\"}]");
-	if (host->jwt_keys_create(host, m->value, &out->keys, &inner) == 0)
-		return 0;
-	snprintf(problem->path, sizeof(problem->path), "/keys%.120s", inner.path);
-	snprintf(problem->text, sizeof(problem->text), "%s", inner.text);
-	return -1;
+	/* an item has two bytes at least */
+	out->items = malloc(m->value.len + 1);
+	index = malloc(m->value.len * sizeof(*index));
+	if (!out->items || !index) {
+		free(index);
+		return refuse(problem, m->path, "out of memory");
+	}
+	rc = split_keys(host, m, out, index, &n, problem);
+	if (rc == 0)
+		rc = try_keys(host, m, out, index, n, problem);
+	free(index);
+	return rc;
 }
 
 static int read_member(const struct hw_host *host, const struct member *m, struct jwt_settings *out,
@@ -177,7 +328,11 @@ static int read_member(const struct hw_host *host, const struct member *m, struc
 	if (is(m->key, "audience"))
 		return set_text(m, &out->audience, problem);
 	if (is(m->key, "skew_s"))
-		return read_skew(m, out, problem);
+		return read_seconds(m, 0, SKEW_MAX_S, &out->skew_s, problem);
+	if (is(m->key, "jwks_refetch_s"))
+		return read_seconds(m, 1, 3600, &out->refetch_s, problem);
+	if (is(m->key, "jwks_max_age_s"))
+		return read_seconds(m, 10, 86400, &out->max_age_s, problem);
 	if (is(m->key, "claims"))
 		return read_claims(host, m, out, problem);
 	if (is(m->key, "act_as"))
@@ -185,8 +340,8 @@ static int read_member(const struct hw_host *host, const struct member *m, struc
 	if (is(m->key, "tenants_claim"))
 		return set_text(m, &out->tenants_claim, problem);
 	return unknown(m,
-		"\"keys\", \"issuer\", \"audience\", \"skew_s\", \"claims\", \"act_as\" and "
-		"\"tenants_claim\"",
+		"\"keys\", \"issuer\", \"audience\", \"skew_s\", \"claims\", \"act_as\", "
+		"\"tenants_claim\", \"jwks_refetch_s\" and \"jwks_max_age_s\"",
 		problem);
 }
 
@@ -210,7 +365,7 @@ static int read_all(const struct hw_host *host, struct hw_slice config, struct j
 	}
 	if (rc < 0)
 		return -1;
-	if (!out->keys)
+	if (!out->keys && out->n_sources == 0)
 		return refuse(
 			problem, "", "there are no \"keys\": without one no token can be believed");
 	if (set_default(&out->issuer, "", problem) < 0 ||
@@ -226,7 +381,7 @@ int jwt_settings_read(const struct hw_host *host, struct hw_slice config, struct
 {
 	if (!HW_HOST_HAS(host, json_next))
 		return refuse(problem, "", "this plugin needs a newer broker");
-	*out = (struct jwt_settings){0};
+	*out = (struct jwt_settings){.refetch_s = 30, .max_age_s = 3600};
 	if (read_all(host, config, out, problem) < 0) {
 		jwt_settings_fini(host, out);
 		return -1;
@@ -237,6 +392,15 @@ int jwt_settings_read(const struct hw_host *host, struct hw_slice config, struct
 void jwt_settings_fini(const struct hw_host *host, struct jwt_settings *settings)
 {
 	host->jwt_keys_destroy(&settings->keys);
+	for (size_t i = 0; i < settings->n_sources; i++) {
+		free(settings->sources[i].url);
+		free(settings->sources[i].iss);
+		free(settings->sources[i].alg);
+	}
+	free(settings->sources);
+	if (settings->items)
+		explicit_bzero(settings->items, strlen(settings->items));
+	free(settings->items);
 	free(settings->issuer);
 	free(settings->audience);
 	free(settings->user_claim);

@@ -2,10 +2,22 @@
  * Immutable afterwards, so that all workers share them. */
 #pragma once
 
+#include <stdbool.h>
+
 #include <hookwire/plugin.h>
 
+/* An issuer whose keys are at an address. */
+struct jwt_source {
+	char *url, *iss;
+	char *alg; /* of RSA keys that do not say; NULL: the host's default */
+};
+
 struct jwt_settings {
-	struct hw_jwt_keys *keys;
+	struct hw_jwt_keys *keys;   /* without sources: all there are; else NULL */
+	struct jwt_source *sources; /* of the items with "jwks_url" */
+	size_t n_sources;
+	char *items; /* with sources: the other items as JSON, with commas between, "" = none */
+	int64_t refetch_s, max_age_s;
 	char *issuer, *audience; /* "" = any */
 	char *user_claim, *tenant_claim;
 	char *act_as_claim, *act_as_equals; /* NULL = nobody may */
