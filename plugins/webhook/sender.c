@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <curl/curl.h>
@@ -230,18 +229,18 @@ static bool begin(struct sender *s, struct message *m)
 
 /* Doubles from attempt to attempt; half of it is chance, so that many brokers do not come back to a
  * receiver at the same moment. What the receiver asked for counts when it is longer. */
-static int64_t pause_ms(const struct webhook_settings *c, unsigned attempts, int64_t asked_ms)
+static int64_t pause_ms(struct sender *s, unsigned attempts, int64_t asked_ms)
 {
+	const struct webhook_settings *c = s->settings;
 	int64_t pause = c->retry_ms;
-	uint32_t chance = 0;
+	uint32_t chance;
 
 	for (unsigned i = 1; i < attempts && pause < c->retry_max_ms; i++)
 		pause *= 2;
 	if (pause > c->retry_max_ms)
 		pause = c->retry_max_ms;
-	if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != (ssize_t)sizeof(chance))
-		chance = UINT32_MAX / 2;
-	pause = pause / 2 + (int64_t)((double)(pause / 2) * (double)chance / (double)UINT32_MAX);
+	s->host->random(&chance, sizeof(chance));
+	pause = pause / 2 + (int64_t)(chance % (uint32_t)(pause / 2 + 1));
 	if (asked_ms > c->retry_max_ms)
 		asked_ms = c->retry_max_ms;
 	return pause > asked_ms ? pause : asked_ms;
@@ -258,7 +257,7 @@ static void failed(struct sender *s, struct message *m, int64_t asked_ms, const 
 		return;
 	}
 	say(s, HW_PLUGIN_DEBUG, "%s is tried again: %s", m->id, why);
-	m->due_ms = now_ms(CLOCK_MONOTONIC) + pause_ms(s->settings, m->attempts, asked_ms);
+	m->due_ms = now_ms(CLOCK_MONOTONIC) + pause_ms(s, m->attempts, asked_ms);
 	list_add(&s->waiting, m);
 }
 
@@ -449,10 +448,8 @@ static struct message *make_message(struct sender *s, struct hw_slice body)
 	m->sender = s;
 	m->len = body.len;
 	memcpy(m->body, body.p, body.len);
-	if (sign_make_id(m->id))
-		return m;
-	free(m);
-	return NULL;
+	sign_make_id(s->host, m->id);
+	return m;
 }
 
 void sender_push(struct sender *s, struct hw_slice body)

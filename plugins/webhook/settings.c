@@ -227,6 +227,8 @@ int webhook_settings_read(const struct hw_host *host, struct hw_slice config,
 		.close_ms = 2000,
 	};
 	problem->text[0] = '\0';
+	if (!HW_HOST_HAS(host, hmac_sha256) || !HW_HOST_HAS(host, random))
+		return refuse(problem, "", "this plugin needs a newer broker");
 	rc = read_all(host, config, out, &m, problem);
 	explicit_bzero(m.scratch, sizeof(m.scratch));
 	/* as OpenSSL's own programs take it */

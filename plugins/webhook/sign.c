@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#define BLOCK 64 /* of SHA-256 */
-#define DIGEST 32
+#define DIGEST 32 /* bytes of a SHA-256 */
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -57,49 +55,30 @@ bool sign_secret_parse(struct hw_slice text, struct sign_secret *out)
 	return padding <= 2 && out->len >= SIGN_SECRET_MIN;
 }
 
-bool sign_make_id(char out[SIGN_ID_SIZE])
+void sign_make_id(const struct hw_host *host, char out[SIGN_ID_SIZE])
 {
 	unsigned char bytes[16];
 	int n = snprintf(out, SIGN_ID_SIZE, "msg_");
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return false;
+	host->random(bytes, sizeof(bytes));
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		n += snprintf(out + n, SIGN_ID_SIZE - (size_t)n, "%02x", bytes[i]);
-	return true;
-}
-
-/* RFC 2104, of what stands behind the first block of @text, which this fills. */
-static void hmac(const struct hw_host *host, const struct sign_secret *secret, char *text,
-	size_t len, uint8_t out[DIGEST])
-{
-	unsigned char outer[BLOCK + DIGEST];
-
-	memset(text, 0x36, BLOCK);
-	memset(outer, 0x5c, BLOCK);
-	for (size_t i = 0; i < secret->len; i++) {
-		text[i] = (char)(0x36 ^ secret->bytes[i]);
-		outer[i] = 0x5c ^ secret->bytes[i];
-	}
-	host->sha256((struct hw_slice){text, len}, outer + BLOCK);
-	host->sha256((struct hw_slice){(char *)outer, sizeof(outer)}, out);
-	explicit_bzero(text, BLOCK);
-	explicit_bzero(outer, sizeof(outer));
 }
 
 bool sign_message(const struct hw_host *host, const struct sign_secret *secret, const char *id,
 	int64_t timestamp_s, struct hw_slice body, char out[SIGN_SIGNATURE_SIZE])
 {
+	const struct hw_slice key = {(const char *)secret->bytes, secret->len};
 	char head[SIGN_ID_SIZE + 24], *text;
 	uint8_t digest[DIGEST];
 	size_t len = (size_t)snprintf(head, sizeof(head), "%s.%" PRId64 ".", id, timestamp_s);
 
-	text = malloc(BLOCK + len + body.len);
+	text = malloc(len + body.len);
 	if (!text)
 		return false;
-	memcpy(text + BLOCK, head, len);
-	memcpy(text + BLOCK + len, body.p, body.len);
-	hmac(host, secret, text, BLOCK + len + body.len, digest);
+	memcpy(text, head, len);
+	memcpy(text + len, body.p, body.len);
+	host->hmac_sha256(key, (struct hw_slice){text, len + body.len}, digest);
 	free(text);
 	memcpy(out, "v1,", 3);
 	base64(digest, sizeof(digest), out + 3);

@@ -18,8 +18,8 @@ struct sign_secret {
 
 /** "whsec_" and base64. false: it is none. */
 bool sign_secret_parse(struct hw_slice text, struct sign_secret *out);
-/** A new id that nobody can guess. false: the kernel has no random bytes. */
-bool sign_make_id(char out[SIGN_ID_SIZE]);
+/** A new id that nobody can guess. */
+void sign_make_id(const struct hw_host *host, char out[SIGN_ID_SIZE]);
 /** Of "id.timestamp.body". false: out of memory. */
 bool sign_message(const struct hw_host *host, const struct sign_secret *secret, const char *id,
 	int64_t timestamp_s, struct hw_slice body, char out[SIGN_SIGNATURE_SIZE]);
