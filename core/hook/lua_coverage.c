@@ -17,9 +17,10 @@
 #define UPVALUE_BYTES 3
 #define NUMBER_BYTES 8
 #define OPCODE_MASK 0x7f
-#define OPCODE_TAILCALL 69 /* lopcodes.h */
-#define ABSOLUTE (-0x80)   /* in the line deltas: the next of the absolute ones counts */
-#define MAX_NESTING 200    /* of functions: LUAI_MAXCCALLS */
+#define OPCODE_JUMP 56 /* lopcodes.h */
+#define OPCODE_TAILCALL 69
+#define ABSOLUTE (-0x80) /* in the line deltas: the next of the absolute ones counts */
+#define MAX_NESTING 200  /* of functions: LUAI_MAXCCALLS */
 static const uint8_t head[] = {0x1b, 'L', 'u', 'a', 0x54, 0};
 
 struct dump {
@@ -90,17 +91,25 @@ static void skip_constants(struct dump *d)
 	}
 }
 
-static bool is_tail_call(const uint8_t *code, uint64_t pc)
+static unsigned opcode(const uint8_t *code, uint64_t pc)
 {
 	uint32_t instruction;
 
 	memcpy(&instruction, code + pc * INSTRUCTION_BYTES, sizeof(instruction));
-	return (instruction & OPCODE_MASK) == OPCODE_TAILCALL;
+	return instruction & OPCODE_MASK;
 }
 
-/* Three instructions are nobody's code: the return that Lua adds to the end of every function,
- * which would make a line of "end" alone code that never runs; the one behind a call whose result
- * is returned, which that call takes the place of; and the first of the chunk itself. */
+/* Some instructions are nobody's code, and a line that has nothing else would be one that never
+ * runs: the return that Lua adds to the end of every function; the one behind a call whose result
+ * is returned, which that call takes the place of; jumps, since what would jump to a jump jumps to
+ * where that leads; and the first of the chunk itself. */
+static bool is_code(const uint8_t *code, uint64_t n, uint64_t pc, bool is_vararg)
+{
+	if (pc + 1 == n || (pc == 0 && is_vararg) || opcode(code, pc) == OPCODE_JUMP)
+		return false;
+	return pc == 0 || opcode(code, pc - 1) != OPCODE_TAILCALL;
+}
+
 static void mark_lines(
 	struct dump *d, const uint8_t *code, uint64_t n_code, uint64_t line, bool is_vararg)
 {
@@ -119,9 +128,7 @@ static void mark_lines(
 			take_number(d); /* the instruction's place */
 			line = take_number(d);
 		}
-		if (pc + 1 == n || (pc == 0 && is_vararg) || (pc > 0 && is_tail_call(code, pc - 1)))
-			continue;
-		if (line >= 1 && line <= c->n_lines)
+		if (is_code(code, n, pc, is_vararg) && line >= 1 && line <= c->n_lines)
 			c->lines[line] = HW_COVERAGE_CODE;
 	}
 	for (; n_absolute > 0 && !d->bad; n_absolute--) {

@@ -121,6 +121,11 @@ def test_http_is_answered_by_the_case():
     fails('case { ask = "subscribe", topic = "t:1", http = { { url = "*", jsn = {} } }, expect = "allow" }', "unknown key 'jsn' in 'http'")
 
 
+def test_no_request_is_an_empty_list():
+    passes('case { ask = "connect", requests = {} }', f'case {{ ask = "subscribe", topic = "t:1", {HTTP}, expect = "allow" }}')
+    fails(f'case {{ ask = "subscribe", topic = "t:1", {HTTP}, expect = "allow", requests = {{}} }}', "requests: expected {}")
+
+
 def test_what_is_sent_must_fit():
     policy = """return policy { api = 1, authorize = { subscribe = function(s, topic, ctx)
       local r = ctx.http.post("http://x.example/check", { json = { user = s.user_id }, headers = { Authorization = "Bearer k" } })
@@ -150,6 +155,15 @@ def test_steps_share_a_state_and_cases_do_not():
     passes('case { ask = "subscribe", topic = "t:1", steps = { { expect = "deny" }, { expect = "allow" } } }',
            'case { ask = "subscribe", topic = "t:1", expect = "deny" }', policy=policy)
     fails('case { ask = "subscribe", topic = "t:1", steps = { { expect = "deny" }, { expect = "deny" } } }', "  step 2: expected deny", policy=policy)
+
+
+def test_a_reload_keeps_what_is_saved():
+    policy = """return policy { api = 1, authorize = { subscribe = function(s, topic, ctx)
+      ctx.state.n, ctx.state.m = (ctx.state.n or 0) + 1, (ctx.state.m or 0) + 1
+      return deny("forbidden_topic", ctx.state.n .. " " .. ctx.state.m) end },
+      save = function(ctx) return { n = ctx.state.n } end, restore = function(saved, ctx) ctx.state.n = saved.n end }"""
+    passes('case { ask = "subscribe", topic = "t:1", expect = "deny", steps = { { message = "1 1" }, { message = "2 2" }, { ask = "reload" }, { message = "3 1" } } }',
+           policy=policy)
 
 
 def test_authenticate_makes_an_identity():

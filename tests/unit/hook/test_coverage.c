@@ -43,6 +43,17 @@ static void lines_with_code_are_found(void **state)
 			      "return f");
 	expect_lines(c, "..cc..cc.cc");
 	hw_coverage_destroy(&c);
+	/* the jump over the else is taken by nobody: the inner condition leads where it leads */
+	c = coverage_of("/x", "local a = ...\n"
+			      "if a then\n"
+			      "  if a.b then\n"
+			      "    a()\n"
+			      "  end\n"
+			      "elseif a == 1 then\n"
+			      "  a = 2\n"
+			      "end");
+	expect_lines(c, "cccc.cc.");
+	hw_coverage_destroy(&c);
 	/* lines far apart, and more instructions than deltas reach */
 	c = NULL;
 	{
