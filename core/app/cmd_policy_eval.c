@@ -12,8 +12,11 @@
 #include "app/conf.h"
 #include "app/generation_make.h"
 #include "app/hook_kit.h"
+#include "hook/http_client.h"
+#include "hook/inbox.h"
 #include "hook/io.h"
 #include "net/loop.h"
+#include "net/trust.h"
 #include "session/who.h"
 #include "wire/topic.h"
 
@@ -70,6 +73,7 @@ struct evaluation {
 	struct hw_hook_kit kit;
 	struct hw_generation *generation;
 	struct hw_loop *loop;
+	struct hw_trust *trust; /* of https; NULL: there are no authorities */
 	bool entered, joined;
 	struct hw_hook_bench *global, *tenant;
 	struct hw_ask ask;
@@ -124,10 +128,41 @@ static int load(struct evaluation *e)
 
 /* ---- the loop ---- */
 
-static bool no_turn(void *arg)
+static bool on_turn(void *arg)
+{
+	struct evaluation *e = arg;
+
+	if (e->joined)
+		hw_hook_inbox_run(e->kit.env, 0);
+	return false;
+}
+
+static bool has_work(void *arg)
+{
+	struct evaluation *e = arg;
+
+	return e->joined && hw_hook_inbox_has(e->kit.env, 0);
+}
+
+static void wake(void *arg)
+{
+	hw_loop_wake(((struct evaluation *)arg)->loop);
+}
+
+/* Said and not done: nobody here has a broker. */
+static void on_publish(
+	void *arg, struct hw_str tenant, struct hw_str event, const char *by, unsigned depth)
 {
 	(void)arg;
-	return false;
+	(void)depth;
+	printf("%s would publish to %.*s: %.*s\n", by, HW_STR_ARG(tenant), HW_STR_ARG(event));
+}
+
+static void on_reauth(void *arg, struct hw_str tenant, struct hw_str user_id, struct hw_str topic)
+{
+	(void)arg;
+	printf("a hook would have sessions of %.*s authorized again: user %.*s, topic %.*s\n",
+		HW_STR_ARG(tenant), HW_STR_ARG(user_id), HW_STR_ARG(topic));
 }
 
 static void no_flush(void *arg)
@@ -136,7 +171,7 @@ static void no_flush(void *arg)
 }
 
 static const struct hw_loop_ops loop_ops = {
-	.turn = no_turn, .flushed = no_flush, .has_work = no_turn};
+	.turn = on_turn, .flushed = no_flush, .has_work = has_work};
 
 static int start(struct evaluation *e)
 {
@@ -145,11 +180,20 @@ static int start(struct evaluation *e)
 	e->loop = hw_loop_create(&hw_clock_system, &loop_ops, e);
 	if (!e->loop)
 		return -ENOMEM;
+	/* without, all but https works */
+	if (hw_http_ca_file() && hw_trust_create(hw_http_ca_file(), &e->trust) == 0)
+		hw_hook_env_believe(e->kit.env, e->trust);
 	rc = hw_watchdog_enter_thread(e->kit.watchdog);
 	e->entered = rc == 0;
 	if (rc == 0)
 		rc = hw_hook_env_join(e->kit.env, 0, hw_loop_poller(e->loop));
 	e->joined = rc == 0;
+	if (rc == 0)
+		rc = hw_hook_inbox_open(e->kit.env, 0, hw_loop_timers(e->loop), wake, e);
+	if (rc == 0) {
+		hw_hook_inbox_on_publish(e->kit.env, 0, on_publish, e);
+		hw_hook_inbox_on_reauth(e->kit.env, 0, on_reauth, e);
+	}
 	if (rc == 0)
 		rc = hw_hook_bench_create(
 			e->kit.env, e->generation->global, HW_STR(""), 0, &e->global);
@@ -160,8 +204,10 @@ static void finish(struct evaluation *e)
 {
 	hw_hook_bench_destroy(&e->tenant);
 	hw_hook_bench_destroy(&e->global);
-	if (e->joined)
+	if (e->joined) {
+		hw_hook_inbox_close(e->kit.env, 0);
 		hw_hook_env_part(e->kit.env, 0);
+	}
 	if (e->loop)
 		hw_loop_destroy(&e->loop);
 	hw_generation_unref(&e->generation);
@@ -170,6 +216,7 @@ static void finish(struct evaluation *e)
 	if (e->entered)
 		hw_watchdog_leave_thread(e->kit.watchdog);
 	hw_hook_kit_close(&e->kit);
+	hw_trust_destroy(&e->trust);
 	hw_conf_destroy(&e->conf);
 	hw_identity_unref(&e->ask.identity);
 	free(e->ask.new_event);
@@ -442,6 +489,7 @@ static int evaluate(const struct options *o, const struct operation *operation)
 			ask_who(&e);
 		else
 			ask_may(&e, operation);
+		hw_hook_inbox_run(e.kit.env, 0); /* what it wants published */
 		print_answer(&e);
 		if (o->explain)
 			explain(&e);

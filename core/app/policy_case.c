@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hook/audience.h"
 #include "session/who.h"
 #include "wire/topic.h"
 
@@ -17,7 +18,7 @@
 static const char *const keys[] = {"name", "config", "global", "budget", "session", "http",
 	"now_ms", "wait_ms", "steps", "ask", "topic", "event", "token", "address", "origin", "path",
 	"transport", "close_code", "expect", "code", "message", "error", "identity", "act_as",
-	"changed", "requests", "log"};
+	"changed", "requests", "published", "log"};
 
 /* What a case may ask. */
 static const struct question {
@@ -34,6 +35,7 @@ static const struct question {
 	{"presence", HW_STAGE_AUTHORIZE, HW_OP_PRESENCE, 0, true, false},
 	{"session", HW_STAGE_AUTHORIZE, HW_OP_SESSION, 0, false, false},
 	{"transform", HW_STAGE_TRANSFORM, 0, 0, false, true},
+	{"see", HW_STAGE_FILTER, 0, 0, true, true},
 	{"connect", HW_STAGE_LIFECYCLE, 0, HW_ON_CONNECT, false, false},
 	{"disconnect", HW_STAGE_LIFECYCLE, 0, HW_ON_DISCONNECT, false, false},
 	/* nobody is asked: wait_ms pass; and then the policy is loaded anew */
@@ -318,6 +320,8 @@ static void tear_down(struct play *p)
 		p->cases->last = p->chain;
 	}
 	hw_hook_env_reap(p->stage->kit.env);
+	if (hw_hook_env_forget_values(p->stage->kit.env) < 0)
+		complain(p, "out of memory");
 }
 
 /* ---- asking ---- */
@@ -455,7 +459,44 @@ static void ask(struct play *p, struct texts *t)
 		hw_policy_stage_pass(p->stage, budget_of(p).deadline_ms);
 }
 
+/* What the session gets of the event. */
+static void see(struct play *p, struct texts *t)
+{
+	struct hw_identity who = {.user_id = {t->who.user_id.p, t->who.user_id.len},
+		.tenant_id = {t->who.tenant_id.p, t->who.tenant_id.len},
+		.claims = {t->who.claims.p, t->who.claims.len}};
+	size_t n = hw_audience_count(p->global, p->tenant);
+	struct hw_json *values = calloc(n + 1, sizeof(*values));
+	struct hw_view view = {.global = p->global,
+		.tenant = p->tenant,
+		.tenant_id = who.tenant_id,
+		.values = values,
+		.event = hw_str_of(t->event),
+		.topic = {t->question.topic.p, t->question.topic.len}};
+	struct hw_buf key;
+
+	hw_buf_init(&key);
+	hw_audience_key(p->global, p->tenant, &who, &key);
+	if (!values || key.failed) {
+		complain(p, "out of memory");
+	} else {
+		hw_audience_values(hw_buf_view(&key), values, n);
+		p->ask.stage = HW_STAGE_FILTER;
+		p->said.verdict = p->ask.verdict = hw_hooks_view(&view);
+		p->ask.new_event = view.new_event;
+		p->ask.new_event_len = view.new_event_len;
+		p->heard = true;
+	}
+	hw_buf_fini(&key);
+	free(values);
+}
+
 /* ---- judging ---- */
+
+static bool changes_event(const struct play *p)
+{
+	return p->question->stage == HW_STAGE_TRANSFORM || p->question->stage == HW_STAGE_FILTER;
+}
 
 static const char *verdict_name(const struct play *p)
 {
@@ -470,7 +511,7 @@ static const char *verdict_name(const struct play *p)
 	case HW_ALLOW:
 		return "allow";
 	case HW_DENY:
-		return p->question->stage == HW_STAGE_TRANSFORM ? "drop" : "deny";
+		return changes_event(p) ? "drop" : "deny";
 	default:
 		return p->said.said ? "unavailable" : "error";
 	}
@@ -546,7 +587,7 @@ static void judge_event(struct play *p)
 	const json_t *wanted = look(p, "changed");
 	json_t *got;
 
-	if (!wanted || p->question->stage != HW_STAGE_TRANSFORM)
+	if (!wanted || !changes_event(p))
 		return;
 	if (json_is_false(wanted)) {
 		if (p->ask.new_event)
@@ -576,6 +617,14 @@ static void judge_requests(struct play *p)
 	json_decref(got);
 }
 
+/* Events that were published go their way when the call is over. */
+static void judge_published(struct play *p)
+{
+	hw_policy_stage_pass(p->stage, 0);
+	if (look(p, "published"))
+		expect_value(p, "published", look(p, "published"), p->stage->published);
+}
+
 static void judge_log(struct play *p)
 {
 	struct hw_buf log;
@@ -584,6 +633,9 @@ static void judge_log(struct play *p)
 	hw_policy_stage_read_log(p->stage, &log);
 	hw_buf_putc(&log, '\0');
 	expect_contained(p, "log", log.failed ? "" : log.data);
+	/* of those that only the log hears of */
+	if (p->question->stage == HW_STAGE_FILTER && is_expected(p, "error"))
+		expect_contained(p, "error", log.failed ? "" : log.data);
 	hw_buf_fini(&log);
 }
 
@@ -596,7 +648,7 @@ static void judge(struct play *p)
 		expect_text(p, "code", code, p->ask.code);
 	if (message)
 		expect_text(p, "message", message, p->message);
-	if (is_expected(p, "error"))
+	if (is_expected(p, "error") && p->question->stage != HW_STAGE_FILTER)
 		expect_contained(p, "error", p->detail);
 	if (look(p, "act_as") && p->question->operation == HW_OP_PUBLISH &&
 		json_is_true(look(p, "act_as")) != p->ask.act_as)
@@ -617,7 +669,7 @@ static bool ready(struct play *p)
 	if (!p->question)
 		complain(p,
 			"'ask' is one of authenticate, subscribe, wildcard, publish, presence, "
-			"session, transform, connect, disconnect, wait, reload; not '%s'",
+			"session, transform, see, connect, disconnect, wait, reload; not '%s'",
 			name ? name : "");
 	hw_buf_init(&scratch);
 	wrong = stubs ? hw_policy_stub_check(stubs, &scratch) : NULL;
@@ -658,6 +710,7 @@ static void play_step(struct play *p)
 	p->ask = (struct hw_ask){0};
 	hw_buf_clear(&p->stage->requests);
 	hw_buf_clear(&p->stage->unmatched);
+	json_array_clear(p->stage->published);
 	if (look(p, "wait_ms"))
 		hw_policy_stage_pass(p->stage, look_number(p, "wait_ms", 0));
 	if (strcmp(p->question->name, "reload") == 0)
@@ -665,11 +718,15 @@ static void play_step(struct play *p)
 	if (p->question->stage != HW_STAGE_EVERY) {
 		make_question(p, &texts);
 		if (!p->failed) {
-			ask(p, &texts);
+			if (p->question->stage == HW_STAGE_FILTER)
+				see(p, &texts);
+			else
+				ask(p, &texts);
 			judge(p);
 		}
 	}
 	judge_requests(p);
+	judge_published(p);
 	judge_log(p);
 	if (p->failed && p->stage->unmatched.len > 0)
 		complain(p, "no answer in http to %.*s", (int)p->stage->unmatched.len - 1,
@@ -710,7 +767,9 @@ static void add_log(struct play *p)
 	while (rest.len > 0) {
 		line = hw_str_cut(&rest, '\n');
 		hw_str_cut(&line, ' '); /* the time of day is nobody's here */
-		if (!hw_str_starts(line, HW_STR("WARN  hook: hook failed")))
+		if (p->question && p->question->stage == HW_STAGE_FILTER)
+			hw_buf_printf(p->why, "  log: %.*s\n", HW_STR_ARG(line));
+		else if (!hw_str_starts(line, HW_STR("WARN  hook: hook failed")))
 			hw_buf_printf(p->why, "  log: %.*s\n", HW_STR_ARG(line));
 	}
 	hw_buf_fini(&log);
@@ -728,6 +787,7 @@ bool hw_policy_case_play(struct hw_policy_stage *stage, struct hw_policy_cases *
 	hw_policy_stage_forget_log(stage);
 	check_keys(&p, p.one, "a case");
 	check_keys(&p, p.file, "the file");
+	stage->real_time = cases->kind == HW_HOOK_PLUGIN;
 	stage->wall_ms = look_number(&p, "now_ms", HW_POLICY_NOW_MS);
 	if (!p.failed && set_up(&p) && !p.failed)
 		play_steps(&p);

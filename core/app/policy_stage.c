@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "app/conf.h"
+#include "hook/inbox.h"
 #include "hook/io.h"
 
 #define MONO_MS 1000000 /* any moment would do */
@@ -29,6 +32,50 @@ static int watch(struct hw_poller *poller, struct hw_poll *poll, unsigned what)
 	return what == 0 ? 0 : -ENOTSUP;
 }
 
+static void wake(void *arg)
+{
+	struct hw_policy_stage *stage = arg;
+
+	(void)eventfd_write(stage->wake_fd, 1); /* fails only when it stands at its highest */
+}
+
+static void on_publish(
+	void *arg, struct hw_str tenant, struct hw_str event, const char *by, unsigned depth)
+{
+	struct hw_policy_stage *stage = arg;
+
+	(void)tenant;
+	(void)by;
+	(void)depth;
+	json_array_append_new(stage->published, json_loadb(event.p, event.len, 0, NULL));
+}
+
+/* Nobody is connected. */
+static void on_reauth(void *arg, struct hw_str tenant, struct hw_str user_id, struct hw_str topic)
+{
+	(void)arg;
+	(void)tenant;
+	(void)user_id;
+	(void)topic;
+}
+
+static int open_inbox(struct hw_policy_stage *stage)
+{
+	struct hw_hook_env *env = stage->kit.env;
+	int rc;
+
+	stage->published = json_array();
+	stage->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (stage->wake_fd < 0)
+		return -errno;
+	rc = stage->published ? hw_hook_inbox_open(env, 0, stage->timers, wake, stage) : -ENOMEM;
+	if (rc == 0) {
+		hw_hook_inbox_on_publish(env, 0, on_publish, stage);
+		hw_hook_inbox_on_reauth(env, 0, on_reauth, stage);
+	}
+	return rc;
+}
+
 static int find_paths(struct hw_policy_stage *stage)
 {
 	char path[PATH_MAX];
@@ -48,7 +95,8 @@ int hw_policy_stage_open(struct hw_policy_stage *stage)
 {
 	int rc;
 
-	*stage = (struct hw_policy_stage){.mono_ms = MONO_MS, .wall_ms = HW_POLICY_NOW_MS};
+	*stage = (struct hw_policy_stage){
+		.mono_ms = MONO_MS, .wall_ms = HW_POLICY_NOW_MS, .wake_fd = -1};
 	stage->clock = (struct hw_clock){mono_ms, wall_ms, stage};
 	stage->timers = hw_timers_create(stage->mono_ms);
 	stage->poller = (struct hw_poller){&stage->clock, stage->timers, watch};
@@ -64,6 +112,8 @@ int hw_policy_stage_open(struct hw_policy_stage *stage)
 	if (rc == 0)
 		rc = hw_hook_env_join(stage->kit.env, 0, &stage->poller);
 	if (rc == 0)
+		rc = open_inbox(stage);
+	if (rc == 0)
 		hw_http_client_stub(
 			hw_hook_env_io(stage->kit.env, 0)->http, hw_policy_stub_answer, stage);
 	return rc;
@@ -71,14 +121,18 @@ int hw_policy_stage_open(struct hw_policy_stage *stage)
 
 void hw_policy_stage_close(struct hw_policy_stage *stage)
 {
-	if (stage->kit.env)
+	if (stage->kit.env) {
+		hw_hook_inbox_close(stage->kit.env, 0);
 		hw_hook_env_part(stage->kit.env, 0);
-	if (stage->kit.env)
 		hw_hook_env_reap(stage->kit.env);
+	}
 	if (stage->entered)
 		hw_watchdog_leave_thread(stage->kit.watchdog);
 	hw_hook_kit_close(&stage->kit);
 	hw_timers_destroy(&stage->timers);
+	json_decref(stage->published);
+	if (stage->wake_fd >= 0)
+		close(stage->wake_fd);
 	if (stage->log_fd >= 0)
 		close(stage->log_fd);
 	hw_buf_fini(&stage->plugin_path);
@@ -87,11 +141,24 @@ void hw_policy_stage_close(struct hw_policy_stage *stage)
 	hw_buf_fini(&stage->unmatched);
 }
 
+/* Returns how long it was: less when another thread has something. */
+static int64_t sleep_at_most(struct hw_policy_stage *stage, int64_t ms)
+{
+	struct pollfd fd = {.fd = stage->wake_fd, .events = POLLIN};
+	int64_t start_ms = hw_clock_mono_ms(&hw_clock_system);
+	eventfd_t n;
+
+	if (ms > 0 && poll(&fd, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0)
+		(void)eventfd_read(stage->wake_fd, &n);
+	return hw_clock_mono_ms(&hw_clock_system) - start_ms;
+}
+
 static void turn(struct hw_policy_stage *stage, int64_t ms)
 {
 	stage->mono_ms += ms;
 	stage->wall_ms += ms;
 	hw_timers_advance(stage->timers, stage->mono_ms);
+	hw_hook_inbox_run(stage->kit.env, 0);
 }
 
 void hw_policy_stage_pass(struct hw_policy_stage *stage, int64_t ms)
@@ -110,9 +177,11 @@ bool hw_policy_stage_until(struct hw_policy_stage *stage, const bool *done)
 	while (!*done) {
 		int64_t wait = hw_timers_wait_ms(stage->timers, stage->mono_ms);
 
+		if (hw_hook_inbox_has(stage->kit.env, 0))
+			wait = 0;
 		if (wait < 0)
 			return false;
-		turn(stage, wait);
+		turn(stage, stage->real_time ? sleep_at_most(stage, wait) : wait);
 	}
 	return true;
 }

@@ -22,6 +22,9 @@ struct hw_policy_stage {
 	struct hw_timers *timers;
 	struct hw_poller poller;
 	bool entered;
+	int wake_fd;       /* other threads have something for the hooks */
+	bool real_time;    /* a plugin's threads take their time: the clock goes on as it does */
+	json_t *published; /* events that hooks publish; who plays a case empties it */
 	/* HTTP */
 	json_t *stubs;           /* borrowed; NULL: none */
 	struct hw_buf requests;  /* "GET http://…", a line each, since it was cleared */
@@ -33,7 +36,8 @@ HW_MUST_CHECK int hw_policy_stage_open(struct hw_policy_stage *stage);
 void hw_policy_stage_close(struct hw_policy_stage *stage);
 /** Lets @ms pass, and everything that is due in it happen. */
 void hw_policy_stage_pass(struct hw_policy_stage *stage, int64_t ms);
-/** Lets time pass until @done, or false: nothing will happen any more. */
+/** Lets time pass until @done, or false: nothing will happen any more. Takes real time if
+ * real_time is set. */
 bool hw_policy_stage_until(struct hw_policy_stage *stage, const bool *done);
 /** Forgets what was logged. */
 void hw_policy_stage_forget_log(struct hw_policy_stage *stage);

@@ -97,6 +97,17 @@ struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *me
 	return env;
 }
 
+int hw_hook_env_forget_values(struct hw_hook_env *env)
+{
+	struct hw_dict *dict = hw_dict_create();
+
+	if (!dict)
+		return -ENOMEM;
+	hw_dict_destroy(&env->dict);
+	env->dict = dict;
+	return 0;
+}
+
 void hw_hook_env_destroy(struct hw_hook_env **env)
 {
 	if (!*env)

@@ -73,6 +73,8 @@ struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *me
 	const struct hw_clock *clock, struct hw_watchdog *watchdog, const char *script_lib,
 	const char *plugin_cache, const char *self_exe);
 void hw_hook_env_destroy(struct hw_hook_env **env);
+/** For tests, while no bench is alive: the values that hooks share (dict.h) are gone. -ENOMEM. */
+HW_MUST_CHECK int hw_hook_env_forget_values(struct hw_hook_env *env);
 
 /* ---- entries and chains: control thread
  * ------------------------------------------------------------------- */

@@ -260,6 +260,61 @@ return policy {
         contains(done.stdout, "lines, 100.0%\n", "coverage")
 
 
+SEEN = """return policy { api = 1,
+  reads = { filter = { "claims.role" }, redact = { "claims.role" } },
+  filter = function(event, audience) return audience.claims.role ~= "guest" end,
+  redact = function(event, audience)
+    if audience.claims.role == "bug" then return audience.claims.age end
+    if audience.claims.role == "child" then event.data.payload.price = nil end
+    return event
+  end }"""
+
+
+def test_what_recipients_see():
+    event = 'ask = "see", event = { topic = "t:1", event = "ADDED", data = { entity_id = "e", payload = { n = 1, price = 2 } } }'
+    passes(f'case {{ {event}, session = {{ claims = {{ role = "guest" }} }}, expect = "drop" }}',
+           f'case {{ {event}, session = {{ claims = {{ role = "child" }} }}, expect = "allow",'
+           ' changed = { topic = "t:1", event = "ADDED", data = { entity_id = "e", payload = { n = 1 } } } }',
+           f'case {{ {event}, session = {{ claims = {{ role = "parent" }} }}, expect = "allow", changed = false }}',
+           f'case {{ {event}, session = {{ claims = {{ role = "bug" }} }}, expect = "error", error = "p.lua:5:" }}', policy=SEEN)
+    fails(f'case {{ {event}, session = {{ claims = {{ role = "guest" }} }}, expect = "allow" }}', "expected allow", "actual   drop", policy=SEEN)
+    out = fails(f'case {{ {event}, session = {{ claims = {{ role = "bug" }} }}, expect = "drop" }}', "actual   error", policy=SEEN)
+    contains(out, "p.lua:5:", "the reason of an error")
+
+
+def test_shared_values_are_a_cases_own():
+    policy = """return policy { api = 1, authorize = { subscribe = function(s, topic, ctx)
+      return deny("forbidden_topic", "hit " .. ctx.dict.incr("hits", 1, 1000)) end } }"""
+    case = 'case { ask = "subscribe", topic = "t:1", expect = "deny", steps = { { message = "hit 1" }, { message = "hit 2" }, { message = "hit 1", wait_ms = 1000 } } }'
+    passes(case, case, policy=policy)
+
+
+def test_published_events_are_seen():
+    policy = """return policy { api = 1, authorize = { publish = function(s, topic, ctx, event)
+      if topic.id == "x" then
+        ctx.publish { topic = "audit:1", event = "ADDED", data = { entity_id = s.user_id, payload = { topic = topic.name } } }
+      end
+      return allow() end } }"""
+    passes('case { ask = "publish", topic = "t:x", expect = "allow",'
+           ' published = { { topic = "audit:1", event = "ADDED", data = { entity_id = "alice", payload = { topic = "t:x" } } } } }',
+           'case { ask = "publish", topic = "t:y", expect = "allow", published = {} }', policy=policy)
+    fails('case { ask = "publish", topic = "t:x", expect = "allow", published = {} }', "published: expected {}", '"topic":"audit:1"', policy=policy)
+
+
+def test_plugins_that_answer_later():
+    with temporary_directory() as directory:
+        subprocess.run(["cc", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread", f"-I{ROOT / 'core/include'}",
+                        "-o", directory / "later.so", ROOT / "tests/lib/later_plugin.c"], check=True)
+        (directory / "later.test.lua").write_text(f"""return {{
+          plugin = "./later.so", config = {{ dir = "{directory}" }}, ask = "subscribe",
+          case {{ name = "its own thread", topic = "thread:1", expect = "allow" }},
+          case {{ name = "the broker's", topic = "offload:1", expect = "allow" }},
+          case {{ name = "never", topic = "never:1", expect = "error" }},
+        }}""")
+        done = cli("policy", "test", directory)
+        equal((done.returncode, done.stderr), (0, ""), done.stdout)
+
+
 def test_c_plugins():
     with temporary_directory() as directory:
         (directory / "jwt.test.lua").write_text(f"""return {{

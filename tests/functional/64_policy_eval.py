@@ -106,6 +106,14 @@ def test_hooks_wait_and_ask_other_services():
         contains(ask(directory, "subscribe", "doc:1", code=1), "unavailable: the service is away\n", "the service is away")
 
 
+def test_what_it_publishes_is_said_and_not_done():
+    with configuration() as directory:
+        (directory / "first.lua").write_text("""return policy { api = 1, authorize = { subscribe = function(s, topic, ctx)
+          ctx.publish { topic = "audit:1", event = "ADDED", data = { entity_id = s.user_id } }
+          return allow() end } }""")
+        contains(ask(directory, "subscribe", "doc:1", code=0), 'first would publish to acme: {"', "what is published")
+
+
 def test_transform_shows_the_event():
     with configuration() as directory:
         out = ask(directory, "transform", '{"topic":"doc:1","event":"UPDATED","data":{"n":1.50}}', code=0)
