@@ -456,6 +456,37 @@ static void the_tenant_of_a_call_is_known_when_it_can_be(void **state HW_UNUSED)
 	world_fini(&w);
 }
 
+static char heard_text[256];
+
+static void on_heard(struct hw_ask *ask, const struct hw_heard *heard)
+{
+	size_t n = strlen(heard_text);
+
+	(void)ask;
+	snprintf(heard_text + n, sizeof(heard_text) - n, "%s%s:%d%s%s ",
+		heard->global ? "global " : "", heard->entry, heard->verdict,
+		heard->code ? " " : "", heard->code ? heard->code : "");
+}
+
+static void who_explains_hears_every_entry_and_none_that_is_not_asked(void **state HW_UNUSED)
+{
+	struct world w;
+	struct asked a;
+
+	world_init(&w);
+	for (size_t i = 0; i < HW_COUNT(w.fakes); i++)
+		w.fakes[i]->verdict = HW_DEFER;
+	w.fakes[1]->verdict = HW_ALLOW;
+	w.fakes[4]->verdict = HW_DENY;
+	w.fakes[4]->code = "rate_limited";
+	prepare(&w, &a, HW_STAGE_AUTHORIZE, HW_OP_SUBSCRIBE);
+	a.ask.heard = on_heard;
+	heard_text[0] = '\0';
+	assert_int_equal(hw_hooks_ask(&a.ask), HW_DENY);
+	assert_string_equal(heard_text, "global A:0 global B:1 global C:0 a:0 b:2 rate_limited ");
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -472,6 +503,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_carries_the_hooks_code_and_words),
 		cmocka_unit_test(act_as_counts_from_whoever_allowed_a_publish),
 		cmocka_unit_test(the_tenant_of_a_call_is_known_when_it_can_be),
+		cmocka_unit_test(who_explains_hears_every_entry_and_none_that_is_not_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

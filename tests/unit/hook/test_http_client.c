@@ -419,6 +419,63 @@ static void the_client_ends_without_waiting_for_a_resolve(void **state)
 	teardown(&w);
 }
 
+struct stub {
+	unsigned n_asked;
+	int64_t delay_ms;
+	const char *body;
+};
+
+static int64_t answer(void *arg, const struct hw_http_spec *spec, struct hw_http_request *request)
+{
+	struct stub *stub = arg;
+
+	stub->n_asked++;
+	assert_string_equal(spec->method, "GET");
+	assert_string_equal(spec->url, "http://stub.example/x");
+	request->status = 201;
+	hw_buf_puts(&request->body, stub->body);
+	return stub->delay_ms;
+}
+
+static void a_stub_takes_the_place_of_the_network(void **state HW_UNUSED)
+{
+	struct hw_http_spec spec = {.method = "GET",
+		.url = "http://stub.example/x",
+		.timeout_ms = 30,
+		.max_bytes = 4,
+		.done = on_done};
+	struct stub stub = {.body = "four"};
+	struct asked a = {0};
+	struct http_world w;
+
+	setup(&w);
+	spec.arg = &a;
+	hw_http_client_stub(w.client, answer, &stub);
+	/* not before the loop's turn, and what it said is what comes */
+	assert_int_equal(hw_http_start(w.client, &spec, &a.request), 0);
+	assert_int_equal(a.n_done, 0);
+	wait_until(&w.ww, a.n_done);
+	assert_int_equal(a.status, 201);
+	assert_string_equal(a.body, "four");
+	assert_string_equal(a.error, "");
+	/* limits count as ever */
+	stub.body = "five!";
+	assert_int_equal(hw_http_start(w.client, &spec, &a.request), 0);
+	wait_until(&w.ww, a.n_done == 2);
+	assert_string_equal(a.error, "the answer is longer than 4 bytes");
+	stub = (struct stub){.body = "four", .delay_ms = 30};
+	assert_int_equal(hw_http_start(w.client, &spec, &a.request), 0);
+	wait_until(&w.ww, a.n_done == 3);
+	assert_string_equal(a.error, "no answer within 30 ms");
+	/* one that is destroyed is not heard of */
+	assert_int_equal(hw_http_start(w.client, &spec, &a.request), 0);
+	hw_http_request_destroy(&a.request);
+	assert_int_equal(hw_http_client_count(w.client), 0);
+	teardown(&w);
+	assert_int_equal(a.n_done, 3);
+	assert_int_equal(stub.n_asked, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +487,7 @@ int main(void)
 		cmocka_unit_test(a_silent_resolver_holds_up_nobody),
 		cmocka_unit_test(resolves_of_all_are_bounded),
 		cmocka_unit_test(the_client_ends_without_waiting_for_a_resolve),
+		cmocka_unit_test(a_stub_takes_the_place_of_the_network),
 	};
 
 	unsetenv("http_proxy");
