@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/policy_play.h"
 #include "hook/audience.h"
 #include "session/who.h"
 #include "wire/topic.h"
@@ -12,7 +13,6 @@
 /* A case, and each of its steps, is a table of what is asked and what must come of it. What a step
  * does not say the case says, and what the case does not, the file. */
 
-#define NAME_BYTES 64
 #define ADDRESS "192.0.2.1"
 
 static const char *const keys[] = {"name", "config", "global", "budget", "session", "http",
@@ -21,13 +21,7 @@ static const char *const keys[] = {"name", "config", "global", "budget", "sessio
 	"changed", "requests", "published", "log"};
 
 /* What a case may ask. */
-static const struct question {
-	const char *name;
-	enum hw_hook_stage stage;
-	enum hw_operation operation;
-	enum hw_lifecycle_kind kind;
-	bool topic, event;
-} questions[] = {
+static const struct hw_play_question questions[] = {
 	{"authenticate", HW_STAGE_AUTHENTICATE, 0, 0, false, false},
 	{"subscribe", HW_STAGE_AUTHORIZE, HW_OP_SUBSCRIBE, 0, true, false},
 	{"wildcard", HW_STAGE_AUTHORIZE, HW_OP_WILDCARD, 0, true, false},
@@ -43,30 +37,9 @@ static const struct question {
 	{"reload", HW_STAGE_EVERY, 0, 0, false, false},
 };
 
-/* A case as it is played. */
-struct play {
-	struct hw_policy_stage *stage;
-	struct hw_policy_cases *cases;
-	json_t *file, *one, *step; /* copies: stubs count in them */
-	size_t n_step;             /* 0: the case has none */
-	struct hw_buf *why;
-	bool failed;
-	struct hw_hook_chain *chain, *none;
-	struct hw_hook_bench *global, *tenant;
-	bool is_global;
-	/* the step's question, and what came of it */
-	const struct question *question;
-	struct hw_ask ask;
-	bool decided;
-	bool heard;
-	struct hw_heard said; /* its texts are the next two */
-	char message[256], detail[256];
-};
-
 /* ---- saying what is wrong ---- */
 
-static void complain(struct play *p, const char *format, ...) HW_PRINTF(2, 3);
-static void complain(struct play *p, const char *format, ...)
+void hw_play_complain(struct hw_play *p, const char *format, ...)
 {
 	va_list args;
 
@@ -78,40 +51,6 @@ static void complain(struct play *p, const char *format, ...)
 	hw_buf_vprintf(p->why, format, args);
 	va_end(args);
 	hw_buf_putc(p->why, '\n');
-}
-
-static char *text_of(const json_t *value)
-{
-	return value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS)
-		     : strdup("nothing");
-}
-
-static void expect_value(struct play *p, const char *what, const json_t *wanted, const json_t *got)
-{
-	char *w, *g;
-
-	if (wanted == got ||
-		(got && json_equal((json_t *)(uintptr_t)wanted, (json_t *)(uintptr_t)got)))
-		return;
-	/* an empty table of Lua's is either */
-	if (json_is_object(wanted) && json_object_size(wanted) == 0 && json_is_array(got) &&
-		json_array_size(got) == 0)
-		return;
-	w = text_of(wanted);
-	g = text_of(got);
-	complain(p, "%s: expected %s", what, w ? w : "?");
-	complain(p, "%*s  actual   %s", (int)strlen(what) - 1, "", g ? g : "?");
-	free(w);
-	free(g);
-}
-
-static void expect_text(struct play *p, const char *what, const char *wanted, const char *got)
-{
-	json_t *w = json_string(wanted), *g = json_string_nocheck(got ? got : "");
-
-	expect_value(p, what, w, g);
-	json_decref(w);
-	json_decref(g);
 }
 
 static const char *nearest(const char *word, const char *const *known, size_t n)
@@ -130,7 +69,7 @@ static const char *nearest(const char *word, const char *const *known, size_t n)
 	return best;
 }
 
-static void check_keys(struct play *p, json_t *object, const char *where)
+static void check_keys(struct hw_play *p, json_t *object, const char *where)
 {
 	const char *key, *near;
 	json_t *value;
@@ -145,16 +84,16 @@ static void check_keys(struct play *p, json_t *object, const char *where)
 			continue;
 		near = nearest(key, keys, HW_COUNT(keys));
 		if (near)
-			complain(
+			hw_play_complain(
 				p, "unknown key '%s' in %s (did you mean '%s'?)", key, where, near);
 		else
-			complain(p, "unknown key '%s' in %s", key, where);
+			hw_play_complain(p, "unknown key '%s' in %s", key, where);
 	}
 }
 
 /* ---- what a step says ---- */
 
-static json_t *look(const struct play *p, const char *key)
+json_t *hw_play_look(const struct hw_play *p, const char *key)
 {
 	json_t *value = p->step ? json_object_get(p->step, key) : NULL;
 
@@ -163,21 +102,21 @@ static json_t *look(const struct play *p, const char *key)
 	return value ? value : json_object_get(p->file, key);
 }
 
-static const char *look_text(struct play *p, const char *key, const char *otherwise)
+const char *hw_play_text(struct hw_play *p, const char *key, const char *otherwise)
 {
-	const json_t *value = look(p, key);
+	const json_t *value = hw_play_look(p, key);
 
 	if (value && !json_is_string(value))
-		complain(p, "'%s' must be a text", key);
+		hw_play_complain(p, "'%s' must be a text", key);
 	return json_is_string(value) ? json_string_value(value) : otherwise;
 }
 
-static int64_t look_number(struct play *p, const char *key, int64_t otherwise)
+static int64_t look_number(struct hw_play *p, const char *key, int64_t otherwise)
 {
-	const json_t *value = look(p, key);
+	const json_t *value = hw_play_look(p, key);
 
 	if (value && !json_is_integer(value))
-		complain(p, "'%s' must be a whole number", key);
+		hw_play_complain(p, "'%s' must be a whole number", key);
 	return json_is_integer(value) ? json_integer_value(value) : otherwise;
 }
 
@@ -190,7 +129,7 @@ static struct hw_slice slice_of_member(const json_t *object, const char *key, co
 	return (struct hw_slice){otherwise, strlen(otherwise)};
 }
 
-static const struct question *find_question(const char *name)
+static const struct hw_play_question *find_question(const char *name)
 {
 	for (size_t i = 0; i < HW_COUNT(questions); i++)
 		if (strcmp(questions[i].name, name) == 0)
@@ -207,10 +146,10 @@ static unsigned budget_member(const json_t *budget, const char *key, unsigned ot
 	return json_is_integer(value) ? (unsigned)json_integer_value(value) : otherwise;
 }
 
-static struct hw_hook_budget budget_of(const struct play *p)
+static struct hw_hook_budget budget_of(const struct hw_play *p)
 {
 	struct hw_hook_budget b = HW_HOOK_BUDGET_DEFAULT;
-	const json_t *said = look(p, "budget");
+	const json_t *said = hw_play_look(p, "budget");
 
 	b.cpu_ms = budget_member(said, "cpu_ms", b.cpu_ms);
 	b.load_ms = budget_member(said, "load_ms", b.load_ms);
@@ -220,35 +159,20 @@ static struct hw_hook_budget budget_of(const struct play *p)
 	return b;
 }
 
-static bool is_expected(struct play *p, const char *what)
-{
-	return strcmp(look_text(p, "expect", ""), what) == 0;
-}
-
-static void expect_contained(struct play *p, const char *key, const char *got)
-{
-	const char *wanted = look_text(p, key, NULL);
-
-	if (wanted && !strstr(got, wanted)) {
-		complain(p, "%s: expected to contain \"%s\"", key, wanted);
-		complain(p, "%*s  actual   %s", (int)strlen(key) - 1, "", got);
-	}
-}
-
 /* The first step decides on which side the policy stands. */
-static void decide_side(struct play *p)
+static void decide_side(struct hw_play *p)
 {
-	const json_t *given = look(p, "global"), *steps = json_object_get(p->one, "steps");
+	const json_t *given = hw_play_look(p, "global"), *steps = json_object_get(p->one, "steps");
 	const json_t *ask = steps ? json_object_get(json_array_get(steps, 0), "ask") : NULL;
 
 	if (!ask)
-		ask = look(p, "ask");
+		ask = hw_play_look(p, "ask");
 	p->is_global = given ? json_is_true(given)
 			     : ask && json_is_string(ask) &&
 				       strcmp(json_string_value(ask), "authenticate") == 0;
 }
 
-static bool load(struct play *p)
+static bool load(struct hw_play *p)
 {
 	struct hw_hook_entry *entry = NULL;
 	struct hw_hook_problem problem = {0};
@@ -260,55 +184,55 @@ static bool load(struct play *p)
 		.global = p->is_global};
 	int rc;
 
-	if (look(p, "config")) {
-		if (!json_is_object(look(p, "config"))) {
-			complain(p, "'config' must be a table");
+	if (hw_play_look(p, "config")) {
+		if (!json_is_object(hw_play_look(p, "config"))) {
+			hw_play_complain(p, "'config' must be a table");
 			return false;
 		}
-		config = json_dumps(look(p, "config"), JSON_COMPACT);
+		config = json_dumps(hw_play_look(p, "config"), JSON_COMPACT);
 		spec.config = hw_str_of(config);
 	}
 	rc = hw_hook_entry_load(p->stage->kit.env, &spec, &p->cases->last, p->cases->last ? 1 : 0,
 		&entry, &problem);
 	free(config);
 	if (rc < 0) {
-		if (!is_expected(p, "refused"))
-			complain(p, "the policy does not load: %s%s%s", problem.path,
+		if (!hw_play_expects(p, "refused"))
+			hw_play_complain(p, "the policy does not load: %s%s%s", problem.path,
 				problem.path[0] ? ": " : "", problem.text);
 		else
-			expect_contained(p, "error", problem.text);
+			hw_play_expect_contained(p, "error", problem.text);
 		return false;
 	}
 	p->chain = hw_hook_chain_create(&entry, 1);
 	p->none = hw_hook_chain_create(NULL, 0);
 	hw_hook_entry_unref(&entry);
 	if (!p->chain || !p->none)
-		complain(p, "out of memory");
+		hw_play_complain(p, "out of memory");
 	return p->chain && p->none;
 }
 
-static bool set_up(struct play *p)
+static bool set_up(struct hw_play *p)
 {
-	struct hw_slice tenant = slice_of_member(look(p, "session"), "tenant_id", "acme");
+	struct hw_slice tenant = slice_of_member(hw_play_look(p, "session"), "tenant_id", "acme");
 	struct hw_hook_env *env = p->stage->kit.env;
 	int rc;
 
 	decide_side(p);
 	if (!load(p))
 		return false;
-	if (is_expected(p, "refused") && !json_object_get(p->one, "steps"))
-		complain(p, "expected to be refused, but the policy loads");
+	if (hw_play_expects(p, "refused") && !json_object_get(p->one, "steps"))
+		hw_play_complain(p, "expected to be refused, but the policy loads");
 	rc = hw_hook_bench_create(
 		env, p->is_global ? p->chain : p->none, HW_STR(""), 0, &p->global);
 	if (rc == 0)
 		rc = hw_hook_bench_create(env, p->is_global ? p->none : p->chain,
 			(struct hw_str){tenant.p, tenant.len}, 0, &p->tenant);
 	if (rc < 0)
-		complain(p, "the policy does not start: %s", strerror(-rc));
+		hw_play_complain(p, "the policy does not start: %s", strerror(-rc));
 	return rc == 0;
 }
 
-static void tear_down(struct play *p)
+static void tear_down(struct hw_play *p)
 {
 	hw_hook_bench_destroy(&p->tenant);
 	hw_hook_bench_destroy(&p->global);
@@ -321,14 +245,14 @@ static void tear_down(struct play *p)
 	}
 	hw_hook_env_reap(p->stage->kit.env);
 	if (hw_hook_env_forget_values(p->stage->kit.env) < 0)
-		complain(p, "out of memory");
+		hw_play_complain(p, "out of memory");
 }
 
 /* ---- asking ---- */
 
 static void on_heard(struct hw_ask *ask, const struct hw_heard *heard)
 {
-	struct play *p = HW_CONTAINER_OF(ask, struct play, ask);
+	struct hw_play *p = HW_CONTAINER_OF(ask, struct hw_play, ask);
 
 	p->heard = true;
 	p->said = *heard;
@@ -338,13 +262,13 @@ static void on_heard(struct hw_ask *ask, const struct hw_heard *heard)
 
 static void on_decided(struct hw_ask *ask)
 {
-	HW_CONTAINER_OF(ask, struct play, ask)->decided = true;
+	HW_CONTAINER_OF(ask, struct hw_play, ask)->decided = true;
 }
 
 static struct hw_hook_bench *find_tenant(struct hw_ask *ask, struct hw_str tenant_id)
 {
 	(void)tenant_id;
-	return HW_CONTAINER_OF(ask, struct play, ask)->tenant;
+	return HW_CONTAINER_OF(ask, struct hw_play, ask)->tenant;
 }
 
 /* The strings that a question is made of. */
@@ -356,9 +280,10 @@ struct texts {
 	struct hw_request request;
 };
 
-static void make_who(struct play *p, struct texts *t)
+static void make_who(struct hw_play *p, struct texts *t)
 {
-	const json_t *session = look(p, "session"), *claims = json_object_get(session, "claims");
+	const json_t *session = hw_play_look(p, "session"),
+		     *claims = json_object_get(session, "claims");
 	const json_t *expires_at = json_object_get(session, "expires_at");
 
 	t->claims = claims ? json_dumps(claims, JSON_COMPACT) : strdup("{}");
@@ -372,30 +297,30 @@ static void make_who(struct play *p, struct texts *t)
 }
 
 /* The topic of the case, or of its event; "" when a question needs none. */
-static const char *topic_of(struct play *p)
+static const char *topic_of(struct hw_play *p)
 {
-	const json_t *event = look(p, "event");
-	const char *topic = look_text(p, "topic", NULL);
+	const json_t *event = hw_play_look(p, "event");
+	const char *topic = hw_play_text(p, "topic", NULL);
 
 	if (!topic && p->question->event && json_is_object(event))
 		topic = json_string_value(json_object_get(event, "topic"));
 	if (!topic && p->question->topic)
-		complain(p, "it asks for %s and has no topic", p->question->name);
+		hw_play_complain(p, "it asks for %s and has no topic", p->question->name);
 	else if (topic && !hw_topic_pattern_valid(hw_str_of(topic)))
-		complain(p, "'%s' is no topic: resource:id", topic);
+		hw_play_complain(p, "'%s' is no topic: resource:id", topic);
 	return topic ? topic : "";
 }
 
-static void make_event(struct play *p, const char *topic, struct texts *t)
+static void make_event(struct hw_play *p, const char *topic, struct texts *t)
 {
-	json_t *event = look(p, "event");
+	json_t *event = hw_play_look(p, "event");
 
 	if (json_is_string(event)) {
 		t->event = strdup(json_string_value(event));
 		return;
 	}
 	if (event && !json_is_object(event))
-		complain(p, "'event' must be a table, or JSON as a text");
+		hw_play_complain(p, "'event' must be a table, or JSON as a text");
 	event = json_is_object(event) ? json_deep_copy(event) : json_object();
 	if (!json_object_get(event, "topic"))
 		json_object_set_new(event, "topic", json_string(topic));
@@ -407,7 +332,7 @@ static void make_event(struct play *p, const char *topic, struct texts *t)
 	json_decref(event);
 }
 
-static void make_question(struct play *p, struct texts *t)
+static void make_question(struct hw_play *p, struct texts *t)
 {
 	const char *topic = topic_of(p);
 	struct hw_str resource = HW_STR_NULL, id = HW_STR_NULL;
@@ -427,14 +352,14 @@ static void make_question(struct play *p, struct texts *t)
 		.kind = p->question->kind,
 		.close_code = (int)look_number(p, "close_code", 0)};
 	t->request = (struct hw_request){.size = sizeof(t->request),
-		.token = hw_slice_of(hw_str_of(look_text(p, "token", "token"))),
-		.address = hw_slice_of(hw_str_of(look_text(p, "address", ADDRESS))),
-		.origin = hw_slice_of(hw_str_of(look_text(p, "origin", ""))),
-		.path = hw_slice_of(hw_str_of(look_text(p, "path", "/ws"))),
-		.transport = hw_slice_of(hw_str_of(look_text(p, "transport", "ws")))};
+		.token = hw_slice_of(hw_str_of(hw_play_text(p, "token", "token"))),
+		.address = hw_slice_of(hw_str_of(hw_play_text(p, "address", ADDRESS))),
+		.origin = hw_slice_of(hw_str_of(hw_play_text(p, "origin", ""))),
+		.path = hw_slice_of(hw_str_of(hw_play_text(p, "path", "/ws"))),
+		.transport = hw_slice_of(hw_str_of(hw_play_text(p, "transport", "ws")))};
 }
 
-static void ask(struct play *p, struct texts *t)
+static void ask(struct hw_play *p, struct texts *t)
 {
 	bool authenticate = p->question->stage == HW_STAGE_AUTHENTICATE;
 
@@ -452,7 +377,7 @@ static void ask(struct play *p, struct texts *t)
 	p->decided = hw_hooks_ask(&p->ask) != HW_PENDING;
 	if (!hw_policy_stage_until(p->stage, &p->decided)) {
 		hw_hooks_cancel(&p->ask);
-		complain(p, "the policy waits for something that will never come");
+		hw_play_complain(p, "the policy waits for something that will never come");
 	}
 	/* nobody waits for these: they go on by themselves */
 	if (p->question->stage == HW_STAGE_LIFECYCLE)
@@ -460,7 +385,7 @@ static void ask(struct play *p, struct texts *t)
 }
 
 /* What the session gets of the event. */
-static void see(struct play *p, struct texts *t)
+static void see(struct hw_play *p, struct texts *t)
 {
 	struct hw_identity who = {.user_id = {t->who.user_id.p, t->who.user_id.len},
 		.tenant_id = {t->who.tenant_id.p, t->who.tenant_id.len},
@@ -478,7 +403,7 @@ static void see(struct play *p, struct texts *t)
 	hw_buf_init(&key);
 	hw_audience_key(p->global, p->tenant, &who, &key);
 	if (!values || key.failed) {
-		complain(p, "out of memory");
+		hw_play_complain(p, "out of memory");
 	} else {
 		hw_audience_values(hw_buf_view(&key), values, n);
 		p->ask.stage = HW_STAGE_FILTER;
@@ -491,206 +416,40 @@ static void see(struct play *p, struct texts *t)
 	free(values);
 }
 
-/* ---- judging ---- */
-
-static bool changes_event(const struct play *p)
-{
-	return p->question->stage == HW_STAGE_TRANSFORM || p->question->stage == HW_STAGE_FILTER;
-}
-
-static const char *verdict_name(const struct play *p)
-{
-	if (!p->heard)
-		return "defer";
-	/* it allowed what it may not: another tenant's session, say */
-	if (p->said.verdict == HW_ALLOW && p->ask.verdict == HW_ERROR)
-		return "error";
-	switch (p->said.verdict) {
-	case HW_DEFER:
-		return "defer";
-	case HW_ALLOW:
-		return "allow";
-	case HW_DENY:
-		return changes_event(p) ? "drop" : "deny";
-	default:
-		return p->said.said ? "unavailable" : "error";
-	}
-}
-
-static void judge_verdict(struct play *p)
-{
-	static const char *const names[] = {
-		"allow", "deny", "defer", "drop", "unavailable", "error", "refused"};
-	const char *wanted = look_text(p, "expect", NULL), *got = verdict_name(p);
-	bool known = false;
-
-	for (size_t i = 0; wanted && i < HW_COUNT(names); i++)
-		known |= strcmp(wanted, names[i]) == 0;
-	if (wanted && !known)
-		complain(p,
-			"'expect' is one of allow, deny, defer, drop, unavailable, error, refused, "
-			"not '%s'",
-			wanted);
-	else if (!wanted && p->question->stage != HW_STAGE_LIFECYCLE)
-		complain(p, "it says not what to expect: expect = \"%s\" is what came", got);
-	else if (wanted && strcmp(wanted, got) != 0) {
-		complain(p, "expected %s", wanted);
-		complain(p, "actual   %s%s%s%s%s", got, p->said.verdict == HW_DENY ? " " : "",
-			p->said.verdict == HW_DENY ? p->ask.code : "", p->message[0] ? ": " : "",
-			p->message);
-		if (!p->heard)
-			complain(
-				p, "         the policy has no function for %s", p->question->name);
-	}
-	if (p->heard && p->said.verdict == HW_ERROR && !p->said.said &&
-		!(wanted && strcmp(wanted, "error") == 0))
-		complain(p, "         %s", p->detail);
-}
-
-static json_t *identity_json(const struct hw_identity *id)
-{
-	json_t *out = json_pack("{s:s%, s:s%, s:b, s:I, s:o?, s:[]}", "user_id", id->user_id.p,
-		id->user_id.len, "tenant_id", id->tenant_id.p, id->tenant_id.len, "act_as",
-		id->act_as, "expires_at", (json_int_t)id->expires_at, "claims",
-		json_loadb(id->claims.p, id->claims.len, 0, NULL), "tenants");
-
-	for (size_t i = 0; i < id->n_tenants; i++)
-		json_array_append_new(json_object_get(out, "tenants"),
-			json_stringn(id->tenants[i].p, id->tenants[i].len));
-	return out;
-}
-
-/* Of an identity only what the case names is compared. */
-static void judge_identity(struct play *p)
-{
-	json_t *wanted = look(p, "identity"), *value, *got;
-	char what[NAME_BYTES];
-	const char *key;
-
-	if (!wanted)
-		return;
-	if (!p->ask.identity) {
-		complain(p, "identity: there is none");
-		return;
-	}
-	got = identity_json(p->ask.identity);
-	json_object_foreach(wanted, key, value)
-	{
-		snprintf(what, sizeof(what), "identity.%s", key);
-		expect_value(p, what, value, json_object_get(got, key));
-	}
-	json_decref(got);
-}
-
-static void judge_event(struct play *p)
-{
-	const json_t *wanted = look(p, "changed");
-	json_t *got;
-
-	if (!wanted || !changes_event(p))
-		return;
-	if (json_is_false(wanted)) {
-		if (p->ask.new_event)
-			complain(p, "changed: the event was changed to %.*s",
-				(int)p->ask.new_event_len, p->ask.new_event);
-		return;
-	}
-	got = p->ask.new_event ? json_loadb(p->ask.new_event, p->ask.new_event_len, 0, NULL) : NULL;
-	expect_value(p, "changed", wanted, got);
-	json_decref(got);
-}
-
-static void judge_requests(struct play *p)
-{
-	const json_t *wanted = look(p, "requests");
-	struct hw_str rest = hw_buf_view(&p->stage->requests), line;
-	json_t *got;
-
-	if (!wanted)
-		return;
-	got = json_array();
-	while (rest.len > 0) {
-		line = hw_str_cut(&rest, '\n');
-		json_array_append_new(got, json_stringn(line.p, line.len));
-	}
-	expect_value(p, "requests", wanted, got);
-	json_decref(got);
-}
-
-/* Events that were published go their way when the call is over. */
-static void judge_published(struct play *p)
-{
-	hw_policy_stage_pass(p->stage, 0);
-	if (look(p, "published"))
-		expect_value(p, "published", look(p, "published"), p->stage->published);
-}
-
-static void judge_log(struct play *p)
-{
-	struct hw_buf log;
-
-	hw_buf_init(&log);
-	hw_policy_stage_read_log(p->stage, &log);
-	hw_buf_putc(&log, '\0');
-	expect_contained(p, "log", log.failed ? "" : log.data);
-	/* of those that only the log hears of */
-	if (p->question->stage == HW_STAGE_FILTER && is_expected(p, "error"))
-		expect_contained(p, "error", log.failed ? "" : log.data);
-	hw_buf_fini(&log);
-}
-
-static void judge(struct play *p)
-{
-	const char *code = look_text(p, "code", NULL), *message = look_text(p, "message", NULL);
-
-	judge_verdict(p);
-	if (code)
-		expect_text(p, "code", code, p->ask.code);
-	if (message)
-		expect_text(p, "message", message, p->message);
-	if (is_expected(p, "error") && p->question->stage != HW_STAGE_FILTER)
-		expect_contained(p, "error", p->detail);
-	if (look(p, "act_as") && p->question->operation == HW_OP_PUBLISH &&
-		json_is_true(look(p, "act_as")) != p->ask.act_as)
-		complain(p, "act_as: expected %s", p->ask.act_as ? "false" : "true");
-	judge_identity(p);
-	judge_event(p);
-}
-
 /* ---- a step ---- */
 
-static bool ready(struct play *p)
+static bool ready(struct hw_play *p)
 {
-	const char *name = look_text(p, "ask", NULL), *wrong;
-	const json_t *stubs = look(p, "http");
+	const char *name = hw_play_text(p, "ask", NULL), *wrong;
+	const json_t *stubs = hw_play_look(p, "http");
 	struct hw_buf scratch;
 
 	p->question = name ? find_question(name) : NULL;
 	if (!p->question)
-		complain(p,
+		hw_play_complain(p,
 			"'ask' is one of authenticate, subscribe, wildcard, publish, presence, "
 			"session, transform, see, connect, disconnect, wait, reload; not '%s'",
 			name ? name : "");
 	hw_buf_init(&scratch);
 	wrong = stubs ? hw_policy_stub_check(stubs, &scratch) : NULL;
 	if (wrong)
-		complain(p, "%s", wrong);
+		hw_play_complain(p, "%s", wrong);
 	hw_buf_fini(&scratch);
-	p->stage->stubs = look(p, "http");
+	p->stage->stubs = hw_play_look(p, "http");
 	return p->question && !wrong;
 }
 
 /* As a reload does that changes the chain: a new state takes over what the old one saves. */
-static void reload(struct play *p)
+static void reload(struct hw_play *p)
 {
 	struct hw_hook_bench **slot = p->is_global ? &p->global : &p->tenant, *next = NULL;
-	struct hw_slice tenant = slice_of_member(look(p, "session"), "tenant_id", "acme");
+	struct hw_slice tenant = slice_of_member(hw_play_look(p, "session"), "tenant_id", "acme");
 	struct hw_str name = {tenant.p, tenant.len};
 	int rc = hw_hook_bench_create(
 		p->stage->kit.env, p->chain, p->is_global ? HW_STR("") : name, 0, &next);
 
 	if (rc < 0) {
-		complain(p, "the policy does not start: %s", strerror(-rc));
+		hw_play_complain(p, "the policy does not start: %s", strerror(-rc));
 		return;
 	}
 	hw_hook_bench_inherit(next, *slot);
@@ -698,7 +457,7 @@ static void reload(struct play *p)
 	*slot = next;
 }
 
-static void play_step(struct play *p)
+static void play_step(struct hw_play *p)
 {
 	struct texts texts = {0};
 
@@ -711,7 +470,7 @@ static void play_step(struct play *p)
 	hw_buf_clear(&p->stage->requests);
 	hw_buf_clear(&p->stage->unmatched);
 	json_array_clear(p->stage->published);
-	if (look(p, "wait_ms"))
+	if (hw_play_look(p, "wait_ms"))
 		hw_policy_stage_pass(p->stage, look_number(p, "wait_ms", 0));
 	if (strcmp(p->question->name, "reload") == 0)
 		reload(p);
@@ -722,14 +481,12 @@ static void play_step(struct play *p)
 				see(p, &texts);
 			else
 				ask(p, &texts);
-			judge(p);
+			hw_play_judge(p);
 		}
 	}
-	judge_requests(p);
-	judge_published(p);
-	judge_log(p);
+	hw_play_judge_effects(p);
 	if (p->failed && p->stage->unmatched.len > 0)
-		complain(p, "no answer in http to %.*s", (int)p->stage->unmatched.len - 1,
+		hw_play_complain(p, "no answer in http to %.*s", (int)p->stage->unmatched.len - 1,
 			p->stage->unmatched.data);
 	hw_identity_unref(&p->ask.identity);
 	free(p->ask.new_event);
@@ -737,7 +494,7 @@ static void play_step(struct play *p)
 	free(texts.event);
 }
 
-static void play_steps(struct play *p)
+static void play_steps(struct hw_play *p)
 {
 	json_t *steps = json_object_get(p->one, "steps");
 
@@ -746,7 +503,7 @@ static void play_steps(struct play *p)
 		return;
 	}
 	if (!json_is_array(steps) || json_array_size(steps) == 0)
-		complain(p, "'steps' must be a list of tables");
+		hw_play_complain(p, "'steps' must be a list of tables");
 	for (size_t i = 0; i < json_array_size(steps) && !p->failed; i++) {
 		p->n_step = i + 1;
 		p->step = json_array_get(steps, i);
@@ -756,7 +513,7 @@ static void play_steps(struct play *p)
 }
 
 /* What the policy logged. That it failed, and why, has been said. */
-static void add_log(struct play *p)
+static void add_log(struct hw_play *p)
 {
 	struct hw_buf log;
 	struct hw_str rest, line;
@@ -778,7 +535,7 @@ static void add_log(struct play *p)
 bool hw_policy_case_play(struct hw_policy_stage *stage, struct hw_policy_cases *cases, json_t *one,
 	struct hw_buf *why)
 {
-	struct play p = {.stage = stage,
+	struct hw_play p = {.stage = stage,
 		.cases = cases,
 		.why = why,
 		.file = json_deep_copy(cases->file),
