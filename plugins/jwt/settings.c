@@ -241,7 +241,6 @@ static int split_keys(const struct hw_host *host, const struct member *m, struct
 		memcpy(out->items + len, item.value.p, item.value.len);
 		len += item.value.len;
 	}
-	out->items[len] = '\0';
 	return rc < 0 ? refuse(problem, m->path, "a text in it is too long") : 0;
 }
 
@@ -304,8 +303,8 @@ static int read_keys(const struct hw_host *host, const struct member *m, struct 
 		return refuse(problem, m->path,
 			"must be an array of keys like [{\"alg\": \"HS256\", \"secret\": "
 			"\"${NAME}\"}]");
-	/* an item has two bytes at least */
-	out->items = malloc(m->value.len + 1);
+	/* a text at any moment, also when an item is refused halfway */
+	out->items = calloc(1, m->value.len + 1);
 	index = malloc(m->value.len * sizeof(*index));
 	if (!out->items || !index) {
 		free(index);
