@@ -18,6 +18,7 @@ struct hw_round {
 	void (*free)(struct hw_round *round);
 	/* its own */
 	atomic_uint n_refs;
+	atomic_uint n_done;
 	atomic_bool given_up; /* nobody looks at the result any more */
 	sem_t answered;
 	struct hw_round_task *tasks;

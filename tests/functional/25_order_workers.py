@@ -100,7 +100,9 @@ def test_every_subscriber_sees_one_order():
 
 
 def test_a_subscriber_that_joins_meanwhile_misses_nothing_from_its_cursor_on():
-    with Broker({"workers": 4, **LIMITS}) as broker:
+    # who has joined reads nothing, and so answers no ping, until all is published
+    patient = {"heartbeat": {"timeout_ms": int(scaled(60000))}}
+    with Broker({"workers": 4, **LIMITS, **patient}) as broker:
         ids, joined = {}, []
 
         def join():
