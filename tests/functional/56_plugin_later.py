@@ -65,7 +65,8 @@ def test_while_one_session_waits_others_are_served_and_its_own_order_holds():
                 ask(slow, "open:1", 3)
                 broker.wait_counted("later_waits", 1)
                 quick.subscribe("open:1")  # the one worker does not wait
-                equal(slow.drain(0.1), [], "what the waiting session hears")
+                if not stretched():  # a suspended call has 2 s, in a slow build too
+                    equal(slow.drain(0.1), [], "what the waiting session hears")
                 broker.release()
                 equal([slow.recv_json()["id"] for _ in range(3)], [1, 2, 3], "the order of its answers")
                 broker.wait_counted("later_taken", 1)
