@@ -99,7 +99,7 @@ def test_hooks_wait_and_ask_other_services():
             contains(ask(directory, "subscribe", "doc:1", code=0), "decided by: second\n", "the service says yes")
             found = re.search(r"first.lua\): allow, (\d+\.\d) ms", cli("policy", "eval", "-c", "hw.json", "--tenant", "acme", "--user", "bob", "--explain",
                                                                       "presence", "doc:1", cwd=directory).stdout)
-            check(found and float(found[1]) >= 30, f"a wait of 30 ms took {found and found[1]} ms")
+            check(found and float(found[1]) >= 29, f"a wait of 30 ms, of a clock that counts whole ones, took {found and found[1]} ms")
         service.shutdown()
         port = service.server_port
     with configuration({"url": f"http://127.0.0.1:{port}/may"}) as directory:
