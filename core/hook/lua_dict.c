@@ -163,40 +163,34 @@ static int dict_delete(lua_State *lua)
 	return push_outcome(lua, outcome);
 }
 
-/* set(key, value[, ttl_ms]) → true, or nil, "full" */
-static int dict_set(lua_State *lua)
+/* Both write a value: (key, value[, ttl_ms]) */
+static int write_with(
+	lua_State *lua, int (*write)(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+				const struct hw_dict_value *value, int64_t ttl_ms, int64_t now_ms))
 {
 	struct hw_str key = check_key(lua);
-	struct hw_dict_value v;
 	char scratch[NUMBER_SIZE];
-	int64_t ttl_ms;
+	struct hw_dict_value v = check_value(lua, 2, scratch);
+	int64_t ttl_ms = check_ttl(lua, 3);
 	int outcome;
 
-	v = check_value(lua, 2, scratch);
-	ttl_ms = check_ttl(lua, 3);
 	hw_lua_host_begin(lua);
 	write_number(lua, 2, &v, scratch);
-	outcome = hw_dict_set(dict_of(lua), space_of(lua), key, &v, ttl_ms, now_of(lua));
+	outcome = write(dict_of(lua), space_of(lua), key, &v, ttl_ms, now_of(lua));
 	hw_lua_host_end(lua);
 	return push_outcome(lua, outcome);
 }
 
-/* add(key, value[, ttl_ms]) → true; false: there is one; or nil, "full" */
+/* set → true, or nil, "full" */
+static int dict_set(lua_State *lua)
+{
+	return write_with(lua, hw_dict_set);
+}
+
+/* add → true; false: there is one; or nil, "full" */
 static int dict_add(lua_State *lua)
 {
-	struct hw_str key = check_key(lua);
-	struct hw_dict_value v;
-	char scratch[NUMBER_SIZE];
-	int64_t ttl_ms;
-	int outcome;
-
-	v = check_value(lua, 2, scratch);
-	ttl_ms = check_ttl(lua, 3);
-	hw_lua_host_begin(lua);
-	write_number(lua, 2, &v, scratch);
-	outcome = hw_dict_add(dict_of(lua), space_of(lua), key, &v, ttl_ms, now_of(lua));
-	hw_lua_host_end(lua);
-	return push_outcome(lua, outcome);
+	return write_with(lua, hw_dict_add);
 }
 
 /* incr(key[, by[, ttl_ms]]) → the sum, or nil, "full" */

@@ -41,7 +41,7 @@ static bool too_much(struct hw_session *s, const struct hw_run *run)
 	size_t outbox_bytes = s->worker->generation->settings.outbox_bytes;
 	size_t queued = s->outlet->queued(s->arg);
 
-	if (!s->outlet->blocked(s->arg))
+	if (queued == 0 || !s->outlet->blocked(s->arg))
 		s->held_position = run->position;
 	return queued && (queued + run->len > outbox_bytes ||
 				 run->position > s->held_position + outbox_bytes);

@@ -302,13 +302,7 @@ int main(int argc, char **argv)
 	size_t welcome_bytes;
 
 	read_options(&b.o, argc, argv);
-#ifndef NDEBUG
-	if (!b.o.smoke)
-		puts("this is no release build: its figures say nothing");
-#endif
-	if (!b.o.smoke)
-		load_pin(LOAD_CLIENT_CPU);
-	load_dir_create(&b.dir);
+	load_begin(&b.dir, b.o.smoke);
 	load_broker_start(&b.broker, &b.dir, b.o.broker, !b.o.smoke);
 	b.token = fresh_token(&b);
 	welcome_bytes = run(&b, REPEATED, 0); /* warms up, too */

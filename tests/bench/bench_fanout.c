@@ -385,13 +385,7 @@ int main(int argc, char **argv)
 	struct bench b = {0};
 
 	read_options(&b.o, argc, argv);
-#ifndef NDEBUG
-	if (!b.o.smoke)
-		puts("this is no release build: its figures say nothing");
-#endif
-	if (!b.o.smoke)
-		load_pin(LOAD_CLIENT_CPU);
-	load_dir_create(&b.dir);
+	load_begin(&b.dir, b.o.smoke);
 	add_broker(&b);
 	add_floor(&b);
 	if (!b.o.smoke) {

@@ -48,6 +48,9 @@ struct load_dir {
 	char path[64];
 };
 void load_dir_create(struct load_dir *dir); /* once */
+/** What every benchmark begins with: its directory, and, but for a @smoke test, the CPU of the
+ * clients and a word about builds that are not as shipped. */
+void load_begin(struct load_dir *dir, bool smoke);
 void load_dir_write(const struct load_dir *dir, const char *name, struct hw_str text);
 
 struct load_server {

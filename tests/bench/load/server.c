@@ -45,6 +45,17 @@ void load_dir_create(struct load_dir *dir)
 	atexit(remove_dir);
 }
 
+void load_begin(struct load_dir *dir, bool smoke)
+{
+#ifndef NDEBUG
+	if (!smoke)
+		puts("this is no release build: its figures say nothing");
+#endif
+	if (!smoke)
+		load_pin(LOAD_CLIENT_CPU);
+	load_dir_create(dir);
+}
+
 void load_dir_write(const struct load_dir *dir, const char *name, struct hw_str text)
 {
 	char path[PATH_MAX];

@@ -32,6 +32,17 @@
 #define WORLD_TSAN 0
 #endif
 
+/* ThreadSanitizer holds asynchronous signals back until the next blocking call, and a loop in Lua
+ * makes none. */
+#define NEEDS_SIGNALS() \
+	do { \
+		if (WORLD_TSAN) { \
+			print_message( \
+				"not run: ThreadSanitizer defers the signals that end a call\n"); \
+			skip(); \
+		} \
+	} while (0)
+
 struct world {
 	struct hw_watchdog *watchdog;
 	struct hw_metrics *metrics;

@@ -3,15 +3,6 @@
 
 #include "hook/breaker.h"
 
-#define NEEDS_SIGNALS() \
-	do { \
-		if (WORLD_TSAN) { \
-			print_message( \
-				"not run: ThreadSanitizer defers the signals that end a call\n"); \
-			skip(); \
-		} \
-	} while (0)
-
 /* ---- by itself ---- */
 
 static void fail_times(

@@ -5,15 +5,6 @@
 #include "hook/chain_internal.h"
 #include "hook/lua_internal.h"
 
-#define NEEDS_SIGNALS() \
-	do { \
-		if (WORLD_TSAN) { \
-			print_message( \
-				"not run: ThreadSanitizer defers the signals that end a call\n"); \
-			skip(); \
-		} \
-	} while (0)
-
 static int64_t counted(struct wait_world *ww, const char *name)
 {
 	return atomic_load(&hw_metrics_get(ww->w.metrics, HW_METRIC_COUNTER, name, "",

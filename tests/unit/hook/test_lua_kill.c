@@ -10,17 +10,6 @@
 
 #define LIMIT_US 50000
 
-/* ThreadSanitizer holds asynchronous signals back until the next blocking call, and a loop in Lua
- * makes none. */
-#define NEEDS_SIGNALS() \
-	do { \
-		if (WORLD_TSAN) { \
-			print_message( \
-				"not run: ThreadSanitizer defers the signals that end a call\n"); \
-			skip(); \
-		} \
-	} while (0)
-
 struct trap {
 	const char *what;
 	const char *code; /* body of a function with s, topic, ctx */

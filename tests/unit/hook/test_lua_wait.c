@@ -3,15 +3,6 @@
 
 #include "hook/lua_task.h"
 
-#define NEEDS_SIGNALS() \
-	do { \
-		if (WORLD_TSAN) { \
-			print_message( \
-				"not run: ThreadSanitizer defers the signals that end a call\n"); \
-			skip(); \
-		} \
-	} while (0)
-
 /* the topic's resource says what to do */
 static const char POLICY[] =
 	"local function wait(topic, ctx)\n"

@@ -23,15 +23,6 @@
 #include "hook/guard_internal.h"
 #include "lua_world.h"
 
-#define NEEDS_SIGNALS() \
-	do { \
-		if (WORLD_TSAN) { \
-			print_message( \
-				"not run: ThreadSanitizer defers the signals that end a call\n"); \
-			skip(); \
-		} \
-	} while (0)
-
 struct call {
 	struct hw_watchdog *watchdog;
 	struct hw_guard *guard;
