@@ -16,6 +16,7 @@
 
 #include "hook/http_client.h"
 #include "hook/io.h"
+#include "hook/store.h"
 #include "net/trust.h"
 
 enum {
@@ -304,6 +305,9 @@ static void end(struct hw_broker *b)
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_join(&b->workers[i]);
 	remove_sockets(b);
+	/* what it has yet to commit enters the journals; afterwards no thread of its own looks at a
+	 * worker any more */
+	hw_store_close(&b->store);
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_fini(&b->workers[i]);
 	free(b->workers);

@@ -13,7 +13,7 @@
 #include "hook/watchdog.h"
 #include "hub/worker.h"
 
-#define HW_BROKER_FIXED 5
+#define HW_BROKER_FIXED 6
 
 /* This very program, also when its file was replaced or removed since it began. */
 #define HW_SELF_EXE "/proc/self/exe"
@@ -28,6 +28,7 @@ struct hw_broker {
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
 	struct hw_trust *trust; /* of policies' https; NULL: there are no authorities */
+	struct hw_store *store; /* behind all journals; NULL: they are in memory alone */
 	struct hw_tenants tenants;
 	bool tenants_made;
 	struct hw_conf *conf;

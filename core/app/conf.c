@@ -328,7 +328,7 @@ const struct hw_conf_tenant *hw_conf_tenant_find(const struct hw_conf *conf, str
 struct hw_conf_retention hw_conf_retention_of(
 	const struct hw_conf *conf, const struct hw_conf_tenant *tenant)
 {
-	struct hw_conf_retention r = conf->global->retention;
+	struct hw_conf_retention r = conf->global->journal.retention;
 
 	if (tenant->retention.count > 0)
 		r.count = tenant->retention.count;

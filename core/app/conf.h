@@ -84,6 +84,13 @@ struct hw_conf_retention {
 	uint64_t age_ms;
 };
 
+struct hw_conf_journal {
+	struct hw_conf_retention retention; /* 100000, 67108864, 3600000 */
+	/* with a plugin: of that, what is kept in memory too; the same defaults */
+	struct hw_conf_retention memory;
+	struct hw_conf_hook plugin; /* path NULL: all is in memory alone */
+};
+
 struct hw_conf_limits {
 	uint64_t connections;   /* per tenant */
 	uint64_t subscriptions; /* per tenant, over all its sessions */
@@ -136,7 +143,7 @@ struct hw_conf_global {
 	} auth;
 	const struct hw_conf_hook *hooks; /* global guards, in order */
 	size_t n_hooks;
-	struct hw_conf_retention retention;       /* journal.retention: 100000, 67108864, 3600000 */
+	struct hw_conf_journal journal;
 	const struct hw_conf_topic_class *topics; /* in the order of the file */
 	size_t n_topics;
 	struct {

@@ -259,6 +259,23 @@ HW_CONF_READ(hook_plugin)
 		find_plugin(r, v, hook);
 }
 
+/* The journal's plugin is named as a hook's. */
+HW_CONF_READ(journal_plugin)
+{
+	struct hw_conf_journal *journal = target;
+
+	journal->plugin.name = "journal";
+	journal->plugin.config = journal->plugin.config.p ? journal->plugin.config : HW_STR("{}");
+	hw_conf_read_hook_plugin(r, v, &journal->plugin);
+}
+
+HW_CONF_READ(journal_config)
+{
+	struct hw_conf_journal *journal = target;
+
+	hw_conf_read_hook_config(r, v, &journal->plugin);
+}
+
 /* ---- the rest of an entry ------------------------------------------------ */
 
 HW_CONF_READ(hook_config)

@@ -123,9 +123,10 @@ static const struct hw_conf_key auth_keys[] = {
 static const struct hw_conf_keys auth = TABLE(auth_keys);
 
 static const struct hw_conf_key journal_keys[] = {
-	{GROUP("retention", retention)},
-	{LATER("plugin", "the journal is in memory")},
-	{LATER("config", "the journal is in memory")},
+	{GROUP("retention", retention), .offset = offsetof(struct hw_conf_journal, retention)},
+	{GROUP("memory", retention), .offset = offsetof(struct hw_conf_journal, memory)},
+	{OTHER("plugin", journal_plugin, "string"), .nullable = true},
+	{OTHER("config", journal_config, "object"), .text = "{}"},
 };
 static const struct hw_conf_keys journal = TABLE(journal_keys);
 
@@ -160,7 +161,7 @@ static const struct hw_conf_key global_keys[] = {
 	{OTHER("plugin_path", plugin_path, "array"), .nullable = true},
 	{AT("script_path", PATH, global, script_path), .nullable = true},
 	{AT("plugin_cache", PATH, global, plugin_cache), .nullable = true},
-	{GROUP("journal", journal), .offset = offsetof(struct hw_conf_global, retention)},
+	{GROUP("journal", journal), .offset = offsetof(struct hw_conf_global, journal)},
 	{OTHER("hooks", global_hooks, "array"), .members = &hw_conf_keys_hook, .text = "[]"},
 	{OTHER("tenants", tenants, "map"), .members = &hw_conf_keys_tenant, .text = "{}"},
 	{OTHER("topics", topics, "map"), .members = &hw_conf_keys_topic, .text = "{}"},

@@ -79,6 +79,8 @@ HW_CONF_READ(tenants);
 HW_CONF_READ(tenant_hooks);
 HW_CONF_READ(topics);
 HW_CONF_READ(history);
+HW_CONF_READ(journal_plugin);
+HW_CONF_READ(journal_config);
 
 /** "127.0.0.1:8080" and the like into @out; an error is at @v. false: refused. */
 bool hw_conf_listen_parse(

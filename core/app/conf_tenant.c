@@ -91,7 +91,7 @@ static void read_topic(struct hw_conf_reader *r, const struct hw_conf_value *v,
 
 	class->pattern = v->key.p;
 	class->pos = hw_conf_pos_of_key(r, v);
-	class->retention = g->retention;
+	class->retention = g->journal.retention;
 	if (!hw_topic_pattern_valid(v->key))
 		hw_conf_error_key(r, v,
 			"this matches no topic: a topic is a resource of small letters, digits and "

@@ -6,7 +6,7 @@
 
 /* Sockets are bound, threads started and hooks given their directories once. */
 static const char *const keys[HW_BROKER_FIXED] = {
-	"listen", "admin.listen", "workers", "script_path", "plugin_cache"};
+	"listen", "admin.listen", "workers", "script_path", "plugin_cache", "journal.plugin"};
 
 static void put_value(struct hw_buf *out, const struct hw_conf_global *c, size_t key)
 {
@@ -25,8 +25,11 @@ static void put_value(struct hw_buf *out, const struct hw_conf_global *c, size_t
 	case 3:
 		hw_buf_puts(out, c->script_path ? c->script_path : "");
 		break;
-	default:
+	case 4:
 		hw_buf_puts(out, c->plugin_cache ? c->plugin_cache : "");
+		break;
+	default:
+		hw_buf_puts(out, c->journal.plugin.path ? c->journal.plugin.path : "");
 	}
 }
 

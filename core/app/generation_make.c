@@ -187,19 +187,38 @@ static struct hw_retention retention_of(struct hw_conf_retention r)
 		.count = r.count, .bytes = r.bytes, .age_ms = (int64_t)r.age_ms};
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* With a plugin behind it the memory is the newest part of what is kept. */
+static void set_retention(
+	struct hw_topic_class *class, const struct hw_conf *conf, struct hw_conf_retention r)
+{
+	const struct hw_conf_journal *journal = &conf->global->journal;
+
+	class->stored = retention_of(r);
+	if (journal->plugin.path)
+		r = (struct hw_conf_retention){.count = least(r.count, journal->memory.count),
+			.bytes = least(r.bytes, journal->memory.bytes),
+			.age_ms = least(r.age_ms, journal->memory.age_ms)};
+	class->retention = retention_of(r);
+}
+
 static void make_classes(const struct hw_conf *conf, const struct hw_conf_tenant *tenant,
 	struct hw_topic_classes *out)
 {
 	out->n = 1;
 	out->classes[0].history = true;
-	out->classes[0].retention = retention_of(hw_conf_retention_of(conf, tenant));
+	set_retention(&out->classes[0], conf, hw_conf_retention_of(conf, tenant));
 	for (size_t i = 0; i < conf->global->n_topics && out->n < HW_JOURNAL_MAX_CLASSES; i++) {
 		const struct hw_conf_topic_class *topic = &conf->global->topics[i];
 		struct hw_topic_class *class = &out->classes[out->n++];
 
 		strncpy(class->pattern, topic->pattern, sizeof(class->pattern) - 1);
 		class->history = !topic->history_none;
-		class->retention = retention_of(topic->retention);
+		set_retention(class, conf, topic->retention);
 	}
 }
 

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "edge/edge_internal.h"
 #include "session/publish.h"
@@ -9,20 +10,46 @@
 #define MAX_ITEMS 1000
 #define TURN_MS 2 /* of items: then others get their turn */
 
+/* What became of an item of an array. */
+struct result {
+	enum hw_code code;
+	char *message; /* NULL: the code's own */
+	int64_t retry_after_ms;
+	bool duplicate;
+	char event_id[HW_CURSOR_MAX + 1];
+};
+
+/* An item that is on its way to the store, while those after it are published. */
+struct later {
+	struct hw_list link; /* job->later */
+	struct hw_keep_wait wait;
+	struct publish_job *job;
+	struct hw_hub *hub;
+	size_t index;
+};
+
 /* A POST /publish: its items are published one after the other.
  *   next item ──> deciding (a hook) ──> its result ──> next item, maybe in the next turn … answered
- */
+ *                         └──> on its way to the store: the next item, and its result later */
 struct publish_job {
 	struct exchange *ex;
 	struct hw_commands commands;
 	struct hw_command command;
-	struct hw_publish publish;
-	struct hw_buf results; /* of an array, without its end */
-	struct hw_buf key;     /* of the item, plain */
-	size_t n_done, n_failed;
-	bool deciding;
+	struct hw_publish publish; /* the present item's; of a single one, the answer is in it */
+	struct result *results;    /* of an array */
+	size_t n_results, cap_results;
+	struct hw_list later;
+	struct hw_buf key; /* of the item, plain */
+	bool deciding, all_read, no_memory;
 	struct hw_timer next_turn;
 };
+
+static void later_free(struct later *later)
+{
+	hw_keep_forget(&later->wait);
+	hw_list_remove(&later->link);
+	free(later);
+}
 
 void publish_job_free(struct publish_job **publish_job)
 {
@@ -33,8 +60,12 @@ void publish_job_free(struct publish_job **publish_job)
 	*publish_job = NULL;
 	if (job->deciding)
 		hw_publish_cancel(&job->publish);
+	while (!hw_list_empty(&job->later))
+		later_free(HW_CONTAINER_OF(job->later.next, struct later, link));
 	hw_timer_cancel(&job->next_turn);
-	hw_buf_fini(&job->results);
+	for (size_t i = 0; i < job->n_results; i++)
+		free(job->results[i].message);
+	free(job->results);
 	hw_buf_fini(&job->key);
 	free(job);
 }
@@ -100,33 +131,65 @@ void publish_read_head(struct exchange *ex, const struct hw_http1_request *reque
  * ---------------------------------------------------------------------------------------------------------------------
  */
 
-static void write_ok(struct hw_buf *out, const struct hw_publish *publish)
+static void write_ok(struct hw_buf *out, const char *event_id, bool duplicate)
 {
 	hw_buf_puts(out, "{\"ok\":true");
-	if (publish->event_id[0])
-		hw_buf_printf(out, ",\"id\":\"%s\"", publish->event_id);
-	hw_buf_puts(out, publish->duplicate ? ",\"duplicate\":true}" : "}");
+	if (event_id[0])
+		hw_buf_printf(out, ",\"id\":\"%s\"", event_id);
+	hw_buf_puts(out, duplicate ? ",\"duplicate\":true}" : "}");
+}
+
+static void write_result(struct hw_buf *out, const struct result *result)
+{
+	if (result->code == HW_CODE_NONE) {
+		write_ok(out, result->event_id, result->duplicate);
+		return;
+	}
+	hw_buf_puts(out, "{\"ok\":false,");
+	hw_code_members(out, result->code, hw_str_of(result->message ? result->message : ""),
+		result->retry_after_ms);
+	hw_buf_putc(out, '}');
+}
+
+/* The place for the present item's result; NULL: no memory. */
+static struct result *result_new(struct publish_job *job)
+{
+	if (job->n_results == job->cap_results) {
+		size_t cap = job->cap_results ? job->cap_results * 2 : 8;
+		struct result *p = reallocarray(job->results, cap, sizeof(*p));
+
+		if (!p) {
+			job->no_memory = true;
+			return NULL;
+		}
+		job->results = p;
+		job->cap_results = cap;
+	}
+	job->results[job->n_results] = (struct result){.retry_after_ms = HW_CONTROL_NO_RETRY};
+	return &job->results[job->n_results++];
+}
+
+static void set_result(struct result *result, enum hw_code code, const char *message)
+{
+	result->code = code;
+	if (code != HW_CODE_NONE && message[0])
+		result->message = strdup(message); /* without: the code speaks for itself */
 }
 
 static void add_result(struct publish_job *job)
 {
-	struct hw_publish *publish = &job->publish;
-	struct hw_buf *out = &job->results;
+	const struct hw_publish *publish = &job->publish;
+	struct result *result;
 
-	job->n_done++;
-	if (publish->code != HW_CODE_NONE)
-		job->n_failed++;
-	if (!job->commands.array)
-		return; /* the struct itself is the result */
-	hw_buf_puts(out, job->n_done == 1 ? "{\"results\":[" : ",");
-	if (publish->code == HW_CODE_NONE) {
-		write_ok(out, publish);
-	} else {
-		hw_buf_puts(out, "{\"ok\":false,");
-		hw_code_members(
-			out, publish->code, hw_str_of(publish->message), publish->retry_after_ms);
-		hw_buf_putc(out, '}');
-	}
+	if (!job->commands.array || publish->handed_over)
+		return; /* the struct itself is the result; it comes later */
+	result = result_new(job);
+	if (!result)
+		return;
+	set_result(result, publish->code, publish->message);
+	result->retry_after_ms = publish->retry_after_ms;
+	result->duplicate = publish->duplicate;
+	memcpy(result->event_id, publish->event_id, sizeof(result->event_id));
 }
 
 /* What hw_publish is never asked about it cannot count. */
@@ -156,14 +219,16 @@ static void answer_one(struct publish_job *job)
 		return;
 	}
 	body = answer_body(ex);
-	write_ok(body, publish);
+	write_ok(body, publish->event_id, publish->duplicate);
 	answer_json(ex, 200, hw_buf_view(body));
 }
 
 static void answer_all(struct publish_job *job)
 {
-	hw_buf_puts(&job->results, "]}");
-	if (job->results.failed) {
+	struct hw_buf *body = answer_body(job->ex);
+	size_t n_failed = 0;
+
+	if (job->no_memory) {
 		/* published all the same: without the answer nobody can tell, so the connection
 		 * ends */
 		exchange_refuse(job->ex, 0, HW_CODE_INTERNAL, "out of memory");
@@ -171,7 +236,15 @@ static void answer_all(struct publish_job *job)
 		answer_refusal(job->ex);
 		return;
 	}
-	answer_json(job->ex, job->n_failed ? 207 : 200, hw_buf_view(&job->results));
+	hw_buf_puts(body, "{\"results\":[");
+	for (size_t i = 0; i < job->n_results; i++) {
+		if (i)
+			hw_buf_putc(body, ',');
+		n_failed += job->results[i].code != HW_CODE_NONE;
+		write_result(body, &job->results[i]);
+	}
+	hw_buf_puts(body, "]}");
+	answer_json(job->ex, n_failed ? 207 : 200, hw_buf_view(body));
 }
 
 /* ---- items
@@ -197,7 +270,7 @@ static int find_key(struct publish_job *job, struct hw_str *out)
 	hw_buf_clear(&job->key);
 	hw_buf_str(&job->key, header);
 	hw_buf_putc(&job->key, '/');
-	hw_buf_u64(&job->key, job->n_done);
+	hw_buf_u64(&job->key, job->n_results);
 	*out = hw_buf_view(&job->key);
 	return job->key.failed ? -ENOMEM : 0;
 }
@@ -219,7 +292,51 @@ static int find_hub(struct publish_job *job, struct hw_hub **out)
 	return hw_hub_get(login->worker, tenant, out);
 }
 
+static void answer(struct publish_job *job)
+{
+	if (job->commands.array)
+		answer_all(job);
+	else
+		answer_one(job);
+}
+
 static void on_decided(struct hw_publish *publish);
+
+static void on_stored(struct hw_keep_wait *wait, int r, uint64_t number)
+{
+	struct later *later = HW_CONTAINER_OF(wait, struct later, wait);
+	struct publish_job *job = later->job;
+	struct result *result = &job->results[later->index];
+	const char *message;
+	enum hw_code code = hw_publish_outcome(later->hub, r, number, result->event_id, &message);
+
+	set_result(result, code, message);
+	if (code != HW_CODE_NONE)
+		count_refused(job->ex);
+	later_free(later);
+	if (!job->all_read || !hw_list_empty(&job->later))
+		return;
+	answer(job);
+	http_resume(job->ex);
+}
+
+static bool hand_over(struct hw_publish *publish)
+{
+	struct publish_job *job = publish->arg;
+	struct later *later = malloc(sizeof(*later));
+
+	if (!later || !result_new(job)) {
+		free(later);
+		return false;
+	}
+	*later = (struct later){.wait = {.done = on_stored},
+		.job = job,
+		.hub = publish->hub,
+		.index = job->n_results - 1};
+	hw_keep_move(&publish->wait, &later->wait);
+	hw_list_push(&job->later, &later->link);
+	return true;
+}
 
 /* true: it has its result. */
 static bool publish_item(struct publish_job *job)
@@ -251,6 +368,7 @@ static bool publish_item(struct publish_job *job)
 		.address = hw_str_of(http_address(ex)),
 		.http = true,
 		.decided = on_decided,
+		.hand_over = job->commands.array ? hand_over : NULL,
 		.arg = job,
 	};
 	job->deciding = true;
@@ -262,16 +380,17 @@ static bool publish_item(struct publish_job *job)
 	return true;
 }
 
-static void answer(struct publish_job *job)
+/* All items are read: true when all have their results and the answer is sent. */
+static bool end(struct publish_job *job)
 {
-	if (job->commands.array)
-		answer_all(job);
-	else
-		answer_one(job);
+	job->all_read = true;
+	if (!hw_list_empty(&job->later))
+		return false;
+	answer(job);
+	return true;
 }
 
-/* Items until one is pending or the turn has had its share (false), or all have their results and
- * the answer is sent. */
+/* Items until one is pending or the turn has had its share (false), or as end. */
 static bool run(struct publish_job *job)
 {
 	struct hw_worker *w = job->ex->login.worker;
@@ -281,10 +400,8 @@ static bool run(struct publish_job *job)
 	do {
 		int r = hw_command_next(&job->commands, &job->command, &err);
 
-		if (r == HW_COMMAND_END) {
-			answer(job);
-			return true;
-		}
+		if (r == HW_COMMAND_END)
+			return end(job);
 		if (!r) {
 			if (!publish_item(job))
 				return false;
@@ -292,10 +409,8 @@ static bool run(struct publish_job *job)
 		}
 		add_failure(job, r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST,
 			r == -ENOMEM ? "out of memory" : err.text);
-		if (r < 0) {
-			answer(job);
-			return true;
-		}
+		if (r < 0)
+			return end(job);
 	} while (hw_worker_now_ms(w) < until_ms);
 	hw_timer_arm(w->timers, &job->next_turn, hw_worker_now_ms(w));
 	return false;
@@ -334,7 +449,7 @@ void publish_handle(struct exchange *ex)
 	}
 	job->ex = ex;
 	hw_timer_init(&job->next_turn, on_next_turn);
-	hw_buf_init(&job->results);
+	hw_list_init(&job->later);
 	hw_buf_init(&job->key);
 	r = hw_commands_open(
 		&job->commands, hw_buf_view(&ex->body), HW_COMMAND_BODY, MAX_ITEMS, &err);

@@ -23,7 +23,7 @@ static void cursor(struct exchange *ex)
 
 	hw_buf_puts(body, "{\"cursor\":\"");
 	hw_cursor_add(body, (struct hw_cursor){.epoch = hw_journal_epoch(journal),
-				    .seq = hw_journal_head(journal)});
+				    .seq = hw_journal_number(journal, hw_journal_head(journal))});
 	hw_buf_puts(body, "\"}");
 	answer_json(ex, 200, hw_buf_view(body));
 }

@@ -23,7 +23,7 @@ static int outlet_run(void *arg, const struct hw_run *run, bool hold)
 	if (conn->closing)
 		return 0;
 	return hw_stream_queue(
-		conn->base.stream, run->pin, run->frames, run->len, run->first_seq, hold);
+		conn->base.stream, run->pin, run->frames, run->len, run->after + 1, hold);
 }
 
 static size_t outlet_queued(void *arg)

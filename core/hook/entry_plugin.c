@@ -10,6 +10,7 @@ struct plugin_entry {
 	struct hw_hook_entry base;
 	struct hw_plugin table;
 	struct hw_plugin_host host;
+	bool unloaded;
 };
 
 static struct plugin_entry *plugin_of(struct hw_hook_entry *entry)
@@ -133,12 +134,20 @@ static void plugin_inherit(
 	hw_plugin_seat_inherit(seat_of(state), seat_of(from));
 }
 
+void hw_entry_plugin_unload(struct hw_hook_entry *entry)
+{
+	struct plugin_entry *plugin = plugin_of(entry);
+
+	if (plugin->table.unload && !plugin->unloaded)
+		plugin->table.unload(&plugin->host.host, plugin->host.instance);
+	plugin->unloaded = true;
+}
+
 static void plugin_free(struct hw_hook_entry *entry)
 {
 	struct plugin_entry *plugin = plugin_of(entry);
 
-	if (plugin->table.unload)
-		plugin->table.unload(&plugin->host.host, plugin->host.instance);
+	hw_entry_plugin_unload(entry);
 	hw_plugin_host_fini(&plugin->host);
 	hw_entry_fini(entry);
 	free(plugin);
@@ -152,6 +161,11 @@ static const struct hw_entry_ops plugin_ops = {
 	.free = plugin_free,
 	.inherit = plugin_inherit,
 };
+
+struct hw_plugin_host *hw_entry_plugin_host(struct hw_hook_entry *entry)
+{
+	return entry->ops == &plugin_ops ? &plugin_of(entry)->host : NULL;
+}
 
 static uint32_t registered(const struct hw_plugin *table)
 {

@@ -31,6 +31,11 @@ struct hw_audience;   /* what filter and redact may know of recipients: hook/aud
 struct hw_json;
 struct hw_watchdog; /* ends Lua calls that overrun: hook/watchdog.h */
 
+static inline struct hw_slice hw_slice_of(struct hw_str s)
+{
+	return (struct hw_slice){s.p, s.len};
+}
+
 /* ---- configuration
  * --------------------------------------------------------------------------------------- */
 

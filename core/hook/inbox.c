@@ -117,6 +117,13 @@ void hw_inbox_take_back(struct hw_hook_inbox *inbox, struct hw_mail *mail)
 	pthread_mutex_unlock(&inbox->lock);
 }
 
+/* Not by hw_hook_inbox_of, which looks at what is the worker's. */
+bool hw_hook_inbox_offer(struct hw_hook_env *env, unsigned worker, struct hw_mail *mail)
+{
+	return worker < HW_HOOK_INBOXES_MAX && env->inboxes[worker] &&
+	       hw_inbox_offer(env->inboxes[worker], mail);
+}
+
 /* One at a time, as what is done may take another back; a mark says where those end that were there
  * at the beginning. */
 static struct hw_mail *next(struct hw_hook_inbox *inbox, struct hw_list *mark)

@@ -67,6 +67,11 @@ void hw_hook_inbox_run(struct hw_hook_env *env, unsigned worker);
 /** Is there anything? Pairs with wake as struct hw_loop_ops.has_work wants it. */
 bool hw_hook_inbox_has(const struct hw_hook_env *env, unsigned worker);
 
+/** Any thread: has @mail run on the worker in its next turn. false: the inbox is closed, and it was
+ * not taken. */
+HW_MUST_CHECK bool hw_hook_inbox_offer(
+	struct hw_hook_env *env, unsigned worker, struct hw_mail *mail);
+
 /* ---- inside core/hook ---- */
 
 /** The worker's, NULL when it is not open. Lives as the environment. */

@@ -248,6 +248,9 @@ static const struct hw_host functions = {
 	.random = hw_random,
 	.equal = hw_plugin_equal,
 	.jwt_sign = hw_plugin_jwt_sign,
+	.journal_committed = hw_plugin_journal_committed,
+	.journal_failed = hw_plugin_journal_failed,
+	.journal_rows = hw_plugin_journal_rows,
 };
 
 int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,

@@ -13,6 +13,7 @@
 #include "hook/reauth.h"
 
 struct hw_plugin_wait; /* a suspended call: plugin_wait.c */
+struct hw_store;
 
 struct hw_plugin_host {
 	struct hw_host host; /* what the plugin sees; first */
@@ -23,8 +24,9 @@ struct hw_plugin_host {
 	const char *hook_name;         /* the entry's */
 	const char *plugin_name;       /* the table's */
 	struct hw_hook_counters counters;
-	pthread_mutex_t lock; /* of what follows, and of struct hw_plugin_job's seats */
-	struct hw_map waits;  /* ticket -> struct hw_plugin_wait that nobody has finished yet */
+	pthread_mutex_t lock;   /* of what follows, and of struct hw_plugin_job's seats */
+	struct hw_map waits;    /* ticket -> struct hw_plugin_wait that nobody has finished yet */
+	struct hw_store *store; /* NULL: it provides no journal */
 };
 
 /** The name and the table are borrowed for the host's life. 0 or negative errno. */
@@ -125,6 +127,18 @@ int hw_plugin_offload(struct hw_call *call,
 	void (*work)(const struct hw_host *host, void *instance, void *arg),
 	void (*done)(struct hw_call *call, void *arg), void *arg);
 void hw_plugin_jobs_end(struct hw_plugin_seat *seat);
+
+/* ---- entry_plugin.c ---- */
+/** The host of a plugin's entry; NULL: it is none. */
+struct hw_plugin_host *hw_entry_plugin_host(struct hw_hook_entry *entry);
+/** Unloads the instance while the entry is still there; it is in no chain. */
+void hw_entry_plugin_unload(struct hw_hook_entry *entry);
+
+/* ---- store.c: as the host's table says ---- */
+int hw_plugin_journal_committed(const struct hw_host *host, uint64_t ticket, uint64_t first_number);
+int hw_plugin_journal_failed(const struct hw_host *host, uint64_t ticket);
+int hw_plugin_journal_rows(
+	const struct hw_host *host, uint64_t ticket, const struct hw_journal_rows *rows);
 
 /* ---- plugin_dict.c, plugin_crypto.c: as the host's table says ---- */
 int hw_plugin_dict_get(

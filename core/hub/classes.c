@@ -252,7 +252,7 @@ struct look {
 	const struct hw_class *class;
 	const struct hw_run *run;
 	struct hw_str text, previous;
-	uint64_t seq;
+	uint64_t seq, number;
 	char tail[ID_TAIL_MAX]; /* what follows the canonical text: the id, where it has one */
 	size_t tail_len;
 };
@@ -260,7 +260,7 @@ struct look {
 static void find_tail(struct look *l)
 {
 	struct hw_cursor cursor = {
-		.epoch = hw_journal_epoch(l->hub->tenant->journal), .seq = l->seq};
+		.epoch = hw_journal_epoch(l->hub->tenant->journal), .seq = l->number};
 	char id[HW_CURSOR_MAX + 1];
 
 	(void)hw_cursor_format(cursor, id);
@@ -430,6 +430,7 @@ static const struct hw_class_verdict *verdict_of(
 	if (!c->verdicts)
 		return NULL;
 	l.text = hw_run_event(run, i, &l.seq);
+	l.number = hw_run_number(run, i);
 	slot = &c->verdicts[(class->id * 31 + l.seq) & (VERDICTS - 1)];
 	if (still_good(c, slot, class, l.seq))
 		return slot;
@@ -480,16 +481,17 @@ static int add_as_it_is(struct hw_class *class, const struct hw_run *run, size_t
 		piece = piece_push(class);
 		if (!piece)
 			return -ENOMEM;
-		*piece = hw_run_part(run, i, 1);
+		*piece = run->entry ? hw_run_part(run, i, 1) : *run;
 	}
 	piece->previous = HW_STR_NULL; /* nobody's */
 	return 0;
 }
 
-static int add_made(
-	struct hw_class *class, const struct hw_run *run, const struct hw_class_verdict *v)
+static int add_made(struct hw_class *class, const struct hw_run *run, size_t i,
+	const struct hw_class_verdict *v)
 {
 	struct hw_run *piece = piece_push(class);
+	uint64_t after = run->entry ? hw_run_part(run, i, 1).after : run->after;
 
 	if (!piece)
 		return -ENOMEM;
@@ -501,6 +503,8 @@ static int add_made(
 		.n = 1,
 		.first_seq = v->seq,
 		.last_seq = v->seq,
+		.after = after,
+		.upto = hw_run_number(run, i),
 		.topic = run->topic,
 		.topic_hash = run->topic_hash,
 		.wall_ms = run->wall_ms,
@@ -519,7 +523,7 @@ static int add(struct hw_class *class, const struct hw_run *run, size_t i,
 		r = add_as_it_is(class, run, i);
 		break;
 	case MADE:
-		r = add_made(class, run, v);
+		r = add_made(class, run, i, v);
 		break;
 	case FILTERED:
 		class->seen.n_filtered++;
@@ -546,14 +550,15 @@ static void see(struct hw_hub *hub, struct hw_class *class, const struct hw_run 
 	class->first_seq = run->first_seq;
 	class->last_seq = run->last_seq;
 	class->turn = hub->worker->turn;
-	class->seen = (struct hw_seen){.pieces = class->pieces, .upto = run->first_seq - 1};
+	class->seen = (struct hw_seen){.pieces = class->pieces, .upto = run->after};
 	for (size_t i = 0; i < run->n; i++) {
 		const struct hw_class_verdict *v = verdict_of(hub, class, run, i);
 
 		if (!v || add(class, run, i, v))
 			return;
-		class->seen.upto = v->seq;
+		class->seen.upto = hw_run_number(run, i);
 	}
+	class->seen.whole = true;
 }
 
 const struct hw_seen *hw_hub_see(

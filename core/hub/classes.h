@@ -44,7 +44,8 @@ struct hw_seen {
 	size_t n_events;   /* in them */
 	size_t n_filtered; /* events that a hook withheld */
 	size_t n_failed;   /* withheld because a hook failed */
-	uint64_t upto;     /* the last event that was looked at: the rest is for another turn */
+	uint64_t upto;     /* number of a cursor behind the last event that was looked at */
+	bool whole;        /* that is the run's last: else the rest is for another turn */
 };
 
 void hw_classes_init(struct hw_hub *hub);

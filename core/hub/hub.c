@@ -76,9 +76,10 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 	hw_list_init(&hub->behind_link);
 	hw_classes_init(hub);
 	hw_map_init(&hub->topics, &w->tenants->hash_key);
-	hub->tenant = hw_tenants_get(w->tenants, tenant_id, rules, w->generation->number);
-	if (!hub->tenant)
+	r = hw_tenants_get(w->tenants, tenant_id, rules, w->generation->number, &hub->tenant);
+	if (r)
 		goto fail;
+	r = -ENOMEM;
 	hub->reader = hw_reader_create(hub->tenant->journal, w->index);
 	if (!hub->reader)
 		goto fail;
@@ -216,7 +217,7 @@ static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str na
 		return -ENOMEM;
 	}
 	s->subs[s->n_subs] =
-		(struct hw_sub_link){.topic = t, .index = t->n, .after_seq = hw_hub_seq(hub)};
+		(struct hw_sub_link){.topic = t, .index = t->n, .after = hw_hub_number(hub)};
 	t->subs[t->n++] = (struct hw_topic_sub){.who = s, .link = s->n_subs++};
 	return 0;
 }
@@ -362,8 +363,8 @@ static void deliver_seen_to(struct hw_hub *hub, struct hw_topic *t, const struct
 		}
 		if (s->behind)
 			continue; /* it fell behind on the way, and will look at all of it again */
-		if (!seen || seen->upto < run->last_seq)
-			s->ops->defer(s, seen ? seen->upto : run->first_seq - 1);
+		if (!seen || !seen->whole)
+			s->ops->defer(s, seen ? seen->upto : run->after);
 		if (seen) {
 			n_filtered += seen->n_filtered;
 			n_failed += seen->n_failed;
@@ -414,28 +415,47 @@ bool hw_hub_matches(
 
 	for (uint32_t i = 0; (t || p) && i < s->n_subs; i++)
 		if ((s->subs[i].topic == t || s->subs[i].topic == p) &&
-			s->subs[i].after_seq < run->first_seq)
+			s->subs[i].after <= run->after)
 			return true;
 	return false;
 }
 
-uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t seq, uint64_t head)
+uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t number, uint64_t last)
 {
-	uint64_t next = head;
+	uint64_t next = last;
 
 	for (uint32_t i = 0; i < s->n_subs; i++)
-		if (s->subs[i].after_seq > seq && s->subs[i].after_seq < next)
-			next = s->subs[i].after_seq;
+		if (s->subs[i].after > number && s->subs[i].after < next)
+			next = s->subs[i].after;
 	return next;
+}
+
+/* An event is in the store alone, as there was no memory for it: nobody here would find it. All
+ * read on by themselves, and so come upon it. */
+static void defer_all(struct hw_hub *hub)
+{
+	uint64_t number = hw_hub_number(hub);
+
+	for (hw_map_each (&hub->topics, i)) {
+		struct hw_topic *t = hub->topics.slots[i].value;
+
+		for (uint32_t k = 0; k < t->n; k++)
+			if (!t->subs[k].who->behind)
+				t->subs[k].who->ops->defer(t->subs[k].who, number);
+	}
 }
 
 static bool pump(struct hw_hub *hub, size_t max_runs)
 {
 	uint64_t head = hw_journal_head(hub->tenant->journal);
+	uint64_t torn = hw_journal_torn(hub->tenant->journal);
 	bool all = max_runs == SIZE_MAX;
 
 	if (!hw_reader_active(hub->reader))
 		return false;
+	if (torn != hub->torn)
+		defer_all(hub);
+	hub->torn = torn;
 	/* also if there is nothing: the reader may have left a segment */
 	if (hw_list_empty(&hub->read_link))
 		hw_list_push(&hub->worker->read_hubs, &hub->read_link);
@@ -462,12 +482,7 @@ uint64_t hw_hub_seq(const struct hw_hub *hub)
 	return hub->rest.n ? hub->rest.first_seq - 1 : hw_reader_seq(hub->reader);
 }
 
-int hw_hub_append(struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history)
+uint64_t hw_hub_number(const struct hw_hub *hub)
 {
-	uint64_t wake = 0;
-	int r = hw_journal_append(hub->tenant->journal, event, seq, history, &wake);
-
-	if (!r)
-		hw_hubs_tell(hub->tenant, wake);
-	return r;
+	return hw_journal_number(hub->tenant->journal, hw_hub_seq(hub));
 }

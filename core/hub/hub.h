@@ -19,9 +19,9 @@ struct hw_subscriber_ops {
 	/** A run of events that the subscriber wants, once however many subscriptions match.
 	 * Queues, never destroys a subscriber. One that is @behind ignores it. */
 	void (*deliver)(struct hw_subscriber *s, const struct hw_run *run);
-	/** It cannot be served any more in this turn: it reads on by itself behind @seq in a later
-	 * one, and is @behind until it is level. */
-	void (*defer)(struct hw_subscriber *s, uint64_t seq);
+	/** It cannot be served any more in this turn: it reads on by itself behind @number in a
+	 * later one, and is @behind until it is level. */
+	void (*defer)(struct hw_subscriber *s, uint64_t number);
 	/** Who it is. */
 	const struct hw_identity *(*identity)(const struct hw_subscriber *s);
 };
@@ -37,9 +37,10 @@ struct hw_subscriber {
 	uint32_t n_subs, cap_subs;
 	struct hw_sub_link {
 		struct hw_topic *topic;
-		uint32_t index;     /* in the topic's array */
-		uint64_t after_seq; /* where it joined: its first event is behind that */
-		uint64_t gap_seq;   /* the subscriber's: what is lost up to here was told */
+		uint32_t index; /* in the topic's array */
+		/* numbers of the journal: */
+		uint64_t after; /* where it joined: its first event is behind that */
+		uint64_t told;  /* the subscriber's: what is lost up to here was told */
 	} * subs;
 };
 
@@ -56,7 +57,8 @@ struct hw_hub {
 	struct hw_map topics; /* by name, patterns by "resource:*" */
 	struct hw_classes classes;
 	struct hw_run
-		rest; /* n > 0: what was read and is still to be fanned out, in a later turn */
+		rest;  /* n > 0: what was read and is still to be fanned out, in a later turn */
+	uint64_t torn; /* the journal's, when it was last looked at */
 	struct hw_list behind; /* of core/session: who reads the journal in the next turn */
 	struct hw_list behind_link;
 	size_t n_patterns;
@@ -86,15 +88,14 @@ struct hw_str hw_hub_topic_name(const struct hw_topic *topic);
  * over a point where a subscription of @s joined: read up to the next of these. */
 bool hw_hub_matches(
 	const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run);
-/** The first point behind @seq where a subscription of @s joined, at most @head. */
-uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t seq, uint64_t head);
+/** The first point behind @number where a subscription of @s joined, at most @last. */
+uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t number, uint64_t last);
 
-/** Appends to the tenant's journal and tells every worker that reads it. As hw_journal_append. */
-HW_MUST_CHECK int hw_hub_append(
-	struct hw_hub *hub, const struct hw_append *event, uint64_t *seq, bool *history);
-/** The cursor of everything that this hub has read and fanned out: what a subscriber here has seen,
- * unless it is behind. */
+/** The place up to which this hub has read and fanned out: what a subscriber here has seen, unless
+ * it is behind. */
 uint64_t hw_hub_seq(const struct hw_hub *hub);
+/** The number of the cursor that stands for it. */
+uint64_t hw_hub_number(const struct hw_hub *hub);
 /** Reads up to the journal's head now, delivering. Without subscriptions there is nothing to do:
  * the first begins at the head. */
 void hw_hub_pump(struct hw_hub *hub);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hook/store.h"
 #include "hub/hub_internal.h"
 
 int hw_tenants_init(struct hw_tenants *tenants)
@@ -29,48 +30,90 @@ void hw_tenants_fini(struct hw_tenants *tenants)
 	pthread_mutex_destroy(&tenants->lock);
 }
 
-static struct hw_tenant *tenant_create(struct hw_tenants *tenants, struct hw_str id,
-	const struct hw_tenant_rules *rules, unsigned generation)
+/* What is to be kept, said to the store: nothing of what has no history. */
+static void retain(struct hw_tenant *t, const struct hw_topic_classes *classes)
+{
+	struct hw_journal_class said[HW_JOURNAL_MAX_CLASSES];
+
+	if (!t->store)
+		return;
+	for (size_t i = 0; i < classes->n; i++) {
+		const struct hw_topic_class *c = &classes->classes[i];
+
+		said[i] = (struct hw_journal_class){.pattern = hw_slice_of(hw_str_of(c->pattern))};
+		if (!c->history)
+			continue;
+		said[i].count = c->stored.count;
+		said[i].bytes = c->stored.bytes;
+		said[i].age_ms = c->stored.age_ms;
+	}
+	hw_store_retain(t->store, t->id, said, classes->n);
+}
+
+/* The store's numbers go on where they ended. */
+static int back(struct hw_tenant *t, struct hw_store *store)
+{
+	uint64_t epoch, last;
+	int r;
+
+	if (!store)
+		return 0;
+	r = hw_store_tenant(store, t->id, &epoch, &last);
+	if (r)
+		return r;
+	t->store = store;
+	hw_journal_back(t->journal, epoch, last);
+	return 0;
+}
+
+static int tenant_create(struct hw_tenants *tenants, struct hw_str id,
+	const struct hw_tenant_rules *rules, unsigned generation, struct hw_tenant **out)
 {
 	struct hw_tenant *t = calloc(1, sizeof(*t));
+	int r = -ENOMEM;
 
 	if (!t)
-		return NULL;
+		return r;
 	hw_idempotency_init(&t->idempotency, &tenants->hash_key);
 	t->id = (struct hw_str){hw_str_dup(id), id.len};
 	t->journal = hw_journal_create(&rules->classes, &tenants->hash_key);
-	if (!t->id.p || !t->journal) {
+	if (t->id.p && t->journal)
+		r = back(t, tenants->store);
+	if (r) {
 		tenant_free(t);
-		return NULL;
+		return r;
 	}
+	retain(t, &rules->classes);
 	hw_quota_init(&t->connections, rules->connections);
 	hw_quota_init(&t->subscriptions, rules->subscriptions);
 	hw_rate_init(&t->publishes, rules->publish_per_s);
 	atomic_init(&t->generation, generation);
-	return t;
+	*out = t;
+	return 0;
 }
 
-struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
-	const struct hw_tenant_rules *rules, unsigned generation)
+int hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
+	const struct hw_tenant_rules *rules, unsigned generation, struct hw_tenant **out)
 {
-	struct hw_tenant *t;
+	int r = 0;
 
 	pthread_mutex_lock(&tenants->lock);
-	t = hw_map_get(&tenants->by_id, id);
-	if (!t) {
-		t = tenant_create(tenants, id, rules, generation);
-		if (t && hw_map_put(&tenants->by_id, t->id, t, NULL)) {
-			tenant_free(t);
-			t = NULL;
+	*out = hw_map_get(&tenants->by_id, id);
+	if (!*out) {
+		r = tenant_create(tenants, id, rules, generation, out);
+		if (!r && hw_map_put(&tenants->by_id, (*out)->id, *out, NULL)) {
+			tenant_free(*out);
+			r = -ENOMEM;
 		}
 	}
 	pthread_mutex_unlock(&tenants->lock);
-	return t;
+	return r;
 }
 
 int hw_tenant_configure(struct hw_tenant *t, const struct hw_generation *g)
 {
 	const struct hw_tenant_rules *rules = hw_generation_rules(g, t->id);
+	int r;
 
 	/* without rules it is refused from now on: nobody is left to be limited */
 	if (!rules || atomic_exchange(&t->generation, g->number) == g->number)
@@ -78,7 +121,10 @@ int hw_tenant_configure(struct hw_tenant *t, const struct hw_generation *g)
 	hw_quota_limit(&t->connections, rules->connections);
 	hw_quota_limit(&t->subscriptions, rules->subscriptions);
 	hw_rate_limit(&t->publishes, rules->publish_per_s);
-	return hw_journal_configure(t->journal, &rules->classes);
+	r = hw_journal_configure(t->journal, &rules->classes);
+	if (!r)
+		retain(t, &rules->classes);
+	return r;
 }
 
 int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation *g)

@@ -12,10 +12,12 @@
 #include "journal/journal.h"
 
 struct hw_hub;
+struct hw_store;
 
 struct hw_tenant {
 	struct hw_str id;
 	struct hw_journal *journal;
+	struct hw_store *store; /* behind the journal; NULL: it is all there is */
 	struct hw_quota connections;
 	struct hw_quota subscriptions;
 	struct hw_rate publishes;
@@ -30,14 +32,15 @@ struct hw_tenants {
 	pthread_mutex_t lock;
 	struct hw_map by_id;
 	struct hw_hash_key hash_key;
+	struct hw_store *store; /* borrowed, of all tenants; set before the first is made */
 };
 
 HW_MUST_CHECK int hw_tenants_init(struct hw_tenants *tenants);
 void hw_tenants_fini(struct hw_tenants *tenants); /* no hub is left */
-/** Finds or makes; limits and classes are those of @rules when made. Any thread. NULL: out of
- * memory. */
-struct hw_tenant *hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
-	const struct hw_tenant_rules *rules, unsigned generation);
+/** Finds or makes; limits and classes are those of @rules when made. Any thread. 0, -ENOMEM, or
+ * -EAGAIN: the store does not know it yet. */
+HW_MUST_CHECK int hw_tenants_get(struct hw_tenants *tenants, struct hw_str id,
+	const struct hw_tenant_rules *rules, unsigned generation, struct hw_tenant **out);
 /** Puts a generation's limits and classes in force for a tenant, if they are not. Any thread. 0 or
  * negative errno: it kept its classes. */
 HW_MUST_CHECK int hw_tenant_configure(struct hw_tenant *tenant, const struct hw_generation *g);

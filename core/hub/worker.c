@@ -4,6 +4,7 @@
 
 #include "hook/inbox.h"
 #include "hub/hub_internal.h"
+#include "hub/keep.h"
 
 void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 {
@@ -66,6 +67,7 @@ int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 	hw_list_init(&w->read_hubs);
 	hw_list_init(&w->unread_hubs);
 	hw_list_init(&w->catching_up);
+	hw_list_init(&w->keeps);
 	w->turn = 1;
 	hw_list_init(&w->left_benches);
 	w->generation = hw_generation_ref(g);
@@ -76,6 +78,7 @@ int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 void hw_worker_fini(struct hw_worker *w)
 {
 	hw_left_benches_end(w);
+	hw_keeps_fini(w);
 	for (hw_map_each (&w->hubs, i)) {
 		struct hw_hub *hub = w->hubs.slots[i].value;
 
@@ -116,7 +119,8 @@ void hw_hubs_tell(struct hw_tenant *tenant, uint64_t workers)
 bool hw_worker_has_work(struct hw_worker *w)
 {
 	return atomic_load(&w->told) || !hw_list_empty(&w->unread_hubs) ||
-	       !hw_list_empty(&w->catching_up) || hw_hook_inbox_has(w->env, w->index);
+	       !hw_list_empty(&w->catching_up) || !hw_list_empty(&w->keeps) ||
+	       hw_hook_inbox_has(w->env, w->index);
 }
 
 bool hw_worker_turn(struct hw_worker *w)
@@ -126,6 +130,7 @@ bool hw_worker_turn(struct hw_worker *w)
 
 	/* first, as what it publishes is delivered in this turn */
 	hw_hook_inbox_run(w->env, w->index);
+	hw_keeps_submit(w);
 	told = atomic_exchange(&w->told, NULL);
 	while (told) {
 		struct hw_hub *hub = told;

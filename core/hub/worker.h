@@ -51,6 +51,8 @@ struct hw_worker {
 	 * waits for a hook of the former policy goes on. */
 	void (*policy_changed)(struct hw_worker *w);
 	_Atomic(struct hw_hub *) told; /* stack of hubs whose journal grew, linked by told_next */
+	struct hw_list keeps;          /* events that are to be handed to the store: keep.c */
+	size_t keep_bytes;             /* these, and those that it has not answered */
 	uint64_t n_traces;             /* trace ids made */
 	uint64_t turn; /* grows where what is spent on hooks, and what is seen, begins anew */
 	struct hw_sessions *sessions; /* core/session's own */

@@ -111,6 +111,7 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	s->journal = j;
 	s->number = ++log->next_number;
 	s->after_seq = atomic_load_explicit(&j->head, memory_order_relaxed);
+	s->after_number = j->number;
 	s->position = j->position;
 	j->position += cap;
 	s->used = 0;
@@ -242,7 +243,7 @@ static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		log->n_events -= n;
 		log->bytes -= s->cap;
 		if (n && log->conf.history && s->number >= log->history_from)
-			log->trimmed_seq = hw_segment_entry(s, n - 1)->seq;
+			log->trimmed = hw_segment_entry(s, n - 1)->number;
 		/* nobody can pin it any more: who did, did it before the reader or the scan moved
 		 * on */
 		if (is_pinned(s))
@@ -315,13 +316,13 @@ static size_t digits(char out[SEQ_DIGITS_MAX], uint64_t n)
 /* Writes the finished frame: header, text, the id where the class has one, the brace. Behind it,
  * for the filters alone, what was before: a run ends there, so that no delivery ever spans it. */
 static void store(const struct hw_journal *j, struct hw_segment *s, const struct hw_append *event,
-	uint64_t hash, uint64_t seq, bool history)
+	uint64_t hash, uint64_t seq, uint64_t id)
 {
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 	struct hw_journal_entry *entry = hw_segment_entry(s, n);
 	char number[SEQ_DIGITS_MAX];
-	size_t n_digits = history ? digits(number, seq) : 0;
-	size_t id_len = history ? j->id_prefix_len + n_digits + 1 : 0;
+	size_t n_digits = id ? digits(number, id) : 0;
+	size_t id_len = id ? j->id_prefix_len + n_digits + 1 : 0;
 	char *p = s->data + s->used, *frame_end;
 	size_t header_len =
 		hw_ws_header((uint8_t *)p, true, HW_WS_OP_TEXT, event->text.len + id_len + 1, NULL);
@@ -329,7 +330,7 @@ static void store(const struct hw_journal *j, struct hw_segment *s, const struct
 	p += header_len;
 	memcpy(p, event->text.p, event->text.len);
 	p += event->text.len;
-	if (history) {
+	if (id) {
 		memcpy(p, j->id_prefix, j->id_prefix_len);
 		p += j->id_prefix_len;
 		memcpy(p, number, n_digits);
@@ -344,6 +345,8 @@ static void store(const struct hw_journal *j, struct hw_segment *s, const struct
 	}
 	*entry = (struct hw_journal_entry){
 		.seq = seq,
+		.number = id ? id : j->number,
+		.history = id != 0,
 		.topic_hash = hash,
 		.wall_ms = event->wall_ms,
 		.offset = (uint32_t)s->used,
@@ -356,40 +359,78 @@ static void store(const struct hw_journal *j, struct hw_segment *s, const struct
 	atomic_store_explicit(&s->n, n + 1, memory_order_release);
 }
 
-int hw_journal_append(struct hw_journal *j, const struct hw_append *event, uint64_t *seq,
-	bool *history, uint64_t *wake)
+/* Under the lock. 0, or why there is none for it: as hw_journal_append. */
+static int give_number(struct hw_journal *j, bool history, const struct hw_append *event,
+	uint64_t seq, uint64_t *id)
+{
+	*id = 0;
+	if (event->number && event->number <= j->number)
+		return -ESTALE;
+	if (!history) {
+		/* its class lost its history while the store had it: it is told, and not kept */
+		if (event->number)
+			j->number = event->number;
+		return 0;
+	}
+	if (j->stored && !event->number)
+		return HW_JOURNAL_TO_STORE;
+	*id = j->stored ? event->number : seq;
+	return 0;
+}
+
+int hw_journal_append(
+	struct hw_journal *j, const struct hw_append *event, uint64_t *number, uint64_t *wake)
 {
 	uint64_t hash = hw_hash(&j->hash_key, event->topic.p, event->topic.len);
 	size_t frame_max = FRAME_HEADER_MAX + event->text.len + sizeof(j->id_prefix) +
 			   SEQ_DIGITS_MAX + 2 + event->previous.len;
 	size_t needed = frame_max + sizeof(struct hw_journal_entry);
 	struct hw_class_log *log;
-	uint64_t number;
+	uint64_t seq, id;
 	size_t class;
 	bool rotate;
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&j->lock);
 	class = hw_journal_class_of(j, event->topic);
 	log = &j->classes[class];
+	seq = atomic_load_explicit(&j->head, memory_order_relaxed) + 1;
+	r = give_number(j, log->conf.history, event, seq, &id);
+	if (r)
+		goto out;
 	rotate = !segment_takes(log, frame_max, event->wall_ms);
 	if (rotate) {
 		r = segment_push(j, log, next_capacity(log, needed));
 		if (r)
 			goto out;
 	}
-	number = atomic_load_explicit(&j->head, memory_order_relaxed) + 1;
-	store(j, log->last, event, hash, number, log->conf.history);
+	if (id)
+		j->number = id;
+	store(j, log->last, event, hash, seq, id);
 	log->n_events++;
-	atomic_store_explicit(&j->head, number, memory_order_release);
+	atomic_store_explicit(&j->head, seq, memory_order_release);
 	if (rotate) /* with the new event counted: a class of count 1 keeps that one */
 		(void)class_trim(j, class, event->wall_ms);
-	*seq = number;
-	*history = log->conf.history;
+	*number = id;
 	*wake = j->active;
 out:
 	pthread_mutex_unlock(&j->lock);
 	return r;
+}
+
+void hw_journal_skip(struct hw_journal *j, struct hw_str topic, uint64_t number, uint64_t *wake)
+{
+	pthread_mutex_lock(&j->lock);
+	j->number = number;
+	j->classes[hw_journal_class_of(j, topic)].trimmed = number;
+	atomic_store_explicit(&j->torn, number, memory_order_release);
+	*wake = j->active;
+	pthread_mutex_unlock(&j->lock);
+}
+
+uint64_t hw_journal_torn(const struct hw_journal *j)
+{
+	return atomic_load_explicit(&j->torn, memory_order_acquire);
 }
 
 /* ---- life
@@ -409,24 +450,45 @@ static uint64_t random_epoch(void)
 	return epoch;
 }
 
+/* Under the lock, or before anybody else has the journal. */
+static void set_epoch(struct hw_journal *j, uint64_t epoch)
+{
+	char cursor[HW_CURSOR_MAX + 1];
+
+	j->epoch = epoch;
+	hw_cursor_format((struct hw_cursor){.epoch = epoch}, cursor);
+	*strchr(cursor, '-') = '\0';
+	j->id_prefix_len =
+		(size_t)snprintf(j->id_prefix, sizeof(j->id_prefix), ",\"id\":\"%s-", cursor);
+}
+
 struct hw_journal *hw_journal_create(
 	const struct hw_topic_classes *classes, const struct hw_hash_key *hash_key)
 {
 	struct hw_journal *j = calloc(1, sizeof(*j));
-	char cursor[HW_CURSOR_MAX + 1];
 
 	if (!j)
 		return NULL;
 	pthread_mutex_init(&j->lock, NULL);
-	j->epoch = random_epoch();
+	set_epoch(j, random_epoch());
 	j->hash_key = *hash_key;
-	hw_cursor_format((struct hw_cursor){.epoch = j->epoch}, cursor);
-	*strchr(cursor, '-') = '\0';
-	j->id_prefix_len =
-		(size_t)snprintf(j->id_prefix, sizeof(j->id_prefix), ",\"id\":\"%s-", cursor);
 	if (hw_journal_configure(j, classes))
 		hw_journal_destroy(&j);
 	return j;
+}
+
+/* What the store has is, as seen from here, gone. */
+void hw_journal_back(struct hw_journal *j, uint64_t epoch, uint64_t last)
+{
+	unsigned n = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+
+	set_epoch(j, epoch);
+	j->stored = true;
+	j->number = j->classes_number = last;
+	for (size_t c = 0; c < n; c++) {
+		j->classes[c].trimmed = last;
+		j->classes[c].last->after_number = last;
+	}
 }
 
 void hw_journal_destroy(struct hw_journal **journal)
@@ -512,7 +574,7 @@ static int change_history(struct hw_journal *j, struct hw_class_log *log, bool h
 	if (history)
 		log->history_from = log->last->number;
 	else if (log->n_events)
-		log->trimmed_seq = atomic_load_explicit(&j->head, memory_order_relaxed);
+		log->trimmed = j->number;
 	return 0;
 }
 
@@ -535,7 +597,7 @@ int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *cl
 		j->classes[chosen[i]].conf = classes->classes[i];
 		j->classes[chosen[i]].retired = false;
 	}
-	j->classes_seq = atomic_load_explicit(&j->head, memory_order_relaxed);
+	j->classes_number = j->number;
 	atomic_store_explicit(&j->n_classes, n, memory_order_release);
 out:
 	pthread_mutex_unlock(&j->lock);
@@ -550,6 +612,43 @@ uint64_t hw_journal_epoch(const struct hw_journal *j)
 uint64_t hw_journal_head(const struct hw_journal *j)
 {
 	return atomic_load_explicit(&j->head, memory_order_acquire);
+}
+
+/* The last number at or before @seq of one class. */
+static uint64_t class_number(const struct hw_class_log *log, uint64_t seq)
+{
+	struct hw_segment *const *segments = log->index + log->index_at;
+	size_t low = 0, high = log->n_segments - 1;
+	const struct hw_segment *s;
+	size_t n;
+
+	while (low < high) {
+		size_t middle = high - (high - low) / 2;
+
+		if (segments[middle]->after_seq <= seq)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	s = segments[low];
+	n = hw_segment_first_after(s, seq);
+	return n ? hw_segment_entry(s, n - 1)->number : s->after_number;
+}
+
+uint64_t hw_journal_number(struct hw_journal *j, uint64_t seq)
+{
+	uint64_t number = 0;
+
+	if (!j->stored)
+		return seq;
+	pthread_mutex_lock(&j->lock);
+	for (size_t c = 0; c < atomic_load_explicit(&j->n_classes, memory_order_relaxed); c++) {
+		uint64_t n = class_number(&j->classes[c], seq);
+
+		number = n > number ? n : number;
+	}
+	pthread_mutex_unlock(&j->lock);
+	return number;
 }
 
 void hw_journal_stats(struct hw_journal *j, struct hw_journal_stats *out)

@@ -14,7 +14,12 @@
  *
  * In a segment the finished WebSocket frames lie back to back from the start and their index grows
  * down from the end: what one topic got in a row is one run of bytes, and a delivery is a pointer
- * to it. */
+ * to it.
+ *
+ * An event has a sequence number, its place in the order here, and, where its class has history, a
+ * number: that of its id and of cursors. Without a store they are the same. A store (hub/keep.h)
+ * gives the events that it keeps numbers of its own, which grow and may have gaps, and the journal
+ * in memory is then the newest part of what there is. */
 #pragma once
 
 #include <stdbool.h>
@@ -41,9 +46,10 @@ struct hw_retention {
 /* What the config says of topics. An exact pattern wins over "resource:*", which wins over the
  * default. */
 struct hw_topic_class {
-	char pattern[256]; /* "cursor:*" or "cursor:1"; "" for the default */
-	bool history;      /* false: no id, never replayed, evicts nothing */
-	struct hw_retention retention;
+	char pattern[256];             /* "cursor:*" or "cursor:1"; "" for the default */
+	bool history;                  /* false: no id, never replayed, evicts nothing */
+	struct hw_retention retention; /* of what is in memory */
+	struct hw_retention stored;    /* what a store keeps; unused without one */
 };
 
 struct hw_topic_classes {
@@ -62,9 +68,16 @@ void hw_journal_destroy(struct hw_journal **journal); /* no reader is active, no
 HW_MUST_CHECK int hw_journal_configure(
 	struct hw_journal *journal, const struct hw_topic_classes *classes);
 
+/** From now on a store numbers what has history, and @last is the last number that it has given, in
+ * @epoch. Before anything is appended. */
+void hw_journal_back(struct hw_journal *journal, uint64_t epoch, uint64_t last);
+
 uint64_t hw_journal_epoch(const struct hw_journal *journal);
 /** The last sequence number that readers may see; 0 = nothing yet. Any thread. */
 uint64_t hw_journal_head(const struct hw_journal *journal);
+/** The number for a cursor of who has seen all up to @seq, which is in memory or was the head. Any
+ * thread. */
+uint64_t hw_journal_number(struct hw_journal *journal, uint64_t seq);
 
 /* ---- append: any worker
  * ------------------------------------------------------------------------------------ */
@@ -74,14 +87,24 @@ struct hw_append {
 	struct hw_str text;     /* the event as hw_event_encode wrote it: no id, no final brace */
 	struct hw_str previous; /* kept beside the frame and never in it; p NULL: none */
 	int64_t wall_ms;
+	uint64_t number; /* the store's; 0: it is not in a store */
 };
 
-/** Numbers, stores and publishes one event. *@seq is its number; *@history false when its class
- * keeps none (it has no id).
+enum { HW_JOURNAL_TO_STORE = 1 };
+/** Stores and publishes one event. *@number is its number, 0 when its class keeps no history: it
+ * has no id.
  *  *@wake gets the set of workers (bit = worker) whose active readers now have something to read.
- *  0 or -ENOMEM (nothing was stored). */
+ *  0; -ENOMEM (nothing was stored); HW_JOURNAL_TO_STORE: it belongs to the store first, which has
+ * to number it; -ESTALE: that number is not above the last one. */
 HW_MUST_CHECK int hw_journal_append(struct hw_journal *journal, const struct hw_append *event,
-	uint64_t *seq, bool *history, uint64_t *wake);
+	uint64_t *number, uint64_t *wake);
+
+/** The store has numbered an event so that cannot be had in memory: as if it had been there and was
+ * dropped. Who reads on live does not find it, see hw_journal_torn. *@wake as above. */
+void hw_journal_skip(
+	struct hw_journal *journal, struct hw_str topic, uint64_t number, uint64_t *wake);
+/** The number of the last event that was skipped so, 0 = none. Any thread. */
+uint64_t hw_journal_torn(const struct hw_journal *journal);
 
 /** Drops what retention no longer keeps and nobody reads. Appending does it for its class; age
  * needs this call now and then. Returns the set of workers whose readers keep something of it,
@@ -107,6 +130,8 @@ struct hw_run {
 	size_t len;
 	size_t n;
 	uint64_t first_seq, last_seq;
+	/* numbers of cursors that are right before it and right behind it: */
+	uint64_t after, upto;
 	struct hw_str topic;
 	uint64_t topic_hash;
 	int64_t wall_ms;    /* when the first was appended */
@@ -119,6 +144,8 @@ struct hw_run {
 
 /** The JSON text of the @i-th event of a run, i < run->n. */
 struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq);
+/** The number of a cursor that is right behind the @i-th event. */
+uint64_t hw_run_number(const struct hw_run *run, size_t i);
 /** @n events of a run from the @i-th on, as a run. */
 struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n);
 /** Some of what hw_run_part gave, made longer by the @n events that follow it in @run. */
@@ -151,20 +178,21 @@ void hw_reader_advance(struct hw_reader *reader);
  * pin. */
 struct hw_scan {
 	struct hw_journal *journal;
-	uint64_t seq;   /* everything up to this number has been looked at */
 	bool any_class; /* it began before the classes became what they are */
 	unsigned n_classes;
-	uint64_t gone[HW_JOURNAL_MAX_CLASSES]; /* the last that is no longer there, 0 = all are */
+	uint64_t gone[HW_JOURNAL_MAX_CLASSES]; /* number of the last that is no longer there, 0 =
+						  all are */
 	struct hw_place places[HW_JOURNAL_MAX_CLASSES]; /* segment NULL: not read */
 };
 
 enum { HW_JOURNAL_GONE = 1 };
-/** Starts behind @after. 0, or HW_JOURNAL_GONE: events newer than @after are no longer there (the
- * scan starts with the oldest that are). End it with hw_scan_end. Classes without history are left
- * out. */
+/** Starts behind the number @after. 0, or HW_JOURNAL_GONE: events newer than @after are no longer
+ * there (the scan starts with the oldest that are). End it with hw_scan_end. Classes without
+ * history are left out. */
 HW_MUST_CHECK int hw_scan_begin(struct hw_scan *scan, struct hw_journal *journal, uint64_t after);
 /** The last number up to which events of @topic, or of what a pattern stands for, may be missing;
  * 0: none are. */
 uint64_t hw_scan_gone(const struct hw_scan *scan, struct hw_str topic);
-HW_MUST_CHECK bool hw_scan_next(struct hw_scan *scan, uint64_t head, struct hw_run *run);
+/** The next run with numbers up to @upto; false: nothing. */
+HW_MUST_CHECK bool hw_scan_next(struct hw_scan *scan, uint64_t upto, struct hw_run *run);
 void hw_scan_end(struct hw_scan *scan);

@@ -10,6 +10,7 @@
 /* Index entry of one frame. The topic's name is in the frame: its text begins {"topic":"NAME". */
 struct hw_journal_entry {
 	uint64_t seq;
+	uint64_t number; /* without history: that of the last event before it that has one */
 	uint64_t topic_hash;
 	int64_t wall_ms;
 	uint32_t offset;       /* of the frame's header */
@@ -17,6 +18,7 @@ struct hw_journal_entry {
 	uint32_t previous_len; /* bytes behind the frame that are no part of it */
 	uint8_t header_len;
 	uint8_t topic_len;
+	bool history;
 };
 
 /*  data: 0..used frames, each with what was before it | used..cap-n*sizeof(entry) room | entries
@@ -31,7 +33,8 @@ struct hw_segment {
 	struct hw_segment *held_next;
 	uint64_t number;    /* 1, 2, 3 … within the class */
 	uint64_t after_seq; /* the journal's head when it was made: all in it is newer */
-	uint64_t position;  /* bytes of all segments that were made before it */
+	uint64_t after_number;
+	uint64_t position; /* bytes of all segments that were made before it */
 	_Atomic(struct hw_segment *) next;
 	atomic_uint n;
 	size_t used;
@@ -44,6 +47,22 @@ static inline struct hw_journal_entry *hw_segment_entry(const struct hw_segment 
 	return (struct hw_journal_entry *)(s->data + s->cap) - 1 - i;
 }
 
+/** Where in @s what is newer than @seq begins. */
+static inline size_t hw_segment_first_after(const struct hw_segment *s, uint64_t seq)
+{
+	size_t low = 0, high = atomic_load_explicit(&s->n, memory_order_acquire);
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (hw_segment_entry(s, middle)->seq <= seq)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 struct hw_class_log {
 	struct hw_topic_class conf;
 	bool retired;             /* its pattern is gone from the config */
@@ -54,7 +73,7 @@ struct hw_class_log {
 	size_t index_at, n_segments, index_cap;
 	uint64_t n_events;
 	uint64_t bytes;
-	uint64_t trimmed_seq;  /* the newest that is gone; 0 = none */
+	uint64_t trimmed;      /* number of the newest that is gone; 0 = none */
 	uint64_t history_from; /* number of the first segment that has history */
 	uint64_t next_number;
 	struct hw_segment
@@ -66,13 +85,16 @@ struct hw_class_log {
 struct hw_journal {
 	pthread_mutex_t lock; /* all of below but head and epoch */
 	atomic_uint_fast64_t head;
+	atomic_uint_fast64_t torn;
 	uint64_t epoch;
 	char id_prefix[24]; /* ,"id":"EPOCH- */
 	size_t id_prefix_len;
 	struct hw_hash_key hash_key;
-	uint64_t position;     /* of the next segment */
-	uint64_t classes_seq;  /* the head when the classes became what they are */
-	atomic_uint n_classes; /* only grows */
+	uint64_t position;       /* of the next segment */
+	bool stored;             /* a store gives the numbers */
+	uint64_t number;         /* the last that was given */
+	uint64_t classes_number; /* likewise, when the classes became what they are */
+	atomic_uint n_classes;   /* only grows */
 	struct hw_class_log classes[HW_JOURNAL_MAX_CLASSES];
 	struct hw_reader *readers[HW_JOURNAL_MAX_WORKERS];
 	uint64_t active; /* bit = worker */

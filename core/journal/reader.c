@@ -31,23 +31,47 @@ static uint64_t place_peek(struct hw_place *place, hop_fn *hop)
 	}
 }
 
+static const struct hw_journal_entry *place_entry(const struct hw_place *place)
+{
+	return hw_segment_entry(place->segment, place->index);
+}
+
 static struct hw_str previous_of(const char *data, const struct hw_journal_entry *e)
 {
 	return (struct hw_str){data + e->offset + e->len, e->previous_len};
 }
 
-/* From the entry at @place on: what the same topic got in a row, below @limit and up to @head. */
-static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struct hw_run *run)
+/* The number of a cursor right before it. */
+static uint64_t entry_after(const struct hw_journal_entry *e)
+{
+	return e->history ? e->number - 1 : e->number;
+}
+
+/* How far is read: readers by place in the order, scans by number. */
+struct limit {
+	uint64_t seq, number;
+};
+
+static bool within(const struct hw_journal_entry *e, const struct limit *limit)
+{
+	return e->seq <= limit->seq && e->number <= limit->number;
+}
+
+/* From the entry at @place on: what the same topic got in a row, before @next, which is another
+ * class's, and up to @limit. */
+static void collect(
+	struct hw_place *place, uint64_t next, const struct limit *limit, struct hw_run *run)
 {
 	struct hw_segment *s = place->segment;
 	size_t n = atomic_load_explicit(&s->n, memory_order_acquire);
-	const struct hw_journal_entry *first = hw_segment_entry(s, place->index);
+	const struct hw_journal_entry *first = place_entry(place);
 	const char *topic =
 		s->data + first->offset + first->header_len + sizeof("{\"topic\":\"") - 1;
 
 	*run = (struct hw_run){
 		.frames = s->data + first->offset,
 		.first_seq = first->seq,
+		.after = entry_after(first),
 		.topic = {topic, first->topic_len},
 		.topic_hash = first->topic_hash,
 		.wall_ms = first->wall_ms,
@@ -58,12 +82,13 @@ static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struc
 	do {
 		const struct hw_journal_entry *e = hw_segment_entry(s, place->index);
 
-		if (e->topic_hash != first->topic_hash || e->seq >= limit || e->seq > head)
+		if (e->topic_hash != first->topic_hash || e->seq >= next || !within(e, limit))
 			break;
 		if (run->n && run->len + e->len > HW_JOURNAL_RUN_BYTES)
 			break;
 		run->len += e->len;
 		run->last_seq = e->seq;
+		run->upto = e->number;
 		run->n++;
 		if (e->previous_len) {
 			run->previous = previous_of(s->data, e);
@@ -75,8 +100,8 @@ static void collect(struct hw_place *place, uint64_t limit, uint64_t head, struc
 
 /* The classes merged: the one whose next entry is the oldest, as far as no other class comes
  * between. */
-static bool merge_next(
-	struct hw_place *places, size_t n_places, hop_fn *hop, uint64_t head, struct hw_run *run)
+static bool merge_next(struct hw_place *places, size_t n_places, hop_fn *hop,
+	const struct limit *limit, struct hw_run *run)
 {
 	uint64_t first = UINT64_MAX, second = UINT64_MAX;
 	size_t best = SIZE_MAX;
@@ -94,9 +119,9 @@ static bool merge_next(
 			second = seq;
 		}
 	}
-	if (best == SIZE_MAX || first > head)
+	if (best == SIZE_MAX || !within(place_entry(&places[best]), limit))
 		return false;
-	collect(&places[best], second, head, run);
+	collect(&places[best], second, limit, run);
 	return true;
 }
 
@@ -115,6 +140,11 @@ struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq)
 		e->len - e->header_len};
 }
 
+uint64_t hw_run_number(const struct hw_run *run, size_t i)
+{
+	return run->entry ? (run->entry - i)->number : run->upto;
+}
+
 struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n)
 {
 	const struct hw_journal_entry *first = run->entry - i, *last = first - (n - 1);
@@ -125,6 +155,8 @@ struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n)
 	part.n = n;
 	part.first_seq = first->seq;
 	part.last_seq = last->seq;
+	part.after = entry_after(first);
+	part.upto = last->number;
 	part.wall_ms = first->wall_ms;
 	part.entry = first;
 	if (i + n < run->n)
@@ -239,9 +271,11 @@ static void learn_classes(struct hw_reader *r)
 
 bool hw_reader_next(struct hw_reader *r, uint64_t head, struct hw_run *run)
 {
+	const struct limit limit = {.seq = head, .number = UINT64_MAX};
+
 	if (atomic_load_explicit(&r->journal->n_classes, memory_order_acquire) != r->n_classes)
 		learn_classes(r);
-	if (!merge_next(r->places, r->n_classes, NULL, head, run)) {
+	if (!merge_next(r->places, r->n_classes, NULL, &limit, run)) {
 		r->seq = head > r->seq ? head : r->seq;
 		return false;
 	}
@@ -281,14 +315,15 @@ static void scan_hop(struct hw_segment *from, struct hw_segment *to)
 	scan_leave(from);
 }
 
-static size_t first_after(const struct hw_segment *s, uint64_t seq)
+/* As hw_segment_first_after, by number. */
+static size_t first_above(const struct hw_segment *s, uint64_t number)
 {
 	size_t low = 0, high = atomic_load_explicit(&s->n, memory_order_acquire);
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (hw_segment_entry(s, middle)->seq <= seq)
+		if (hw_segment_entry(s, middle)->number <= number)
 			low = middle + 1;
 		else
 			high = middle;
@@ -308,31 +343,31 @@ static struct hw_place find_place(const struct hw_class_log *log, uint64_t after
 	while (low < high) {
 		size_t middle = high - (high - low) / 2;
 
-		if (segments[middle]->after_seq <= after)
+		if (segments[middle]->after_number <= after)
 			low = middle;
 		else
 			high = middle - 1;
 	}
 	return (struct hw_place){
-		.segment = segments[low], .index = first_after(segments[low], after)};
+		.segment = segments[low], .index = first_above(segments[low], after)};
 }
 
 int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)
 {
 	int r = 0;
 
-	*scan = (struct hw_scan){.journal = j, .seq = after};
+	*scan = (struct hw_scan){.journal = j};
 	pthread_mutex_lock(&j->lock);
-	scan->any_class = after < j->classes_seq;
+	scan->any_class = after < j->classes_number;
 	scan->n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
 	for (size_t c = 0; c < scan->n_classes; c++) {
 		const struct hw_class_log *log = &j->classes[c];
 
 		if (!log->conf.history)
 			continue;
-		if (log->trimmed_seq > after) {
+		if (log->trimmed > after) {
 			r = HW_JOURNAL_GONE;
-			scan->gone[c] = log->trimmed_seq;
+			scan->gone[c] = log->trimmed;
 		}
 		scan->places[c] = find_place(log, after);
 		scan_enter(scan->places[c].segment);
@@ -364,14 +399,11 @@ uint64_t hw_scan_gone(const struct hw_scan *scan, struct hw_str topic)
 	return gone;
 }
 
-bool hw_scan_next(struct hw_scan *scan, uint64_t head, struct hw_run *run)
+bool hw_scan_next(struct hw_scan *scan, uint64_t upto, struct hw_run *run)
 {
-	if (!merge_next(scan->places, scan->n_classes, scan_hop, head, run)) {
-		scan->seq = head > scan->seq ? head : scan->seq;
-		return false;
-	}
-	scan->seq = run->last_seq;
-	return true;
+	const struct limit limit = {.seq = UINT64_MAX, .number = upto};
+
+	return merge_next(scan->places, scan->n_classes, scan_hop, &limit, run);
 }
 
 void hw_scan_end(struct hw_scan *scan)

@@ -365,18 +365,85 @@ static bool command_unsubscribe(struct job *job)
  * ----------------------------------------------------------------------------------------------------------------
  */
 
-static void publish_done(struct job *job)
-{
-	struct hw_session *s = job->session;
-	struct hw_publish *p = &job->publish;
-	struct hw_str event_id = p->event_id[0] ? hw_str_of(p->event_id) : HW_STR_NULL;
+/* A publish of the session that is on its way to the store; its message is done with, but for the
+ * answer. */
+struct unacked {
+	struct hw_list link; /* s->unacked */
+	struct hw_keep_wait wait;
+	struct hw_session *session;
+	struct hw_hub *hub;
+	size_t id_len;
+	char id[]; /* of the request */
+};
 
-	if (p->code != HW_CODE_NONE) {
-		session_error(s, job->command.id, p->code, p->message, p->retry_after_ms);
-	} else if (job->command.id.p) {
-		hw_control_ack(session_out(s), s->plain, job->command.id, event_id, p->duplicate);
+static void answer_publish(struct hw_session *s, struct hw_str id, enum hw_code code,
+	const char *message, int64_t retry_after_ms, const char *event_id, bool duplicate)
+{
+	if (code != HW_CODE_NONE) {
+		session_error(s, id, code, message, retry_after_ms);
+	} else if (id.p) {
+		hw_control_ack(session_out(s), s->plain, id,
+			event_id[0] ? hw_str_of(event_id) : HW_STR_NULL, duplicate);
 		session_send(s);
 	}
+}
+
+static void on_stored(struct hw_keep_wait *wait, int r, uint64_t number)
+{
+	struct unacked *u = HW_CONTAINER_OF(wait, struct unacked, wait);
+	struct hw_session *s = u->session;
+	char event_id[HW_CURSOR_MAX + 1];
+	const char *message;
+	enum hw_code code = hw_publish_outcome(u->hub, r, number, event_id, &message);
+
+	hw_list_remove(&u->link);
+	s->n_unacked--;
+	if (code != HW_CODE_NONE)
+		hw_metric_add(s->worker->counters->refused, 1);
+	answer_publish(s, u->id_len ? (struct hw_str){u->id, u->id_len} : HW_STR_NULL, code,
+		message, HW_CONTROL_NO_RETRY, event_id, false);
+	free(u);
+}
+
+static bool hand_over(struct hw_publish *p)
+{
+	struct job *job = HW_CONTAINER_OF(p, struct job, publish);
+	struct hw_session *s = job->session;
+	struct hw_str id = job->command.id;
+	struct unacked *u = s->n_unacked < SESSION_UNACKED_MAX ? malloc(sizeof(*u) + id.len) : NULL;
+
+	if (!u)
+		return false; /* the session waits for this one */
+	*u = (struct unacked){
+		.wait = {.done = on_stored}, .session = s, .hub = p->hub, .id_len = id.len};
+	if (id.len)
+		memcpy(u->id, id.p, id.len);
+	hw_keep_move(&p->wait, &u->wait);
+	hw_list_push(&s->unacked, &u->link);
+	s->n_unacked++;
+	return true;
+}
+
+void session_forget_unacked(struct hw_session *s)
+{
+	struct hw_list *node;
+
+	while ((node = hw_list_pop(&s->unacked))) {
+		struct unacked *u = HW_CONTAINER_OF(node, struct unacked, link);
+
+		hw_keep_forget(&u->wait);
+		free(u);
+	}
+	s->n_unacked = 0;
+}
+
+static void publish_done(struct job *job)
+{
+	struct hw_publish *p = &job->publish;
+
+	if (!p->handed_over)
+		answer_publish(job->session, job->command.id, p->code, p->message,
+			p->retry_after_ms, p->event_id, p->duplicate);
 	hw_publish_fini(p);
 }
 
@@ -408,6 +475,7 @@ static bool command_publish(struct job *job)
 		.session = session_id(s),
 		.address = hw_str_of(s->address),
 		.decided = on_published,
+		.hand_over = hand_over,
 	};
 	hw_pins_take(&job->pins, s->hub);
 	hw_pins_copy(&job->publish.pins, &job->pins);

@@ -52,11 +52,11 @@ static uint64_t event_hash(const struct hw_publish *p)
 	return hw_hash(key, hashes, sizeof(hashes));
 }
 
-static void set_event_id(struct hw_publish *p, uint64_t seq)
+static void set_event_id(const struct hw_hub *hub, uint64_t number, char id[HW_CURSOR_MAX + 1])
 {
 	hw_cursor_format(
-		(struct hw_cursor){.epoch = hw_journal_epoch(p->hub->tenant->journal), .seq = seq},
-		p->event_id);
+		(struct hw_cursor){.epoch = hw_journal_epoch(hub->tenant->journal), .seq = number},
+		id);
 }
 
 /* true: go on; false: answered. */
@@ -72,7 +72,7 @@ static bool begin_idempotent(struct hw_publish *p)
 	case HW_IDEMPOTENCY_DUPLICATE:
 		p->duplicate = true;
 		if (seq)
-			set_event_id(p, seq);
+			set_event_id(p->hub, seq, p->event_id);
 		return false;
 	case HW_IDEMPOTENCY_CONFLICT:
 		answer(p, HW_CODE_BAD_REQUEST, "this idempotency key was used for another event");
@@ -164,6 +164,40 @@ static bool finish_text(struct hw_publish *p)
  * ------------------------------------------------------------------------------------------------
  */
 
+enum hw_code hw_publish_outcome(struct hw_hub *hub, int r, uint64_t number,
+	char event_id[HW_CURSOR_MAX + 1], const char **message)
+{
+	event_id[0] = '\0';
+	if (r) {
+		*message =
+			r == -ENOMEM ? "out of memory" : "the journal cannot store the event now";
+		return HW_CODE_UNAVAILABLE;
+	}
+	if (number)
+		set_event_id(hub, number, event_id);
+	hw_metric_add(hub->worker->counters->published, 1);
+	*message = "";
+	return HW_CODE_NONE;
+}
+
+static void take_outcome(struct hw_publish *p, int r, uint64_t number)
+{
+	const char *message;
+	enum hw_code code = hw_publish_outcome(p->hub, r, number, p->event_id, &message);
+
+	answer(p, code, message);
+}
+
+/* The store has it, or not. The key was settled with it. */
+static void on_kept(struct hw_keep_wait *wait, int r, uint64_t number)
+{
+	struct hw_publish *p = HW_CONTAINER_OF(wait, struct hw_publish, wait);
+
+	take_outcome(p, r, number);
+	(void)finish(p);
+	p->decided(p);
+}
+
 static bool append(struct hw_publish *p)
 {
 	struct hw_append event = {
@@ -172,22 +206,22 @@ static bool append(struct hw_publish *p)
 		.previous = p->previous.len ? hw_buf_view(&p->previous) : HW_STR_NULL,
 		.wall_ms = hw_worker_wall_ms(p->hub->worker),
 	};
-	uint64_t seq;
-	bool history;
+	uint64_t number = 0;
+	int r = -ENOMEM;
 
-	if (p->encoded.failed || p->previous.failed ||
-		hw_hub_append(p->hub, &event, &seq, &history)) {
-		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
-		return finish(p);
+	p->wait.done = on_kept;
+	if (!p->encoded.failed && !p->previous.failed)
+		r = hw_hub_append(p->hub, &event, p->reservation, &p->wait, &number);
+	if (r == HW_HUB_LATER) {
+		p->reservation = NULL; /* settled with the event */
+		p->handed_over = p->hand_over && p->hand_over(p);
+		return p->handed_over ? finish(p) : false;
 	}
-	if (history)
-		set_event_id(p, seq);
-	if (p->reservation) {
-		hw_idempotency_settle(
-			&p->hub->tenant->idempotency, p->reservation, history ? seq : 0);
+	if (!r && p->reservation) {
+		hw_idempotency_settle(&p->hub->tenant->idempotency, p->reservation, number);
 		p->reservation = NULL;
 	}
-	hw_metric_add(p->hub->worker->counters->published, 1);
+	take_outcome(p, r, number);
 	return finish(p);
 }
 
@@ -247,8 +281,8 @@ static void on_transformed(struct hw_ask *ask)
 {
 	struct hw_publish *p = HW_CONTAINER_OF(ask, struct hw_publish, ask);
 
-	(void)after_transform(p);
-	p->decided(p);
+	if (after_transform(p))
+		p->decided(p);
 }
 
 static bool ready_to_ask(struct hw_publish *p)
@@ -358,7 +392,7 @@ bool hw_publish_start(struct hw_publish *p)
 	p->http_status = 0;
 	p->retry_after_ms = HW_CONTROL_NO_RETRY;
 	p->event_id[0] = '\0';
-	p->duplicate = false;
+	p->duplicate = p->handed_over = false;
 	p->reservation = NULL;
 	hw_buf_init(&p->encoded);
 	hw_buf_init(&p->previous);
@@ -395,6 +429,7 @@ bool hw_publish_start(struct hw_publish *p)
 void hw_publish_cancel(struct hw_publish *p)
 {
 	hw_hooks_cancel(&p->ask);
+	hw_keep_forget(&p->wait);
 	hw_publish_fini(p);
 }
 

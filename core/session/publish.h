@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "hook/hooks.h"
 #include "hub/hub.h"
+#include "hub/keep.h"
 #include "hub/pins.h"
 #include "wire/code.h"
 #include "wire/command.h"
@@ -25,8 +26,13 @@ struct hw_publish {
 			   the user */
 	unsigned depth; /* likewise: hook/publish.h; else 0 */
 	void (*decided)(struct hw_publish *publish); /* only when start returned false */
+	/** The event is on its way to the store, and all before it is decided: true when the caller
+	 * has moved the wait to one of its own, to go on with the next meanwhile. Then this is
+	 * decided, with no answer yet. NULL: never. */
+	bool (*hand_over)(struct hw_publish *publish);
 	void *arg;
 	/* the answer */
+	bool handed_over;
 	enum hw_code code;    /* HW_CODE_NONE: published, or dropped by a hook (then no event_id) */
 	unsigned http_status; /* where it is not the code's own: 422; else 0 */
 	char message[256];
@@ -40,11 +46,15 @@ struct hw_publish {
 	struct hw_buf encoded;
 	struct hw_buf previous; /* data.previous, for the filters: never in @encoded once stored */
 	struct hw_idempotency_entry *reservation;
+	struct hw_keep_wait wait; /* for the store */
 	bool act_as;
 };
 
 /** true: decided now. false: pending, decided() comes. Answers are in the struct; call
  * hw_publish_fini afterwards. */
 HW_MUST_CHECK bool hw_publish_start(struct hw_publish *publish);
+/** The answer of who was handed over, from what its wait is told; counts it. */
+enum hw_code hw_publish_outcome(struct hw_hub *hub, int r, uint64_t number,
+	char event_id[HW_CURSOR_MAX + 1], const char **message);
 void hw_publish_cancel(struct hw_publish *publish);
 void hw_publish_fini(struct hw_publish *publish);

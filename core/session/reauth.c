@@ -178,10 +178,12 @@ static void hold(struct hw_session *s)
 {
 	uint64_t dropped = s->outlet->drop(s->arg);
 
+	if (dropped || s->sub.behind)
+		session_forget_recall(s);
 	if (dropped)
-		s->cursor_seq = dropped - 1;
+		s->cursor = dropped - 1;
 	else if (!s->sub.behind)
-		s->cursor_seq = hw_hub_seq(s->hub);
+		s->cursor = hw_hub_number(s->hub);
 	s->held = s->sub.behind = true;
 	hw_list_remove(&s->catch_up);
 	session_arm(s);

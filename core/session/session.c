@@ -41,7 +41,7 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 {
 	struct hw_cursor cursor = {
 		.epoch = hw_journal_epoch(s->hub->tenant->journal),
-		.seq = s->sub.behind ? s->cursor_seq : hw_hub_seq(s->hub),
+		.seq = s->sub.behind ? s->cursor : hw_hub_number(s->hub),
 	};
 
 	return (struct hw_str){text, hw_cursor_format(cursor, text)};
@@ -196,11 +196,13 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	s->sub.ops = &session_subscriber_ops;
 	s->opened_ms = s->alive_ms = hw_worker_now_ms(w);
 	s->knows_cursors = open->cursor.p != NULL;
+	hw_list_init(&s->unacked);
 	hw_list_init(&s->inbox);
 	hw_list_init(&s->catch_up);
 	hw_list_init(&s->due);
 	hw_list_init(&s->preview);
 	hw_timer_init(&s->timer, on_timer);
+	hw_timer_init(&s->recall_again, session_recall_again);
 	hw_list_push(&w->sessions->all, &s->all);
 	w->sessions->n++;
 	return s;
@@ -280,6 +282,8 @@ static void leave(struct hw_session *s, uint16_t close_code)
 {
 	hw_timer_cancel(&s->timer);
 	hw_list_remove(&s->catch_up);
+	session_forget_recall(s);
+	session_forget_unacked(s);
 	reauth_leave(s);
 	preview_leave(s);
 	if (s->job)

@@ -1,6 +1,6 @@
 /* Inside core/session: a session's state, and the jobs that its messages become.
  * session.c: life and timers; job.c: the order of messages; commands.c: what each means;
- * delivery.c: events. */
+ * delivery.c: live events; catch_up.c: those of who is behind. */
 #pragma once
 
 #include "base/timers.h"
@@ -11,6 +11,7 @@
 #include "session/who.h"
 
 #define SESSION_AUTH_BYTES 8192
+#define SESSION_UNACKED_MAX 256 /* events of a session on their way to the store; then it waits */
 #define SESSION_INBOX_BYTES \
 	(256u << 10) /* of messages that wait for a pending one; then reading stops */
 
@@ -81,7 +82,7 @@ struct job {
 	struct hw_lifecycle lifecycle;
 };
 
-/*   all events so far          level: cursor is the hub's               behind: cursor_seq is its
+/*   all events so far          level: cursor is the hub's               behind: the cursor is its
  * own ───────────────────────────────●────────                ─────●─────────────────── catches up
  * when drained  */
 struct hw_session {
@@ -97,16 +98,22 @@ struct hw_session {
 	struct hw_subscriber sub;
 	struct hw_timer timer;
 	int64_t opened_ms, alive_ms, lag_since_ms;
-	uint64_t cursor_seq;
+	uint64_t cursor;        /* while it is behind: the number of its cursor */
 	uint64_t held_position; /* in the journal's memory: from there on a full socket holds it */
-	struct job *job;        /* NULL: nothing is being worked on */
-	struct hw_list due;     /* in the sweep */
-	int64_t recheck_ms;     /* when it is checked at the latest */
-	uint64_t policy;        /* the hub's, when its verdicts were made; 0: none count */
+	struct hw_recall *recall;     /* of the store's: asked for, or being given */
+	size_t n_recalled;            /* of it, given */
+	struct hw_timer recall_again; /* the store could not */
+	bool recalling;               /* it has not answered */
+	struct job *job;              /* NULL: nothing is being worked on */
+	struct hw_list due;           /* in the sweep */
+	int64_t recheck_ms;           /* when it is checked at the latest */
+	uint64_t policy;              /* the hub's, when its verdicts were made; 0: none count */
 	enum session_recheck recheck;
 	struct hw_list preview; /* in the preview, to be asked about */
 	struct hw_preview_slot *preview_slot;
 	char *query; /* the message that the query's topics become, once live; NULL: none */
+	struct hw_list unacked; /* publishes that the store has not answered */
+	size_t n_unacked;
 	struct hw_list inbox;
 	size_t inbox_bytes;
 	bool plain, knows_cursors, live, closed, pinged, paused, connected, running;
@@ -143,6 +150,8 @@ bool command_run(struct job *job);
 bool command_login(struct job *job, struct hw_str token);
 void command_admitted(struct job *job, struct hw_login *login);
 void command_cancel(struct job *job);
+/** The session is closed: what the store says of its events interests nobody. */
+void session_forget_unacked(struct hw_session *s);
 /** Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in
  * @decided. */
 enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct hw_str topic,
@@ -173,9 +182,14 @@ void walks_fini(struct hw_worker *w);
 
 /* delivery.c */
 extern const struct hw_subscriber_ops session_subscriber_ops;
+
+/* catch_up.c */
 bool sessions_catch_up(struct hw_worker *w);
 /** It reads on from its own cursor in a later turn. */
 void session_read_later(struct hw_session *s);
+/** Its cursor is another, or it goes: what was asked of the store is not for it. */
+void session_forget_recall(struct hw_session *s);
+void session_recall_again(struct hw_timer *timer);
 void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, const char *reason);
 
 /* hook_wishes.c */

@@ -8,11 +8,6 @@
 #include "hook/hooks.h"
 #include "wire/code.h"
 
-static inline struct hw_slice hw_slice_of(struct hw_str s)
-{
-	return (struct hw_slice){s.p, s.len};
-}
-
 static inline void hw_who_fill(struct hw_who *who, const struct hw_identity *identity,
 	struct hw_str session, struct hw_str address)
 {

@@ -12,6 +12,7 @@
 
 #include "hook/watchdog.h"
 #include "hub/hub.h"
+#include "hub/keep.h"
 
 /* ---- every allocation is counted ---- */
 
@@ -257,10 +258,10 @@ static void one_event(struct bench *b)
 	struct hw_append append = {.topic = HW_STR("feed:1"),
 		.text = {event, sizeof(event) - 1},
 		.wall_ms = 1767225600000};
-	uint64_t seq;
-	bool history;
+	struct hw_keep_wait wait = {0};
+	uint64_t number;
 
-	must(hw_hub_append(b->hub, &append, &seq, &history) == 0, "cannot append");
+	must(hw_hub_append(b->hub, &append, NULL, &wait, &number) == 0, "cannot append");
 	while (hw_worker_turn(&b->worker))
 		;
 	hw_worker_flushed(&b->worker);

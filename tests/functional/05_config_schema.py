@@ -96,7 +96,7 @@ def enum_of(node):
 
 
 BASE = {  # has everything in it that a path of the reader's keys may lead to
-    "admin": {}, "log": {}, "auth": {}, "journal": {"retention": {}}, "slow": {}, "limits": {}, "heartbeat": {},
+    "admin": {}, "log": {}, "auth": {}, "journal": {"retention": {}, "memory": {}}, "slow": {}, "limits": {}, "heartbeat": {},
     "hooks": [{"lua": "open.lua", "budget": {}, "breaker": {}}],
     "tenants": {"acme": {"hooks": [{"lua": "open.lua", "budget": {}, "breaker": {}}], "limits": {}, "journal": {"retention": {}}}},
     "topics": {"audit:*": {"retention": {}}},

@@ -165,7 +165,8 @@ static void check_part(const struct hw_conf_part *part)
 	require(g->heartbeat.timeout_ms > g->heartbeat.interval_ms, "pinged before cut off");
 	require(!g->auth.cookie || !g->auth.any_origin, "no cookie with any origin");
 	require(!g->admin.token || strlen(g->admin.token) >= 16, "a token is long");
-	require(g->retention.count > 0 && g->retention.bytes > 0 && g->retention.age_ms > 0,
+	require(g->journal.retention.count > 0 && g->journal.retention.bytes > 0 &&
+			g->journal.retention.age_ms > 0,
 		"retention is positive");
 	for (size_t i = 0; i < g->n_topics; i++)
 		require(g->topics[i].pattern && g->topics[i].retention.count > 0,

@@ -150,6 +150,64 @@ struct hw_answer {
 	struct hw_slice event;
 };
 
+/* ---- a journal
+ *
+ * A plugin may keep the tenants' events for good: the configuration's "journal" names it, one for
+ * the broker. The broker keeps the newest in memory as ever and delivers from there; the plugin
+ * numbers, stores and gives back. An event is delivered, and acknowledged to its publisher, once
+ * the plugin has said that it is committed. Elements of arrays do not grow: another minor version
+ * brings another function. */
+
+/** What a journal says of a tenant. */
+struct hw_journal_head {
+	uint32_t size; /* of this struct, as the host knows it */
+	/** Part of every cursor: never 0, the same as long as the numbers mean the same events,
+	 * another for each tenant, and stored before it is said. Below 2^36 makes short ids. */
+	uint64_t epoch;
+	uint64_t last; /* the last number that was committed, 0 = none */
+};
+
+struct hw_journal_event {
+	uint64_t number; /* 0 in journal_append */
+	int64_t at_ms;   /* wall clock, since 1970 */
+	struct hw_slice topic;
+	struct hw_slice event;    /* a JSON object, without an id */
+	struct hw_slice previous; /* JSON, or empty: what was before; no part of the event, and to
+				     be given back with it */
+};
+
+struct hw_journal_query {
+	uint32_t size; /* of this struct, as the host knows it */
+	struct hw_slice tenant;
+	const struct hw_slice *topics; /* names, or "resource:*" for all of a resource */
+	size_t n_topics;
+	uint64_t after;     /* events with a larger number … */
+	uint64_t upto;      /* … and at most this */
+	uint32_t limit;     /* so many events at most, 1 or more */
+	uint64_t max_bytes; /* so many of event and previous, but one event in any case */
+};
+
+struct hw_journal_rows {
+	uint32_t size; /* sizeof(struct hw_journal_rows) where the plugin was compiled */
+	const struct hw_journal_event *events; /* by their number, the lowest first */
+	size_t n;
+	int more; /* there are others behind these */
+	/** For each topic of the query the number of its newest event that is not kept any more, 0
+	 * = none has gone; NULL = none of any has. What is too large tells of a loss that is none,
+	 * what is too small keeps quiet about one. */
+	const uint64_t *gone;
+};
+
+/** What of some topics is to be kept: an event may go once it is older than age_ms, or not among
+ * the newest by count or by bytes of them. */
+struct hw_journal_class {
+	struct hw_slice pattern; /* "audit:1", which wins over "audit:*", which wins over "" = the
+				    others */
+	uint64_t count;
+	uint64_t bytes;
+	int64_t age_ms; /* 0 = for ever */
+};
+
 /** What the dict functions answer. */
 enum hw_dict_outcome {
 	HW_DICT_OK = 0,
@@ -300,6 +358,18 @@ struct hw_host {
 	int (*jwt_sign)(const char *alg, struct hw_slice key, struct hw_slice kid,
 		struct hw_slice claims, char *token, size_t size, size_t *len,
 		struct hw_problem *problem);
+
+	/* Any thread, for a journal's tickets; each ticket is answered once. */
+	/* All events of the append are stored for good, numbered from first_number on, which is
+	 * above all numbers that the tenant had. Say it in that order. 0, or -1: no such ticket. */
+	int (*journal_committed)(
+		const struct hw_host *host, uint64_t ticket, uint64_t first_number);
+	/* An append of which nothing is stored, or a read that cannot be: whoever asked hears
+	 * `unavailable`. 0 or -1 likewise. */
+	int (*journal_failed)(const struct hw_host *host, uint64_t ticket);
+	/* What was asked for by journal_read; copied. 0 or -1 likewise. */
+	int (*journal_rows)(
+		const struct hw_host *host, uint64_t ticket, const struct hw_journal_rows *rows);
 };
 
 #define HW_HOST_HAS(host, member) \
@@ -364,6 +434,24 @@ struct hw_plugin {
 	/** The new entry, before it is asked anything: what the old one's save kept, maybe of
 	 * another version of the plugin. 0, or -1 (logged): it goes on with what it has. */
 	int (*restore)(struct hw_call *call, struct hw_slice state);
+
+	/* A journal: the first three, or none of them. Called on any worker, several at a time;
+	 * they must not block. unload answers what is under way, and afterwards nothing is. */
+	/** Of a tenant that is named for the first time. 0, or -1: not known yet; the tenant is
+	 * `unavailable`, and this is called again. */
+	int (*journal_open)(const struct hw_host *host, void *instance, struct hw_slice tenant,
+		struct hw_journal_head *head);
+	/** Batches of one tenant are committed in the order in which they come. All of events stays
+	 * where it is until the ticket is answered. 0, or -1: it cannot now, and takes nothing. */
+	int (*journal_append)(const struct hw_host *host, void *instance, uint64_t ticket,
+		struct hw_slice tenant, const struct hw_journal_event *events, size_t n);
+	/** The query and what it points to stay until the ticket is answered. 0 or -1 likewise. */
+	int (*journal_read)(const struct hw_host *host, void *instance, uint64_t ticket,
+		const struct hw_journal_query *query);
+	/** From now on, when a tenant is opened and when a reload has changed it; may be NULL: all
+	 * is kept. What is dropped, and when, is the plugin's matter, but not before that. */
+	void (*journal_retain)(const struct hw_host *host, void *instance, struct hw_slice tenant,
+		const struct hw_journal_class *classes, size_t n);
 };
 
 /** The one exported symbol. */

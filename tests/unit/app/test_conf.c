@@ -39,9 +39,9 @@ static void an_empty_configuration_has_every_default(void **state)
 	assert_string_equal(g->auth.origins[0], "*");
 	assert_true(g->auth.any_origin);
 	assert_int_equal(g->n_hooks, 0);
-	assert_int_equal(g->retention.count, 100000);
-	assert_int_equal(g->retention.bytes, 67108864);
-	assert_int_equal(g->retention.age_ms, 3600000);
+	assert_int_equal(g->journal.retention.count, 100000);
+	assert_int_equal(g->journal.retention.bytes, 67108864);
+	assert_int_equal(g->journal.retention.age_ms, 3600000);
 	assert_int_equal(g->n_topics, 0);
 	assert_int_equal(g->slow.outbox_bytes, 1048576);
 	assert_int_equal(g->slow.deadline_ms, 60000);
@@ -125,9 +125,9 @@ static void every_key_is_read(void **state)
 	assert_int_equal(g->auth.n_origins, 3);
 	assert_string_equal(g->auth.origins[2], "capacitor://localhost");
 	assert_false(g->auth.any_origin);
-	assert_int_equal(g->retention.count, 5);
-	assert_int_equal(g->retention.bytes, 65536);
-	assert_int_equal(g->retention.age_ms, 1);
+	assert_int_equal(g->journal.retention.count, 5);
+	assert_int_equal(g->journal.retention.bytes, 65536);
+	assert_int_equal(g->journal.retention.age_ms, 1);
 	assert_int_equal(g->n_topics, 2);
 	assert_string_equal(g->topics[0].pattern, "cursor:*");
 	assert_true(g->topics[0].history_none);
@@ -447,9 +447,9 @@ static void each_mistake_is_told_at_its_place(void **state)
 			"\"trusted_proxies\" is not in this version: "},
 		{"{\"max_revoke\": 1.5}", "1:16", "0 to 1"},
 		{"{\"seal_cursors\": true}", "1:2", "not in this version"},
-		{"{\"journal\": {\"plugin\": \"sqlite\"}}", "1:14",
-			"not in this version: the journal is in memory"},
-		{"{\"journal\": {\"config\": {}}}", "1:14", "not in this version"},
+		{"{\"journal\": {\"plugin\": \"nonesuch\"}}", "1:24",
+			"there is no plugin \"nonesuch\""},
+		{"{\"journal\": {\"config\": []}}", "1:24", "an object"},
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"revoke\": \"later\"}]}", "1:40", "sweep"},
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"shadow\": true}]}", "1:30",
 			"not in this version"},

@@ -67,7 +67,8 @@ static void the_shipped_file_of_all_keys_has_the_defaults(void **state)
 	assert_int_equal(all.auth.query, defaults.auth.query);
 	assert_int_equal(all.auth.first_message, defaults.auth.first_message);
 	assert_int_equal(all.auth.timeout_ms, defaults.auth.timeout_ms);
-	assert_memory_equal(&all.retention, &defaults.retention, sizeof(all.retention));
+	assert_memory_equal(
+		&all.journal.retention, &defaults.journal.retention, sizeof(all.journal.retention));
 	assert_memory_equal(
 		&all.slow.outbox_bytes, &defaults.slow.outbox_bytes, sizeof(all.slow.outbox_bytes));
 	assert_int_equal(all.slow.deadline_ms, defaults.slow.deadline_ms);

@@ -64,13 +64,14 @@ static inline uint64_t world_append_at(
 {
 	char *text = malloc(pad + 512);
 	struct hw_append event = {.topic = hw_str_of(topic), .wall_ms = wall_ms};
-	uint64_t seq = 0, wake = 0;
-	bool history = false;
+	uint64_t number = 0, wake = 0;
 
 	event.text = (struct hw_str){text, world_text(text, topic, n, pad)};
-	assert_int_equal(hw_journal_append(j, &event, &seq, &history, &wake), 0);
+	assert_int_equal(hw_journal_append(j, &event, &number, &wake), 0);
 	free(text);
-	return seq;
+	if (number)
+		assert_int_equal(number, hw_journal_head(j));
+	return hw_journal_head(j);
 }
 
 static inline uint64_t world_append(struct hw_journal *j, const char *topic, uint64_t n)

@@ -514,7 +514,8 @@ static void what_was_read_ages_though_nothing_new_comes(void **state)
 	w.generation->rules[0].classes.classes[0].retention.age_ms = 5000;
 	client_open(&w, &c, "u@acme", "a:1", true);
 	publish_n(&w, &c, 0, 5);
-	tenant = hw_tenants_get(&w.tenants, HW_STR("acme"), &w.generation->rules[0], 1);
+	assert_int_equal(
+		hw_tenants_get(&w.tenants, HW_STR("acme"), &w.generation->rules[0], 1, &tenant), 0);
 	trim(&w, 5000);
 	hw_journal_stats(tenant->journal, &stats);
 	assert_int_equal(stats.events, 5);
