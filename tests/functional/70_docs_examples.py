@@ -75,6 +75,9 @@ BROKEN = {
     "js": (fence("js", "const ws = new WebSocket(`ws://127.0.0.1:8080/w?token=${token}`);"), "it ended"),
     "the log": (SERVE + fence("log", "… never said"), "not in the log"),
     "a conversation": (SERVE + fence("ws", '< {"type":"welcome",…}\n> {"type":"ping","id":1}\n< {"type":"pong","id":2}'), '"id":1'),
+    "a signal that reaches who listens, too": (SERVE
+        + fence("sh", "export HOOKWIRE_TOKEN=$(hookwire token --user alice --tenant acme)")
+        + fence("console", "$ hookwire sub --count 1 gift-list:1", "background") + fence("sh", "kill -HUP $(pidof hookwire)"), "ended with -1"),
     "a file that is not kept": (fence("lua", "return policy { api = 1, transform = function(e) return e end }") + fence("sh", "cat policy.lua"),
                                 "policy.lua"),
     "nobody's language": (fence("yaml", "a: b"), "nobody runs"),

@@ -158,10 +158,16 @@ class Page:
             case "$1" in
             pub) shift; exec "{binary()}" pub ${{url:+--url "http://$url"}} "$@" ;;
             sub) shift; exec "{binary()}" sub ${{url:+--url "ws://$url/ws"}} "$@" ;;
-            serve) echo $$ >"{root}/pid" ;;
             esac
             exec "{binary()}" "$@"''')
-        self._tool("pidof", f'exec cat "{root}/pid"')  # never another's broker
+        # as they are, but for what is not this page's: a signal reaches all of the page's processes that the reader's would reach
+        self._tool("pidof", f'''
+            PATH=${{PATH#*:}}
+            pidof "$@" | tr " " "\\n" | grep -Fx -f "{root}/pids"''')
+        self._tool("pkill", f'''
+            PATH=${{PATH#*:}} signal=$1
+            shift
+            kill "$signal" $(pgrep "$@" | grep -Fx -f "{root}/pids")''')
         self.root = root
         self.env = {"PATH": f"{self.bin}:/usr/sbin:{os.environ['PATH']}", "HOME": str(root), "PREFIX": str(prefix), "LC_ALL": "C.UTF-8",
                     "CMAKE_PREFIX_PATH": str(prefix), "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"),
@@ -252,6 +258,7 @@ class Page:
                                        env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                        start_new_session=True)
         self.background.append((block, process, path))
+        (self.root / "pids").write_text("".join(f"{started.pid}\n" for _block, started, _path in self.background if started.poll() is None))
         if serves:
             check(not self.broker, "a page has one broker")
             self.broker = (process, path)
