@@ -142,13 +142,15 @@ static int dict_get(lua_State *lua)
 	hw_lua_host_end(lua);
 	if (outcome == HW_DICT_OK)
 		push_value(lua, kind, hw_buf_view(&text));
+	else
+		lua_pushnil(lua); /* nothing at all would be no argument: tostring(get(key)) */
 	hw_lua_host_begin(lua);
 	state->held = NULL;
 	hw_buf_fini(&text);
 	hw_lua_host_end(lua);
 	if (outcome == HW_DICT_NO_MEMORY)
 		return luaL_error(lua, "out of memory");
-	return outcome == HW_DICT_OK ? 1 : 0;
+	return 1;
 }
 
 /* delete(key) → whether there was one */
