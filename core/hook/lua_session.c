@@ -62,6 +62,10 @@ static void push_table(lua_State *lua, const struct hw_who *who)
 	set_slice(lua, "tenant_id", who->tenant_id);
 	set_slice(lua, "session", who->session);
 	set_slice(lua, "address", who->address);
+	if (who->expires_at > 0) {
+		lua_pushinteger(lua, who->expires_at);
+		lua_setfield(lua, -2, "expires_at");
+	}
 	if (who->claims.len > 0)
 		hw_lua_push_json(lua, (struct hw_str){who->claims.p, who->claims.len});
 	else

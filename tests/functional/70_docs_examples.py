@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # The documentation is true: its examples run, its links lead somewhere, its lists of commands and metrics are complete.
 # ctest: timeout=120
+import json
 import pathlib
 import re
 import sys
@@ -50,6 +51,101 @@ def test_the_manual_of_the_plugin_interface_names_all_of_it():
     major, minor = (re.search(rf"^#define HW_PLUGIN_{part} (\d+)", header, re.M)[1] for part in ("MAJOR", "MINOR"))
     contains(page, f"interface {major}.{minor}.", "the page's version")
     contains(page, f"| {major}.{minor} |", "what the version adds")
+
+
+LISTER = """
+local function names(of)
+  local list = {}
+  for name in pairs(of) do list[#list + 1] = tostring(name) end
+  return table.concat(list, " ")
+end
+local globals = names(_G)
+return policy {
+  api = 1,
+  authenticate = function(req, ctx) ctx.log.info("req " .. names(req)) return defer() end,
+  authorize = {
+    publish = function(s, topic, ctx, event)
+      for name, of in pairs { s = s, topic = topic, globals = {}, ctx = ctx, http = ctx.http, log = ctx.log, time = ctx.time, crypto = ctx.crypto,
+                              jwt = ctx.jwt, dict = ctx.dict, json = json, os = os, string = string,
+                              answer = ctx.http.get(ctx.config.url), failure = ctx.http.get("http://127.0.0.1:1/") } do
+        print(name .. " " .. (name == "globals" and globals or names(of)))
+      end
+      return allow()
+    end,
+  },
+}
+"""
+
+
+def section_of(page, title):
+    return re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", page)[1]
+
+
+def cells_of(section):
+    """The first two cells of the rows of its tables."""
+    return [row.strip("| ").split(" | ")[:2] for row in re.findall(r"(?m)^\| .*$", section)]
+
+
+def known_of(source, after):
+    """The names in the array of C that follows a text."""
+    text = (ROOT / "core/hook" / source).read_text()
+    return set(re.findall(r'"(\w+)"', re.search(r"\{(.*?)\};", text[text.index(after):], re.S)[1]))
+
+
+def test_the_manual_of_lua_names_what_a_policy_has_and_no_more():
+    page = (ROOT / "docs/lua-api.md").read_text()
+    hooks = base_config()["hooks"]
+    lister = {"name": "lister", "lua": "lister.lua", "config": {"keys": hooks[0]["config"]["keys"], "url": "-"}, "budget": {"cpu_ms": 1000}}
+    with Broker({"hooks": [lister, *hooks], "log": {"format": "json"}}, files={"lister.lua": LISTER}) as broker:
+        lister["config"]["url"] = f"http://{broker.admin_address}/api/status"
+        broker.write_config(merge(broker.config, {"hooks": [lister, *hooks]}))
+        broker.sighup()
+        broker.wait_log("reloaded")
+        equal(broker.publish("t:1").status, 200, "publish")
+        lines = [json.loads(line)["text"].split() for line in broker.log().splitlines() if '"msg":"policy"' in line]
+    there = {name: set(names) for name, *names in lines}
+
+    # ctx: the names of its table, where `.post` goes on with what is before it
+    documented, group = {"ctx": set()}, None
+    for first, _ in cells_of(section_of(page, "ctx")):
+        for name in re.findall(r"`([^`]+)`", first):
+            found = re.match(r"ctx\.(\w+)(?:\.(\w+))?|\.(\w+)", name)
+            check(found, f"docs/lua-api.md, ctx: {name}")
+            group = found[1] or group
+            documented["ctx"].add(group)
+            if found[2] or found[3]:
+                documented.setdefault(group, set()).add(found[2] or found[3])
+    for name in documented:
+        equal(sorted(documented[name]), sorted(there[name]), f"members of {name}, in docs/lua-api.md and there")
+    check(len(documented) >= 7, f"tables of ctx: {sorted(documented)}")
+
+    # what functions are given
+    arguments = {re.match(r"`(\w+)`", first)[1]: re.findall(r"`(\w+)`", second.split(";")[0])
+                 for first, second in cells_of(section_of(page, "The file")) if first.startswith("`")}
+    for name in ("req", "s", "topic"):
+        equal(sorted(arguments[name]), sorted(there[name]), f"members of {name}")
+
+    # globals
+    text = section_of(page, "Globals")
+    present, absent = text.split("There is no ")
+    named = set(re.findall(r"[\w.]+", " ".join(re.findall(r"`([^`]+)`", present + " `allow` `deny` `defer` `unavailable`"))))
+    equal(sorted(there["globals"] - {name.split(".")[0] for name in named}), [], "globals that the page does not name")
+    for name in re.findall(r"`(\w+)`", absent.split(";")[0]):
+        check(name not in there["globals"], f"{name} is there")
+    equal(there["os"], {"time", "date", "clock"}, "members of os")
+    check("dump" not in there["string"], "string.dump is there")
+    equal(sorted(there["json"]), sorted(name[5:] for name in named if name.startswith("json.")), "members of json")
+
+    # options and keys that are looked up by name
+    options, members = ({name for first, _ in cells_of(part) for name in re.findall(r"`(\w+)`", first)}
+                        for part in section_of(page, "HTTP").split("It returns a table"))
+    equal(sorted(options), sorted(known_of("lua_http.c", "take_option(lua_State")), "options of ctx.http")
+    equal(sorted(members), sorted(there["answer"] | there["failure"] | {"json"}), "members of an answer")
+    answers = section_of(page, "Answers")
+    check(set(re.findall(r"\w+", answers)) >= known_of("lua_api.c", "*const known[] = {\n\t\t\"user_id\""), "what allow takes")
+    for source, after in (("lua_policy.c", '*const known[] = {"api"'), ("lua_policy.c", "*const authorize[]"), ("lua_policy.c", "*const on[]")):
+        for name in known_of(source, after):
+            check(re.search(rf"\b{name}\b", section_of(page, "The file")), f"docs/lua-api.md, The file: {name}")
 
 
 def fence(language, text, mark=None):
