@@ -24,6 +24,7 @@ return policy {
 """
 CONFIG = {"tenants": {"*": {"hooks": [{"name": "slow", "lua": "slow.lua", "budget": {"deadline_ms": 60000}}]}}, "workers": 1}
 FOREVER = "slow:59000"
+FLOOD_BYTES = 64 << 20  # more than two sockets hold
 
 
 def broker_of(policy=SLOW, config=None):
@@ -81,6 +82,23 @@ def test_who_sends_too_much_meanwhile_is_not_read_and_loses_nothing():
                 ids.append(message["id"])
         sender.join()
         equal(ids, list(range(100)), "pongs")
+
+
+def test_who_sends_without_end_meanwhile_is_stopped_by_its_full_socket():
+    with broker_of() as broker, WsClient(broker.address, token=mint("u1")) as client:
+        start_waiting(broker, client)
+        before, taken = broker.rss_bytes(), 0
+        client.stream.sock.settimeout(scaled(1))
+        frame = {"type": "ping", "filler": "x" * 60000}
+        try:
+            while taken < FLOOD_BYTES:
+                client.send_json(frame)
+                taken += 60000
+        except TimeoutError:
+            pass
+        check(taken < FLOOD_BYTES, f"{taken} bytes were taken of a client whose hook waits")
+        check(broker.rss_bytes() - before < FLOOD_BYTES / 4, f"they take {broker.rss_bytes() - before} bytes of memory")
+        client.abort()
 
 
 def test_a_client_that_leaves_ends_its_call():

@@ -52,6 +52,30 @@ def test_the_list_decides():
         equal(amy.recv_where({"topic": "gift-list:smith"})["data"]["entity_id"], "g1", "the event")
 
 
+def test_the_first_rule_that_fits_decides_users_are_named_whole_and_so_are_topics():
+    rules = [{"deny": ["subscribe"], "topics": ["news:*"], "claims": {"suspended": True}},
+             {"allow": ["subscribe"], "topics": ["news:*"], "users": ["amy", "ben"]},
+             {"deny": ["subscribe"], "topics": ["news:1"]},
+             {"allow": ["subscribe", "wildcard"], "topics": ["gift-list:{claims.family}", "team:a-*", "other:*"]}]
+    config = merge(CONFIG, {"tenants": {"*": {"hooks": [{"name": "acl", "plugin": "acl", "config": {"rules": rules, "otherwise": "deny"}},
+                                                        {"name": "open", "lua": "open.lua"}]}}})
+    with Broker(config, files={"open.lua": OPEN_POLICY}) as broker, client_of(broker, "amy", family="smith") as amy, \
+            client_of(broker, "amy", suspended=True) as suspended, client_of(broker, "am") as am, \
+            client_of(broker, "star", family="*") as star:
+        for client, topic, expected in ((amy, "news:1", True), (suspended, "news:1", "forbidden_topic"), (am, "news:1", "forbidden_topic"),
+                                        (amy, "gift-list:smith", True), (amy, "gift-list:smithson", "forbidden_topic"),
+                                        (amy, "gift-list:smit", "forbidden_topic"), (am, "gift-list:smith", "forbidden_topic"),
+                                        (am, "team:a-1", True), (am, "team:b-1", "forbidden_topic"), (am, "team:*", "forbidden_topic"),
+                                        (star, "gift-list:*", "forbidden_topic")):
+            equal(verdict(client, topic), expected, topic)
+        # what no rule fits is left to the entries after it, unless it says otherwise
+        config["tenants"]["*"]["hooks"][0]["config"]["otherwise"] = "defer"
+        broker.write_config(merge(broker.config, {"tenants": config["tenants"]}))
+        broker.sighup()
+        wait_until(lambda: verdict(amy, "gift-list:smithson") is True, 10, "what the second entry allows", interval=0.03)
+        equal(verdict(am, "news:1"), "forbidden_topic", "what a rule denies the second entry is not asked about")
+
+
 def test_an_edited_list_decides_after_sighup_and_a_wrong_one_does_not():
     with ListBroker(CONFIG) as broker, client_of(broker, "amy", families="smith") as amy:
         equal([verdict(amy, "gift-list:smith"), verdict(amy, "news:1")], [True, "forbidden_topic"], "the first list")

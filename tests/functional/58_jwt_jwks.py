@@ -6,6 +6,7 @@ import contextlib
 import http.server as http_server
 import json
 import pathlib
+import ssl
 import subprocess
 import sys
 import threading
@@ -39,12 +40,15 @@ class Signer:
 
 
 class Issuer(http_server.ThreadingHTTPServer):
-    """Serves the keys of `signers`, or `answer` (a status and a body) when there is one. While it is not `going`, it answers nobody."""
+    """Serves the keys of `signers`, or `answer` (a status, a body, and maybe where else to look) when there is one. While it is not `going`,
+    it answers nobody."""
     daemon_threads = True
 
-    def __init__(self, signers):
+    def __init__(self, signers, context=None):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/jwks.json"
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_address[1]}/jwks.json"
         self.signers, self.answer, self.n_requests, self.lock = signers, None, 0, threading.Lock()
         self.going = threading.Event()
         self.going.set()
@@ -67,8 +71,10 @@ class Handler(http_server.BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.n_requests += 1
         self.server.going.wait()
-        status, body = self.server.answer or (200, document(self.server.signers))
+        status, body, *elsewhere = self.server.answer or (200, document(self.server.signers))
         self.send_response(status)
+        for url in elsewhere:
+            self.send_header("Location", url)
         self.end_headers()
         self.wfile.write(body.encode())
 
@@ -218,6 +224,31 @@ def test_while_it_stalls_others_go_on_and_who_waits_is_told_in_time():
             for thread in threads:
                 thread.join()
             wait_until(lambda: admitted(broker, token), 15, "the keys", interval=0.05)
+
+
+def test_keys_come_from_the_address_itself_and_from_who_proves_to_be_it():
+    with world("1") as (issuer, (first,)), Issuer([first]) as elsewhere:
+        issuer.answer = (302, "", elsewhere.url)
+        with Broker(fetching(issuer)) as broker:
+            equal(status(broker, first.token(ISSUERS[0])), 503, "sent elsewhere")
+            broker.wait_log("cannot be fetched: it was answered 302")
+        equal(elsewhere.n_requests, 0, "requests elsewhere")
+    with temporary_directory() as tmp:
+        key, certificate = tmp / "key.pem", tmp / "cert.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                        "-subj", "/CN=issuer", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+                       check=True, stderr=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        signer = Signer(tmp, "signer", "1")
+        with Issuer([signer], context) as issuer:
+            with Broker(fetching(issuer)) as broker:
+                equal(status(broker, signer.token(ISSUERS[0])), 503, "an issuer that nobody vouches for")
+                broker.wait_log("cannot be fetched: .*certificate")
+            equal(issuer.n_requests, 0, "requests to it")
+            with Broker(fetching(issuer), env={"SSL_CERT_FILE": str(certificate)}) as broker:
+                token = signer.token(ISSUERS[0])
+                wait_until(lambda: admitted(broker, token), 15, "the keys, with a certificate that SSL_CERT_FILE vouches for", interval=0.05)
 
 
 def test_settings_that_are_wrong_say_where():

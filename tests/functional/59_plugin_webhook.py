@@ -211,6 +211,14 @@ def test_nothing_is_told_to_a_server_that_nobody_vouches_for():
                 wait_until(lambda: service.users() == ["u2"], 10, "with a certificate that SSL_CERT_FILE vouches for")
 
 
+def test_a_redirect_is_not_followed():
+    with Service() as service, Service() as elsewhere, Broker(config(service, events=["connect"])) as broker:
+        service.answers = [(status, {"Location": elsewhere.url}) for status in (301, 302, 307, 308)]
+        visit(broker, "u1")
+        wait_until(lambda: service.users() == ["u1"], 10, "the delivery, when it no longer sends elsewhere")
+        equal((elsewhere.seen, count(broker, "failed")), ([], 4), "what was told elsewhere, and attempts that failed")
+
+
 def test_who_answers_gone_is_left_alone():
     with Service() as service, Broker(config(service, events=["connect"])) as broker:
         service.answers = [(410, {})]

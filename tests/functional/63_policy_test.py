@@ -177,6 +177,14 @@ def test_authenticate_makes_an_identity():
     fails('case { ask = "authenticate", token = "bob", expect = "allow", identity = { user_id = "eve" } }', 'identity.user_id: expected "eve"', policy=policy)
 
 
+def test_who_may_name_another_user_is_compared():
+    policy = "return policy { api = 1, authorize = { publish = function(s) return allow { act_as = s.claims.role == 'service' } end } }"
+    ask = 'ask = "publish", topic = "t:1", expect = "allow"'
+    passes(f'case {{ {ask}, session = {{ claims = {{ role = "service" }} }}, act_as = true }}', f'case {{ {ask}, act_as = false }}', policy=policy)
+    fails(f'case {{ {ask}, act_as = true }}', "act_as: expected true", policy=policy)
+    fails(f'case {{ {ask}, session = {{ claims = {{ role = "service" }} }}, act_as = false }}', "act_as: expected false", policy=policy)
+
+
 def test_lifecycle_is_told():
     passes('case { ask = "disconnect", close_code = 4001, log = "bye alice 4001" }', 'case { ask = "connect" }')
     fails('case { ask = "disconnect", log = "hello" }', 'log: expected to contain "hello"', 'text="bye alice 0"')

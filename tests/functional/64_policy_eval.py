@@ -137,6 +137,21 @@ def test_authenticate_shows_the_identity():
         contains(done.stdout, "deny forbidden_topic: this tenant is not served here\n", "another tenant")
 
 
+def test_rights_of_back_ends_are_told():
+    with configuration() as directory:
+        config = json.loads((directory / "hw.json").read_text())
+        config["hooks"][0]["config"]["act_as"] = {"claim": "role", "equals": "service"}
+        config["tenants"]["acme"]["hooks"].insert(0, {"lua": "grant.lua"})
+        (directory / "hw.json").write_text(json.dumps(config))
+        (directory / "grant.lua").write_text("return policy { api = 1, authorize = { publish = function(s) "
+                                             "return allow { act_as = s.claims.role == 'service' } end } }")
+        for role, acts in (("service", True), ("member", False)):
+            done = cli("policy", "eval", "-c", "hw.json", "authenticate", mint("u1", role=role), cwd=directory)
+            equal((done.returncode, "acts for others" in done.stdout), (0, acts), f"{role}: {done.stdout}")
+            out = ask(directory, "publish", "t:1", claims=json.dumps({"role": role}), code=0)
+            equal("allow, and may name another user\n" in out, acts, f"{role}: {out}")
+
+
 def test_what_cannot_be_asked_exits_2():
     with configuration() as directory:
         for words, said in (((), "it asks nothing"), (("frob",), "it asks nothing"), (("subscribe",), "needs a TOPIC"),
