@@ -7,6 +7,7 @@ import hmac
 import http.server as http_server
 import json
 import pathlib
+import re
 import ssl
 import subprocess
 import sys
@@ -118,6 +119,9 @@ def test_who_connects_and_leaves_is_told_and_signed():
             equal(headers["webhook-signature"], " ".join(signature(key, headers, one["raw"]) for key in KEYS), "signatures")
             check(abs(int(headers["webhook-timestamp"]) - time.time()) < 60, f"timestamp {headers['webhook-timestamp']}")
         check(first["headers"]["webhook-id"] != second["headers"]["webhook-id"], "two ids")
+        page = (ROOT / "plugins/webhook/README.md").read_text()
+        example = json.loads(re.search(r"(?s)## What is sent\n.*?```json\n(.*?)```", page)[1])
+        equal([[*first["body"]], [*first["body"]["data"]]], [[*example], [*example["data"]]], "members, as the README shows them")
         equal(first["body"]["type"], "session.connected", "the first")
         data = first["body"]["data"]
         equal((data["tenant_id"], data["user_id"], data["address"]), ("acme", 'zoë "\\\x01', "127.0.0.1"), "who")

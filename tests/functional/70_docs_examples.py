@@ -178,6 +178,9 @@ BROKEN = {
                                 "policy.lua"),
     "nobody's language": (fence("yaml", "a: b"), "nobody runs"),
     "no language": (fence("", "a"), "nobody runs"),
+    "a list that an entry names": (fence("jsonc", '[{"alow": ["subscribe"], "topics": ["a:1"]}]', "kept as acl.json")
+        + fence("json", '{"plugin": "acl", "config": {"rules": "@file:acl.json"}}'), "alow"),
+    "keys": (fence("jsonc", '"keys": [{"alg": "HS256", "secrt": "x"}]'), "secrt"),
     "a mark without a reason": (fence("sh", "true", "not run: no"), "not a mark"),
     "a mark of nothing": ("<!-- example: background -->\n\ntext\n", "no block follows"),
     "no end": ("```sh\ntrue\n", "does not end"),

@@ -9,19 +9,22 @@ Every fenced block of a page is found and either executed or checked, by its lan
     js        run by node with npm's ws as WebSocket and a `token`, until it has printed an event that is then published
     lua       cases, when it is kept as NAME.test.lua: the page runs them. Else a policy: `hookwire check` loads it, at the top level if
               it has `authenticate`, else in a tenant's chain
-    json      an event: `hookwire validate`; else a configuration, a part of one, or one hook: `hookwire check`. jsonc is the same
+    json      an event: `hookwire validate`; else a configuration, a part of one (keys: of the jwt plugin's settings), or one hook:
+              `hookwire check`. jsonc is the same
     c         compiled against plugin.h with warnings as errors, and opened by `hookwire check --plugin`
 
 An HTML comment on the line before the fence changes that:
 
     <!-- example: not run: REASON -->     for what a test cannot do
     <!-- example: file NAME -->           is also kept as that file for the blocks after it
+    <!-- example: kept as NAME -->        is only kept: a block after it names that file
     <!-- example: background -->          goes on while the next blocks run; what it printed is looked at when the page ends
 
 The blocks of a page run in order, in one throw-away directory, and keep their environment and directory from block to block. Where
 the page says 127.0.0.1:8080 and :8081, the broker listens on free ports. What differs from run to run (ids, times, tokens) is not compared;
 "…" in expected output stands for anything, and a line of it alone for any lines.
 """
+import base64
 import json
 import os
 import pathlib
@@ -39,7 +42,7 @@ from .wait import scaled, wait_until
 from .ws import WsClient
 
 PUBLIC, ADMIN = "127.0.0.1:8080", "127.0.0.1:8081"
-_MARK = re.compile(r"<!-- example: (not run: .{10,}|file \S+|background) -->")
+_MARK = re.compile(r"<!-- example: (not run: .{10,}|file \S+|kept as \S+|background) -->")
 _NEXT = "\x1e"  # printed before each command of a console block
 _DEADLINE = 20.0  # seconds, of each thing that is waited for
 
@@ -69,7 +72,7 @@ class Block:
     @property
     def file(self):
         """The name under which it is kept, or None."""
-        return self.mark[len("file "):] if self.mark.startswith("file ") else None
+        return self.mark.split()[-1] if self.mark.startswith(("file ", "kept as ")) else None
 
 
 def blocks_of(page, text):
@@ -150,6 +153,8 @@ class Page:
                 self._keep(str(source.relative_to(ROOT)), source.read_text())
         if self.name.startswith("plugins/"):  # such a page is read in a copy of its folder
             shutil.copytree((ROOT / self.name).parent, self.dir, dirs_exist_ok=True)
+        if self.name == "plugins/jwt/README.md":
+            self._make_keys()
         prefix = root / "prefix"
         subprocess.run(["cmake", "--install", pathlib.Path(binary()).resolve().parent, "--component", "plugin-kit", "--prefix", prefix],
                        check=True, stdout=subprocess.DEVNULL)
@@ -180,6 +185,19 @@ class Page:
         path = self.bin / name
         path.write_text("#!/bin/sh\n" + re.sub(r"(?m)^ {12}", "", script.strip("\n")) + "\n")
         path.chmod(0o755)
+
+    def _make_keys(self):
+        """Keys of an identity provider, as a reader has them."""
+        keys = self.dir / "keys"
+        keys.mkdir()
+        private, public = keys / "private.pem", keys / "idp.pem"
+        for command in (["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", private],
+                        ["pkey", "-in", private, "-pubout", "-out", public]):
+            subprocess.run(["openssl", *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        modulus = subprocess.run(["openssl", "rsa", "-pubin", "-in", public, "-modulus", "-noout"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        n = base64.urlsafe_b64encode(bytes.fromhex(modulus.strip().partition("=")[2])).rstrip(b"=").decode()
+        for name in ("idp", "partner"):
+            (keys / f"{name}.jwks").write_text(json.dumps({"keys": [{"kty": "RSA", "kid": name, "n": n, "e": "AQAB"}]}))
 
     def __exit__(self, *_):
         for _block, process, _path in self.background:
@@ -222,7 +240,8 @@ class Page:
             try:
                 if block.file:
                     self._keep(block.file, block.text)
-                run(block)
+                if not block.mark.startswith("kept as "):
+                    run(block)
             except Failure as failure:
                 raise Failure(f"{block.place}: {failure}") from None
             except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
@@ -379,6 +398,8 @@ class Page:
         if isinstance(event, dict) and "topic" in event:
             done = cli("validate", text)
             check(done.returncode == 0, f"hookwire validate:\n{done.stdout}{done.stderr}")
+        elif text.startswith('"keys"'):
+            self._check_config('{"hooks":[{"plugin":"jwt","config":{' + text + "}}]}")
         elif not text.startswith("{"):
             self._check_config("{" + text + "}")
         elif re.match(r"\{\s*\"(name|plugin|lua)\"", text):
