@@ -96,8 +96,8 @@ static int take_file(
 	if (!cases->policy) {
 		int rc = errno == ENOMEM ? -ENOMEM : -ENOENT;
 
-		hw_err_set(err, rc, "%s: its policy cannot be read: %s: %s", cases->path, found,
-			strerror(errno));
+		hw_err_set(err, rc, "%s: its %s cannot be read: %s: %s", cases->path,
+			plugin ? "plugin" : "policy", found, strerror(errno));
 		free(found);
 		return rc;
 	}

@@ -210,7 +210,8 @@ def test_files_that_cannot_be_used_exit_2():
     with temporary_directory() as directory:
         for text, said in (("return {", "p.test.lua:1:"), ("return 5", "must end with"), ("return { { ask = 'connect' } }", "not made by case"),
                            ("return {}", "no cases"), ("while true do end", "CPU time"), ("return { case { x = print } }", "p.test.lua"),
-                           ("return { plugin = 'x', policy = 'y', case {} }", "not both"), ("return { policy = 'no.lua', case {} }", "no.lua")):
+                           ("return { plugin = 'x', policy = 'y', case {} }", "not both"), ("return { policy = 'no.lua', case {} }", "its policy cannot be read: "),
+                           ("return { plugin = './no.so', case {} }", "its plugin cannot be read: ")):
             (directory / "p.test.lua").write_text(text)
             done = cli("policy", "test", directory)
             equal(done.returncode, 2, f"exit code for {text}")
