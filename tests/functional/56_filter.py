@@ -250,6 +250,16 @@ def test_filter_and_redact_never_wait():
             broker.wait_log(f"hook failed hook=roles .*stage={stage} why=.*sleep")
 
 
+def test_what_redact_makes_stays_an_event_of_its_topic():
+    for spoil in ("event.topic = 'elsewhere:1'", "event.topic = nil", "event.data.entity_id = nil", "event.event = 5"):
+        lua = "return policy { api = 1," + OPEN + f"""
+          redact = function(event) if event.event ~= "FENCE" then {spoil} end return event end }}"""
+        with broker_of(lua) as broker, client(broker, "staff") as c:
+            publish(broker, payload={"n": 1})
+            equal(fence(broker, [c]), [[]], f"what {spoil} leaves")
+            equal(broker.metric("hookwire_events_withheld_total", reason="failed"), 1, "withheld")
+
+
 def test_a_filter_that_never_ends_withholds():
     if not lua_can_be_ended():
         return
