@@ -47,7 +47,7 @@ def test_a_policy_reaches_what_the_host_reaches_over_http_and_no_file():
     policy = told("""
         local url = ctx.config.urls[topic.id]
         local r = ctx.http.get(url, { headers = { Authorization = "Bearer wrong" } })
-        return (r.status or "none") .. " " .. tostring((r.body or ""):find("hookwire_sessions", 1, true) ~= nil)""")
+        return (r.status or "none") .. " " .. tostring((r.body or ""):find("hookwire_sessions", 1, true) ~= nil) .. " " .. (r.error or "")""")
     config = with_policy()
     with Broker(config, files={"p.lua": policy}) as broker:
         urls = {"metrics": f"http://{broker.admin_address}/metrics", "api": f"http://{broker.admin_address}/api/sessions",
@@ -57,11 +57,10 @@ def test_a_policy_reaches_what_the_host_reaches_over_http_and_no_file():
         broker.sighup()
         broker.wait_log("reloaded generation=2")
         with client_of(broker) as client:
-            equal(said(client, "t:metrics"), "200 true", "the metrics of all tenants")
-            equal(said(client, "t:api"), "401 false", "the API without its token")
+            equal(said(client, "t:metrics"), "200 true ", "the metrics of all tenants")
+            equal(said(client, "t:api"), "401 false status 401", "the API without its token")
             for scheme in ("file", "gopher"):
-                check(said(client, f"t:{scheme}") != "200 false", f"{scheme} was answered")
-                check("passwd" not in broker.log() or "root:" not in broker.log(), "the file's content")
+                contains(said(client, f"t:{scheme}"), "not supported", f"{scheme}:")
 
 
 def test_an_admin_listener_on_a_unix_socket_is_out_of_a_policys_reach():
@@ -211,9 +210,11 @@ def test_payloads_and_claims_are_in_no_log():
         client.recv_event("t:1")
         broker.publish("t:1", data={"payload": {"a": marks[0]}})  # refused
         client.request({"type": "publish", "topic": "secret:1", "event": "ADDED", "data": {"entity_id": "e", "payload": marks[0]}})
+        listed = http(broker.admin_address, "GET", "/api/sessions", token=ADMIN_TOKEN)
+        equal(listed.json()["total"], 1, "sessions in the list")
         client.close()
-        text = broker.log() + http(broker.admin_address, "GET", "/metrics").body.decode()
-        text += http(broker.admin_address, "GET", "/api/sessions", token=ADMIN_TOKEN).body.decode()
+        broker.wait_log("session closed")
+        text = broker.log() + listed.body.decode() + http(broker.admin_address, "GET", "/metrics").body.decode()
         for mark in marks:
             check(mark not in text, f"{mark} is in the log, the metrics or the list of sessions")
 
