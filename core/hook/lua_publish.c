@@ -13,6 +13,7 @@ static enum hw_hook_publish_outcome queue(
 
 	if (!state->bench) /* it is being tried */
 		return HW_HOOK_PUBLISH_NOWHERE;
+	state->published.trial = state->bench->trial;
 	return hw_hook_publish(hw_hook_inbox_of(state->env, state->bench->worker),
 		&state->published, hw_lua_running_tenant(state), event,
 		state->running->entry->base.name, ask ? ask->depth : 0, err);
@@ -74,9 +75,11 @@ int hw_lua_reauthorize(lua_State *lua)
 	user_id = check_filter(lua, "user");
 	topic = check_filter(lua, "topic");
 	hw_lua_host_begin(lua);
-	if (state->bench)
+	if (state->bench) {
+		state->reauths.trial = state->bench->trial;
 		rc = hw_hook_reauth(hw_hook_inbox_of(state->env, state->bench->worker),
 			&state->reauths, hw_lua_running_tenant(state), user_id, topic);
+	}
 	hw_lua_host_end(lua);
 	if (rc == 0) {
 		lua_pushboolean(lua, 1);
@@ -100,7 +103,9 @@ int hw_lua_metric(lua_State *lua)
 	luaL_argcheck(lua, hw_hook_counter_name_valid(name), 1, "a name is 1 to 48 of a-z and _");
 	luaL_argcheck(lua, by >= 0, 2, "a counter only grows");
 	hw_lua_host_begin(lua);
-	hw_hook_count(&entry->counters, state->env->metrics, "policy", entry->base.name, name, by);
+	if (!state->bench || !state->bench->trial)
+		hw_hook_count(&entry->counters, state->env->metrics, "policy", entry->base.name,
+			name, by);
 	hw_lua_host_end(lua);
 	return 0;
 }

@@ -12,6 +12,8 @@
 struct hw_publish_quota {
 	uint64_t turn;
 	unsigned n;
+	bool trial; /* set by whoever publishes: it is asked what it would do, nothing comes of it
+		     */
 };
 
 enum hw_hook_publish_outcome {

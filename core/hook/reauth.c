@@ -59,10 +59,13 @@ int hw_hook_reauth(struct hw_hook_inbox *inbox, struct hw_reauth_quota *quota, s
 	if (tenant.len == 0)
 		return -EINVAL;
 	if (quota->turn != inbox->turn)
-		*quota = (struct hw_reauth_quota){.turn = inbox->turn};
+		quota->n = 0;
+	quota->turn = inbox->turn;
 	if (quota->n >= HW_HOOK_REAUTH_TURN_MAX)
 		return -EBUSY;
 	quota->n++;
+	if (quota->trial)
+		return 0;
 	for (unsigned i = 0; i < HW_HOOK_INBOXES_MAX; i++) {
 		struct hw_hook_inbox *to = inbox->env->inboxes[i];
 		struct errand *e = to ? make(to, tenant, user_id, topic) : NULL;

@@ -10,6 +10,7 @@
 struct hw_reauth_quota {
 	uint64_t turn;
 	unsigned n;
+	bool trial; /* as in struct hw_publish_quota */
 };
 
 /** The sessions of @tenant, of a user (empty: of all), that follow a topic (empty: any), on all

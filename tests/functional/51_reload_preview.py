@@ -84,6 +84,23 @@ def test_what_a_reload_would_take_away_is_told_and_nothing_happens():
             contains(client.recv_where({"type": "unsubscribed"}), {"topics": [f"b:{n}"]}, "taken away")
 
 
+def test_what_hooks_do_beside_deciding_is_not_done_for_a_preview():
+    telling = policy().replace("subscribe = function(s, topic)", """subscribe = function(s, topic, ctx)
+      ctx.publish { topic = "audit:1", event = "ASKED", data = { entity_id = s.user_id } }
+      ctx.reauthorize { user = s.user_id }
+      ctx.metric("asked")""")
+    with Broker(CONFIG, files=FILES) as broker, client_of(broker, "audit:1", user="watch") as watch, client_of(broker, "a:1", user="ben"):
+        broker.write_file("p.lua", telling)
+        contains(preview(broker)["preview"], {"subscriptions": 2, "revoked_subscriptions": 0}, "what it decides")
+        equal(watch.drain(0.3), [], "what it published")
+        equal((broker.metric("hookwire_policy_asked_total"), broker.metric("hookwire_reauthorizations_total")), (0, 0), "what is counted")
+        # decided in earnest, it does all of that
+        equal(post(broker, "/api/reload").status, 200, "reload")
+        with client_of(broker, "a:1", user="eve"):
+            equal(watch.recv_event("audit:1")["event"], "ASKED", "what it publishes")
+        check(broker.metric("hookwire_policy_asked_total") > 0, "nothing is counted")
+
+
 def test_a_broken_unit_is_told_and_the_others_are_looked_at():
     with Broker(CONFIG, files=FILES) as broker:
         client = client_of(broker, "b:1")
