@@ -7,18 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <curl/curl.h>
 #include <jansson.h>
 
+#include "app/cli_admin.h"
 #include "app/cli_token.h"
-#include "app/cli_url.h"
 
-#define DEFAULT_URL "http://127.0.0.1:8081"
 #define DRY_RUN_PATH "/api/reload?dry_run=1"
-#define ANSWER_MAX (16u << 20)
-#define ADMIN_TOKEN_ENV "HOOKWIRE_ADMIN_TOKEN"
-
-enum { CONNECT_MS = 10000, REQUEST_MS = 120000 };
 
 static const char usage[] =
 	"usage: hookwire check --live [options]\n"
@@ -27,11 +21,11 @@ static const char usage[] =
 	"of its configuration, how many live sessions and subscriptions would end, and the first\n"
 	"of them with the hook that decides so. Nothing changes.\n"
 	"\n"
-	"  -u, --url URL         the admin listener; default " DEFAULT_URL "\n"
+	"  -u, --url URL         the admin listener; default " HW_CLI_ADMIN_URL "\n"
 	"  --token-file FILE     the admin token is in this file\n"
 	"  -t, --token TOKEN     the token itself; other users of the machine may see it for a\n"
 	"                        moment; without either: the environment variable\n"
-	"                        " ADMIN_TOKEN_ENV "\n"
+	"                        " HW_CLI_ADMIN_TOKEN_ENV "\n"
 	"  --json                print the broker's answer as it is\n"
 	"  -h, --help            this text\n"
 	"\n"
@@ -39,12 +33,8 @@ static const char usage[] =
 	"the broker cannot be asked, 2 if the command line is wrong.\n";
 
 struct live {
-	const char *url, *token_file;
-	char *token_argument;
+	struct hw_cli_admin admin;
 	bool json;
-	struct hw_cli_url at;
-	struct hw_buf token, answer;
-	long status;
 };
 
 static int say(int exit_code, const char *text)
@@ -64,20 +54,18 @@ static int read_options(int argc, char **argv, struct live *l)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	const char *from_env = getenv(ADMIN_TOKEN_ENV);
-	struct hw_err err = {""};
-	int id, rc;
+	int id;
 
 	optind = 1;
 	while ((id = getopt_long(argc, argv, "u:t:h", options, NULL)) != -1) {
 		if (id == 'h')
 			return -1;
 		if (id == 'u')
-			l->url = optarg;
+			l->admin.url = optarg;
 		else if (id == 't')
-			l->token_argument = optarg;
+			l->admin.token_argument = optarg;
 		else if (id == TOKEN_FILE)
-			l->token_file = optarg;
+			l->admin.token_file = optarg;
 		else if (id == JSON)
 			l->json = true;
 		else
@@ -85,78 +73,7 @@ static int read_options(int argc, char **argv, struct live *l)
 	}
 	if (optind != argc)
 		return say(2, "--live takes options alone; see hookwire check --live --help");
-	if (hw_cli_url_parse(hw_str_of(l->url), "http", DRY_RUN_PATH, &l->at, &err) < 0)
-		return hw_cli_say("check", 2, "--url: %s", err.text);
-	if (!l->token_argument && !l->token_file && (!from_env || !from_env[0]))
-		return say(2, "no admin token: give --token-file FILE or --token TOKEN, or set "
-			      "" ADMIN_TOKEN_ENV);
-	rc = hw_cli_token_read(l->token_argument || l->token_file ? l->token_argument : from_env,
-		l->token_file, &l->token, &err);
-	hw_cli_token_hide(l->token_argument);
-	return rc < 0 ? hw_cli_say("check", rc == -EINVAL ? 2 : 1, "%s", err.text) : 0;
-}
-
-/* ---- the request ---- */
-
-static size_t on_answer(char *data, size_t size, size_t n, void *arg)
-{
-	struct live *l = arg;
-
-	if (l->answer.len + size * n > ANSWER_MAX)
-		return 0;
-	hw_buf_add(&l->answer, data, size * n);
-	return l->answer.failed ? 0 : size * n;
-}
-
-static struct curl_slist *headers_of(const struct live *l)
-{
-	struct curl_slist *list = NULL, *more;
-	struct hw_buf line;
-
-	hw_buf_init(&line);
-	hw_buf_puts(&line, "Authorization: Bearer ");
-	hw_buf_str(&line, hw_buf_view(&l->token));
-	hw_buf_putc(&line, '\0');
-	if (!line.failed)
-		list = curl_slist_append(NULL, line.data);
-	more = list ? curl_slist_append(list, "Content-Type: application/json") : NULL;
-	hw_cli_token_forget(&line);
-	if (!more)
-		curl_slist_free_all(list);
-	return more ? list : NULL;
-}
-
-static int ask(struct live *l)
-{
-	char why[CURL_ERROR_SIZE] = "", url[sizeof(l->at.authority) + sizeof(l->at.target) + 16];
-	CURL *curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_easy_init() : NULL;
-	struct curl_slist *headers = headers_of(l);
-	CURLcode rc = CURLE_OUT_OF_MEMORY;
-
-	snprintf(url, sizeof(url), "%s://%s%s", l->at.tls ? "https" : "http", l->at.authority,
-		l->at.target);
-	if (curl && headers) {
-		curl_easy_setopt(curl, CURLOPT_URL, url);
-		curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "{}");
-		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_answer);
-		curl_easy_setopt(curl, CURLOPT_WRITEDATA, l);
-		curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-		curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)REQUEST_MS);
-		curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-		curl_easy_setopt(curl, CURLOPT_USERAGENT, "hookwire-check");
-		rc = curl_easy_perform(curl);
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &l->status);
-	}
-	curl_slist_free_all(headers);
-	curl_easy_cleanup(curl);
-	curl_global_cleanup();
-	if (rc == CURLE_OK)
-		return 0;
-	return hw_cli_say(
-		"check", 1, "%s: %s", l->at.authority, why[0] ? why : curl_easy_strerror(rc));
+	return hw_cli_admin_ready(&l->admin, DRY_RUN_PATH);
 }
 
 /* ---- the answer ---- */
@@ -232,16 +149,15 @@ static void show_problems(const json_t *root)
 
 static int show_answer(struct live *l)
 {
-	json_t *root = json_loadb(l->answer.len ? l->answer.data : "", l->answer.len, 0, NULL);
+	const struct hw_cli_admin *a = &l->admin;
+	json_t *root = json_loadb(a->answer.len ? a->answer.data : "", a->answer.len, 0, NULL);
 	const char *result = json_string_value(json_object_get(root, "result"));
-	const char *message = json_string_value(json_object_get(root, "message"));
-	int rc = l->status == 200 ? 0 : 1;
+	int rc = a->status == 200 ? 0 : 1;
 
 	if (!result) {
-		rc = hw_cli_say("check", 1, "%s answers HTTP %ld: %s", l->at.authority, l->status,
-			message ? message : "is it a broker's admin listener?");
+		rc = hw_cli_admin_refused(a, json_string_value(json_object_get(root, "message")));
 	} else if (l->json) {
-		printf("%.*s\n", (int)l->answer.len, l->answer.data);
+		printf("%.*s\n", (int)a->answer.len, a->answer.data);
 	} else {
 		show_problems(root);
 		show_preview(json_object_get(root, "preview"));
@@ -255,21 +171,19 @@ static int show_answer(struct live *l)
 
 int hw_check_live(int argc, char **argv)
 {
-	struct live l = {.url = DEFAULT_URL};
+	struct live l = {.json = false};
 	int rc;
 
-	hw_buf_init(&l.token);
-	hw_buf_init(&l.answer);
+	hw_cli_admin_init(&l.admin, "check");
 	rc = read_options(argc, argv, &l);
 	if (rc == -1) {
 		fputs(usage, stdout);
 		rc = 0;
 	} else if (rc == 0) {
-		rc = ask(&l);
+		rc = hw_cli_admin_ask(&l.admin, "{}");
 		if (rc == 0)
 			rc = show_answer(&l);
 	}
-	hw_cli_token_forget(&l.token);
-	hw_buf_fini(&l.answer);
+	hw_cli_admin_fini(&l.admin);
 	return rc;
 }

@@ -1,0 +1,32 @@
+/* What the commands that ask a running broker on its admin listener have in common: the address,
+ * the token, one request. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "app/cli_url.h"
+#include "base/buf.h"
+
+#define HW_CLI_ADMIN_URL "http://127.0.0.1:8081"
+#define HW_CLI_ADMIN_TOKEN_ENV "HOOKWIRE_ADMIN_TOKEN"
+
+struct hw_cli_admin {
+	const char *command; /* "check": who speaks to the person */
+	const char *url, *token_file;
+	char *token_argument;
+	/* its own */
+	struct hw_cli_url at;
+	struct hw_buf token, answer;
+	long status; /* HTTP's */
+};
+
+void hw_cli_admin_init(struct hw_cli_admin *admin, const char *command);
+void hw_cli_admin_fini(struct hw_cli_admin *admin);
+/** Reads what the options gave: @path is asked for where the URL has none of its own. The argument
+ * with the token is overwritten. 0, or the exit code: why was said. */
+HW_MUST_CHECK int hw_cli_admin_ready(struct hw_cli_admin *admin, const char *path);
+/** One request: POST of @body, or GET where it is NULL. Status and answer are then there. 0, or the
+ * exit code: why was said. */
+HW_MUST_CHECK int hw_cli_admin_ask(struct hw_cli_admin *admin, const char *body);
+/** Ends a command whose answer is no such answer: says what the broker said. Returns 1. */
+int hw_cli_admin_refused(const struct hw_cli_admin *admin, const char *message);
