@@ -5,6 +5,7 @@
 #include <hookwire/plugin.h>
 
 #include "app/cmd_check.h"
+#include "app/cmd_explain.h"
 #include "app/cmd_policy.h"
 #include "app/cmd_pub.h"
 #include "app/cmd_serve.h"
@@ -36,6 +37,7 @@ static const struct command {
 } commands[] = {
 	{"serve", hw_cmd_serve, "run the broker"},
 	{"check", hw_cmd_check, "say every problem of a configuration"},
+	{"explain", hw_cmd_explain, "say why a user got an event, or did not"},
 	{"policy", hw_cmd_policy, "test a policy, or ask it one question"},
 	{"token", hw_cmd_token, "mint a token for development or a back end"},
 	{"pub", hw_cmd_pub, "publish events and print their ids"},

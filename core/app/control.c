@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/broker.h"
+#include "app/explain.h"
 #include "app/round.h"
 #include "app/sessions.h"
 #include "session/session.h"
@@ -155,6 +156,8 @@ void hw_broker_serve(struct hw_broker *b, bool hup, bool draining)
 			refuse(request, HW_CODE_DRAINING, NULL);
 		else if (request->kind == HW_CONTROL_REAUTHORIZE)
 			reauthorize(b, request);
+		else if (request->kind == HW_CONTROL_EXPLAIN)
+			answer(request, hw_broker_explain(b, request));
 		else
 			answer(request, hw_broker_sessions(b, request));
 	}

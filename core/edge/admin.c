@@ -108,6 +108,7 @@ static const struct route routes[] = {
 	{"/api/sessions", .login = ROUTE_ADMIN, .handle = admin_sessions},
 	{"/api/sessions/disconnect", .post = true, .login = ROUTE_ADMIN,
 		.handle = admin_disconnect},
+	{"/api/explain", .login = ROUTE_ADMIN, .handle = admin_explain},
 	{"/api/reauthorize", .post = true, .login = ROUTE_ADMIN, .handle = admin_reauthorize},
 };
 

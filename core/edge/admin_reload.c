@@ -10,6 +10,8 @@ void control_free(struct control_wait *wait)
 	free(wait->request.user);
 	free(wait->request.tenant);
 	free(wait->request.topic);
+	free(wait->request.event);
+	free(wait->request.trace);
 	free(wait->request.session);
 	free(wait->request.after);
 	free(wait->request.reason);
@@ -87,7 +89,8 @@ void admin_read_head(struct exchange *ex, const struct hw_http1_request *request
 	struct hw_query query;
 	int r;
 
-	if (ex->route->handle == admin_sessions && request->query.p)
+	if ((ex->route->handle == admin_sessions || ex->route->handle == admin_explain) &&
+		request->query.p)
 		ex->query = exchange_keep(ex, request->query);
 	if (ex->route->handle != admin_reload)
 		return;

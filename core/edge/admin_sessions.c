@@ -13,7 +13,7 @@ enum {
 	CODE_DEFAULT = 4403, /* "stop": a client that may come again is told another */
 };
 
-static void refuse(struct control_wait *wait, const char *why)
+void admin_refuse(struct control_wait *wait, const char *why)
 {
 	struct exchange *ex = wait->ex;
 
@@ -84,7 +84,7 @@ const char *admin_read_members(
 /* ---- GET /api/sessions ---- */
 
 /* Names go into C strings: what has a zero in it is nobody's. */
-static const char *take_value(struct hw_str value, char **out)
+const char *admin_take_value(struct hw_str value, char **out)
 {
 	if (*out)
 		return "a parameter comes twice";
@@ -110,19 +110,21 @@ static const char *take_parameter(
 	struct hw_control_request *request, struct hw_str name, struct hw_str value)
 {
 	if (hw_str_eq(name, HW_STR("tenant")))
-		return take_value(value, &request->tenant);
+		return admin_take_value(value, &request->tenant);
 	if (hw_str_eq(name, HW_STR("user")))
-		return take_value(value, &request->user);
+		return admin_take_value(value, &request->user);
 	if (hw_str_eq(name, HW_STR("session")))
-		return take_value(value, &request->session);
+		return admin_take_value(value, &request->session);
 	if (hw_str_eq(name, HW_STR("after")))
-		return take_value(value, &request->after);
+		return admin_take_value(value, &request->after);
 	if (hw_str_eq(name, HW_STR("limit")))
 		return take_limit(value, &request->limit);
 	return "known parameters are tenant, user, session, limit and after";
 }
 
-static const char *read_query(struct hw_str text, struct hw_control_request *request)
+const char *admin_read_query(struct hw_str text, struct hw_control_request *request,
+	const char *(*take)(
+		struct hw_control_request *request, struct hw_str name, struct hw_str value))
 {
 	struct hw_str name, value;
 	struct hw_buf scratch;
@@ -133,7 +135,7 @@ static const char *read_query(struct hw_str text, struct hw_control_request *req
 	hw_buf_init(&scratch);
 	hw_query_init(&query, text);
 	while (!why && !(r = hw_query_next(&query, &scratch, &name, &value)))
-		why = take_parameter(request, name, value);
+		why = take(request, name, value);
 	hw_buf_fini(&scratch);
 	return why ? why : r == HW_QUERY_END ? NULL : "the query is malformed";
 }
@@ -145,9 +147,9 @@ void admin_sessions(struct exchange *ex)
 
 	if (!wait)
 		return;
-	why = read_query(exchange_str(ex, ex->query), &wait->request);
+	why = admin_read_query(exchange_str(ex, ex->query), &wait->request, take_parameter);
 	if (why) {
-		refuse(wait, why);
+		admin_refuse(wait, why);
 		return;
 	}
 	if (!wait->request.limit)
@@ -196,7 +198,7 @@ void admin_disconnect(struct exchange *ex)
 		return;
 	why = read_whom(hw_buf_view(&ex->body), &wait->request);
 	if (why)
-		refuse(wait, why);
+		admin_refuse(wait, why);
 	else
 		control_begin(wait);
 }

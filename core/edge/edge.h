@@ -25,6 +25,7 @@ enum hw_control_kind {
 	HW_CONTROL_REAUTHORIZE,
 	HW_CONTROL_SESSIONS,   /* lists them */
 	HW_CONTROL_DISCONNECT, /* ends them */
+	HW_CONTROL_EXPLAIN,    /* why a user got an event, or did not */
 };
 
 struct hw_control_request {
@@ -32,6 +33,7 @@ struct hw_control_request {
 	/* whose sessions: heap, NULL: any; whoever does it may take them */
 	char *user, *tenant;
 	char *topic;         /* REAUTHORIZE */
+	char *event, *trace; /* EXPLAIN: one of them */
 	char *session;       /* SESSIONS, DISCONNECT: that one */
 	char *after;         /* SESSIONS: those with larger ids */
 	size_t limit;        /* SESSIONS: so many */

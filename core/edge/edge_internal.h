@@ -106,7 +106,7 @@ struct exchange {
 	struct hw_login login;
 	struct publish_job *publish;
 	bool dry_run;                 /* of POST /api/reload */
-	struct kept query;            /* of GET /api/sessions, as it came */
+	struct kept query;            /* of GET /api/sessions and /api/explain, as it came */
 	struct control_wait *control; /* what the control thread was asked for */
 };
 
@@ -183,8 +183,19 @@ struct admin_member {
 /** Reads an object that has no others. NULL, or what is wrong, static. */
 const char *admin_read_members(
 	struct hw_str body, const struct admin_member *members, size_t n_members);
+/** One parameter of a query: a name, which is not empty and comes once. NULL, or what is wrong. */
+const char *admin_take_value(struct hw_str value, char **out);
+/** Gives each parameter to @take. NULL, or what is wrong, static. */
+const char *admin_read_query(struct hw_str text, struct hw_control_request *request,
+	const char *(*take)(
+		struct hw_control_request *request, struct hw_str name, struct hw_str value));
+/** What was not begun is refused. */
+void admin_refuse(struct control_wait *wait, const char *why);
 void admin_sessions(struct exchange *ex);
 void admin_disconnect(struct exchange *ex);
+
+/* admin_explain.c */
+void admin_explain(struct exchange *ex);
 
 /* publish_api.c */
 void publish_handle(struct exchange *ex);

@@ -74,6 +74,20 @@ static void call_entry(
 	hw_bench_note(bench, i, answer);
 }
 
+static void tell(const struct step *step, const struct hw_hook_entry *entry,
+	const struct hw_entry_answer *answer)
+{
+	struct hw_view_heard heard = {.entry = entry->name,
+		.global = entry->global,
+		.stage = step->ask.stage,
+		.audience = step->ask.audience,
+		.verdict = answer->verdict,
+		.changed = answer->event != NULL,
+		.detail = answer->detail[0] ? answer->detail : answer->message};
+
+	step->view->heard(step->view, &heard);
+}
+
 static void ask_entry(struct step *step, struct hw_hook_bench *bench, size_t i)
 {
 	struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
@@ -86,6 +100,8 @@ static void ask_entry(struct step *step, struct hw_hook_bench *bench, size_t i)
 	step->ask.audience = &audience;
 	step->view->decided_by = entry->name;
 	call_entry(step, bench, i, &answer);
+	if (step->view->heard)
+		tell(step, entry, &answer);
 	switch (answer.verdict) {
 	case HW_ALLOW:
 		take_event(step, &answer);

@@ -290,6 +290,18 @@ bool hw_hook_chain_names(const struct hw_hook_chain *chain, const char *decided_
 	return false;
 }
 
+const char *hw_hook_chain_registers(
+	const struct hw_hook_chain *chain, enum hw_hook_stage stage, size_t *i)
+{
+	while (*i < chain->n_entries) {
+		const struct hw_hook_entry *entry = chain->entries[(*i)++];
+
+		if (hw_entry_asked(entry, stage, HW_OP_SUBSCRIBE))
+			return entry->name;
+	}
+	return NULL;
+}
+
 bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain)
 {
 	for (size_t i = 0; i < chain->n_entries; i++)

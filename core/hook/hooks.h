@@ -160,6 +160,10 @@ enum hw_hook_stage {
 /** Does any entry of the bench's chain register this? Lets the caller skip work nobody asks for. */
 bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage);
 bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation);
+/** The name of the next entry, from the *@i-th on, that registers @stage; NULL: there is none. *@i
+ * is then where to go on from: 0 at first. */
+const char *hw_hook_chain_registers(
+	const struct hw_hook_chain *chain, enum hw_hook_stage stage, size_t *i);
 
 /* What one entry said on the way; dead when the function that is told returns. */
 struct hw_heard {
@@ -229,9 +233,23 @@ struct hw_ask {
 HW_MUST_CHECK enum hw_verdict hw_hooks_ask(struct hw_ask *ask);
 /* ---- who sees what: filter and redact ---- */
 
+/* What one entry said of who sees an event, and from which values; dead when the function that is
+ * told returns. */
+struct hw_view_heard {
+	const char *entry;
+	bool global;
+	enum hw_hook_stage stage; /* FILTER, REDACT */
+	const struct hw_audience *audience;
+	enum hw_verdict verdict; /* DEFER is as DENY */
+	bool changed;            /* REDACT: it made another event of it */
+	const char *detail;      /* HW_ERROR: for the operator alone; "" */
+};
+
 /* What one class of recipients gets of an event. */
 struct hw_view {
 	/* set by the caller */
+	/** For who explains: told what each entry that was asked said. NULL: nobody is. */
+	void (*heard)(struct hw_view *view, const struct hw_view_heard *heard);
 	struct hw_hook_bench *global, *tenant; /* tenant NULL: HW_ERROR */
 	struct hw_str tenant_id;
 	const struct hw_json *values; /* of the class: from hw_audience_values */

@@ -415,6 +415,27 @@ static bool still_good(const struct hw_classes *c, const struct hw_class_verdict
 	       (v->outcome != MADE || hw_frames_has(&c->frames, v->frame.serial));
 }
 
+static size_t slot_of(const struct hw_class *class, uint64_t seq)
+{
+	return (class->id * 31 + seq) & (VERDICTS - 1);
+}
+
+enum hw_seen_as hw_hub_seen_lately(
+	const struct hw_hub *hub, const struct hw_subscriber *s, uint64_t seq)
+{
+	static const enum hw_seen_as as[] = {[AS_IT_IS] = HW_SEEN_STORED,
+		[MADE] = HW_SEEN_MADE,
+		[FILTERED] = HW_SEEN_NOT,
+		[FAILED] = HW_SEEN_FAILED};
+	const struct hw_classes *c = &hub->classes;
+	const struct hw_class_verdict *v;
+
+	if (!c->filtering || !c->verdicts || !s->class || s->class_epoch != c->epoch)
+		return HW_SEEN_UNKNOWN;
+	v = &c->verdicts[slot_of(s->class, seq)];
+	return v->class_id == s->class->id && v->seq == seq ? as[v->outcome] : HW_SEEN_UNKNOWN;
+}
+
 /* The answer for one event, asked for only if it is not known. NULL: not in this turn. */
 static const struct hw_class_verdict *verdict_of(
 	struct hw_hub *hub, const struct hw_class *class, const struct hw_run *run, size_t i)
@@ -431,7 +452,7 @@ static const struct hw_class_verdict *verdict_of(
 		return NULL;
 	l.text = hw_run_event(run, i, &l.seq);
 	l.number = hw_run_number(run, i);
-	slot = &c->verdicts[(class->id * 31 + l.seq) & (VERDICTS - 1)];
+	slot = &c->verdicts[slot_of(class, l.seq)];
 	if (still_good(c, slot, class, l.seq))
 		return slot;
 	enter_turn(hub);

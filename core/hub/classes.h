@@ -59,6 +59,12 @@ void hw_classes_flushed(struct hw_hub *hub);
 void hw_classes_join(struct hw_hub *hub, struct hw_subscriber *s);
 /** The subscriber goes, or is somebody else from now on. */
 void hw_classes_leave(struct hw_hub *hub, struct hw_subscriber *s);
+/* What is known of who sees an event. */
+enum hw_seen_as { HW_SEEN_UNKNOWN, HW_SEEN_STORED, HW_SEEN_MADE, HW_SEEN_NOT, HW_SEEN_FAILED };
+/** What was answered lately of the event @seq for those who are like @s, by the policy in force;
+ * UNKNOWN: it is kept no more, or was never asked. Asks nobody and changes nothing. */
+enum hw_seen_as hw_hub_seen_lately(
+	const struct hw_hub *hub, const struct hw_subscriber *s, uint64_t seq);
 /** May more be asked in this turn? */
 bool hw_classes_may_ask(struct hw_hub *hub);
 /** How many events of a run to look at for all subscribers before the next, so that the turn's asks

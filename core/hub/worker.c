@@ -85,6 +85,7 @@ void hw_worker_fini(struct hw_worker *w)
 		hw_hub_destroy(&hub);
 	}
 	hw_map_fini(&w->hubs);
+	hw_refusals_fini(&w->refusals);
 	hw_hook_bench_destroy(&w->global);
 	hw_hook_inbox_close(w->env, w->index);
 	hw_generation_unref(&w->generation);

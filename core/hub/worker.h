@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "base/timers.h"
 #include "hub/generation.h"
+#include "hub/refusals.h"
 #include "hub/tenant.h"
 
 struct hw_loop;
@@ -55,6 +56,7 @@ struct hw_worker {
 	size_t keep_bytes;             /* these, and those that it has not answered */
 	uint64_t n_traces;             /* trace ids made */
 	uint64_t turn; /* grows where what is spent on hooks, and what is seen, begins anew */
+	struct hw_refusals refusals;  /* lately */
 	struct hw_sessions *sessions; /* core/session's own */
 };
 

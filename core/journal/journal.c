@@ -302,6 +302,13 @@ size_t hw_journal_class_of(const struct hw_journal *j, struct hw_str topic)
 	return best;
 }
 
+void hw_journal_class_pattern(struct hw_journal *j, struct hw_str topic, char out[256])
+{
+	pthread_mutex_lock(&j->lock);
+	memcpy(out, j->classes[hw_journal_class_of(j, topic)].conf.pattern, 256);
+	pthread_mutex_unlock(&j->lock);
+}
+
 static size_t digits(char out[SEQ_DIGITS_MAX], uint64_t n)
 {
 	char *end = out + SEQ_DIGITS_MAX, *p = end;

@@ -112,6 +112,9 @@ uint64_t hw_journal_torn(const struct hw_journal *journal);
  * hw_reader_advance does. Any thread. */
 uint64_t hw_journal_trim(struct hw_journal *journal, int64_t wall_ms);
 
+/** The pattern of the class that events of @topic go to now; "" = the default. Any thread. */
+void hw_journal_class_pattern(struct hw_journal *journal, struct hw_str topic, char out[256]);
+
 struct hw_journal_stats {
 	uint64_t events;
 	uint64_t bytes; /* memory of all segments */

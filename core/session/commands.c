@@ -253,8 +253,11 @@ static void subscribe_one(struct job *job, enum hw_verdict verdict)
 	int r;
 
 	if (verdict != HW_ALLOW) {
-		subscribe_result(
-			job, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.message);
+		enum hw_code code = hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC);
+
+		session_note_refused(
+			s, HW_REFUSED_SUBSCRIBE, job->topic.topic, code, job->ask.decided_by);
+		subscribe_result(job, code, job->ask.message);
 		return;
 	}
 	/* what one message subscribes to joins at one point: its live events come behind the reply
@@ -264,6 +267,8 @@ static void subscribe_one(struct job *job, enum hw_verdict verdict)
 	job->joined = true;
 	r = hw_hub_subscribe(s->hub, &s->sub, job->topic.topic);
 	if (r == -EDQUOT) {
+		session_note_refused(
+			s, HW_REFUSED_SUBSCRIBE, job->topic.topic, HW_CODE_TOPIC_LIMIT, "");
 		subscribe_result(job, HW_CODE_TOPIC_LIMIT,
 			"the tenant has as many subscriptions as its limit allows");
 	} else if (r < 0) {
@@ -300,6 +305,8 @@ static bool subscribe_next(struct job *job)
 	}
 	if (!hw_hub_subscribed(s->hub, &s->sub, job->topic.topic) &&
 		s->sub.n_subs >= s->worker->generation->settings.topics_per_session) {
+		session_note_refused(
+			s, HW_REFUSED_SUBSCRIBE, job->topic.topic, HW_CODE_TOPIC_LIMIT, "");
 		subscribe_result(job, HW_CODE_TOPIC_LIMIT, NULL);
 		return true;
 	}

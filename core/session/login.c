@@ -65,12 +65,24 @@ static enum hw_verdict settle(struct hw_login *login)
  * ------------------------------------------------------------------------------------------------------
  */
 
+static enum hw_verdict not_admitted(struct hw_login *login)
+{
+	struct hw_refused refused_now = {.tenant = login->hub->tenant,
+		.kind = HW_REFUSED_SESSION,
+		.user = login->identity->user_id,
+		.code = hw_code_info(hw_ask_code(&login->ask, HW_CODE_FORBIDDEN_TOPIC))->name,
+		.hook = login->ask.decided_by};
+
+	hw_refusals_note(&login->worker->refusals, &refused_now, hw_worker_wall_ms(login->worker));
+	return refused(login, HW_CODE_FORBIDDEN_TOPIC);
+}
+
 static void on_admitted(struct hw_ask *ask)
 {
 	struct hw_login *login = HW_CONTAINER_OF(ask, struct hw_login, ask);
 
 	if (ask->verdict != HW_ALLOW)
-		(void)refused(login, HW_CODE_FORBIDDEN_TOPIC);
+		(void)not_admitted(login);
 	login->decided(login);
 }
 
@@ -96,7 +108,7 @@ static enum hw_verdict admit(struct hw_login *login)
 		verdict = hw_hooks_ask(&login->ask);
 	if (verdict == HW_ALLOW || verdict == HW_PENDING)
 		return verdict;
-	return refused(login, HW_CODE_FORBIDDEN_TOPIC);
+	return not_admitted(login);
 }
 
 static enum hw_verdict go_on(struct hw_login *login)

@@ -15,7 +15,32 @@ static void answer(struct hw_publish *p, enum hw_code code, const char *message)
 
 static void answer_ask(struct hw_publish *p)
 {
+	p->by_hook = true;
 	answer(p, hw_ask_code(&p->ask, HW_CODE_FORBIDDEN_TOPIC), p->ask.message);
+}
+
+/* For who asks later why it is nowhere. */
+static void note_refused(const struct hw_publish *p, enum hw_refusal_kind kind)
+{
+	struct hw_json trace = p->command->event.trace_id;
+	struct hw_worker *w = p->hub->worker;
+	bool by_hook = p->by_hook || kind == HW_REFUSED_DROPPED;
+	char text[HW_REFUSAL_TRACE_MAX + 1];
+	struct hw_refused refused = {
+		.tenant = p->hub->tenant,
+		.kind = kind,
+		.code = p->code != HW_CODE_NONE ? hw_code_info(p->code)->name : NULL,
+		.user = p->identity->user_id,
+		.topic = p->command->event.topic,
+		.trace = p->trace_id,
+		.hook = by_hook ? p->ask.decided_by : NULL,
+		.why = by_hook ? NULL : p->message, /* a hook's words are for its client alone */
+	};
+
+	if (!refused.trace.p && trace.kind == HW_JSON_STRING &&
+		!hw_json_copy(trace, text, sizeof(text), &refused.trace.len))
+		refused.trace.p = text;
+	hw_refusals_note(&w->refusals, &refused, hw_worker_wall_ms(w));
 }
 
 /* The end of every way through: true = decided. */
@@ -27,8 +52,10 @@ static bool finish(struct hw_publish *p)
 		hw_idempotency_release(&p->hub->tenant->idempotency, p->reservation);
 		p->reservation = NULL;
 	}
-	if (p->code != HW_CODE_NONE)
+	if (p->code != HW_CODE_NONE) {
 		hw_metric_add(counters->refused, 1);
+		note_refused(p, HW_REFUSED_PUBLISH);
+	}
 	hw_buf_fini(&p->encoded);
 	hw_buf_fini(&p->previous);
 	return true;
@@ -261,6 +288,7 @@ static bool after_transform(struct hw_publish *p)
 	if (p->ask.verdict == HW_DENY) {
 		/* dropped by a hook: nothing to store, nothing to complain of */
 		hw_metric_add(p->hub->worker->counters->dropped, 1);
+		note_refused(p, HW_REFUSED_DROPPED);
 		if (p->reservation) {
 			hw_idempotency_settle(&p->hub->tenant->idempotency, p->reservation, 0);
 			p->reservation = NULL;

@@ -48,6 +48,7 @@ struct hw_publish {
 	struct hw_idempotency_entry *reservation;
 	struct hw_keep_wait wait; /* for the store */
 	bool act_as;
+	bool by_hook; /* the refusal is a hook's: ask.decided_by */
 };
 
 /** true: decided now. false: pending, decided() comes. Answers are in the struct; call

@@ -56,8 +56,9 @@ static void begin(struct job *job, bool admitted)
 	s->policy = s->hub->policy;
 }
 
-static void refuse(struct hw_session *s, enum hw_code code, const char *message)
+static void refuse(struct hw_session *s, enum hw_code code, const char *message, const char *hook)
 {
+	session_note_refused(s, HW_REFUSED_SESSION, HW_STR_NULL, code, hook);
 	sweep_of(s)->n_closed++;
 	hw_metric_add(s->worker->counters->revoked_sessions, 1);
 	session_close_code(s, code, message);
@@ -70,7 +71,7 @@ static bool still_served(struct hw_session *s)
 
 	if (s->hub->bench || hw_hub_get(s->worker, s->hub->tenant->id, &hub) != -ENOENT)
 		return true;
-	refuse(s, HW_CODE_FORBIDDEN_TOPIC, "this tenant is not served here");
+	refuse(s, HW_CODE_FORBIDDEN_TOPIC, "this tenant is not served here", "");
 	return false;
 }
 
@@ -81,6 +82,8 @@ static void revoke(struct job *job)
 
 	/* the last subscription moves into its place and is asked next. The name is the
 	 * subscription's: it is written before that ends. */
+	session_note_refused(s, HW_REFUSED_REVOKED, topic,
+		hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.decided_by);
 	hw_control_unsubscribed(session_out(s), s->plain, &topic, 1,
 		hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
 	hw_hub_unsubscribe(s->hub, &s->sub, topic);
@@ -104,7 +107,8 @@ static void take(struct job *job, enum hw_verdict verdict)
 	} else if (job->admitted) {
 		revoke(job);
 	} else {
-		refuse(s, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.message);
+		refuse(s, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.message,
+			job->ask.decided_by);
 	}
 }
 

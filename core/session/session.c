@@ -37,6 +37,19 @@ void session_close_code(struct hw_session *s, enum hw_code code, const char *mes
 	hw_session_close(s, hw_code_info(code)->close_code, hw_code_reason(code, message, reason));
 }
 
+void session_note_refused(struct hw_session *s, enum hw_refusal_kind kind, struct hw_str topic,
+	enum hw_code code, const char *hook)
+{
+	struct hw_refused refused = {.tenant = s->hub->tenant,
+		.kind = kind,
+		.code = hw_code_info(code)->name,
+		.user = s->identity->user_id,
+		.topic = topic,
+		.hook = hook};
+
+	hw_refusals_note(&s->worker->refusals, &refused, hw_worker_wall_ms(s->worker));
+}
+
 struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX + 1])
 {
 	struct hw_cursor cursor = {
@@ -363,6 +376,7 @@ int hw_sessions_init(struct hw_worker *w)
 		return -ENOMEM;
 	hw_list_init(&w->sessions->all);
 	hw_list_init(&w->sessions->walks);
+	hw_list_init(&w->sessions->explains);
 	hw_buf_init(&w->sessions->out);
 	w->catch_up = sessions_catch_up;
 	reauth_init(w);
@@ -376,6 +390,7 @@ void hw_sessions_fini(struct hw_worker *w)
 		return;
 	if (w->sessions->preview)
 		hw_preview_cancel(w->sessions->preview);
+	explains_fini(w);
 	walks_fini(w);
 	reauth_fini(w);
 	hw_buf_fini(&w->sessions->out);

@@ -22,6 +22,7 @@ struct hw_sessions {
 	struct hw_preview *preview; /* the one that has not ended */
 	struct hw_list all;         /* in the order they opened */
 	struct hw_list walks;       /* that have not ended: struct hw_session_walk.link */
+	struct hw_list explains;    /* likewise: struct hw_explain.link */
 	size_t n;
 	struct hw_buf out; /* the control message being written */
 	struct hw_sweep {
@@ -133,6 +134,9 @@ void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, co
 	int64_t retry_after_ms);
 void session_close_code(struct hw_session *s, enum hw_code code, const char *message);
 void session_arm(struct hw_session *s);
+/** For who asks later why it got nothing; @hook "" or NULL: the broker itself refused. */
+void session_note_refused(struct hw_session *s, enum hw_refusal_kind kind, struct hw_str topic,
+	enum hw_code code, const char *hook);
 struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX + 1]);
 
 /* job.c */
@@ -179,6 +183,9 @@ void preview_leave(struct hw_session *s);
 /** The session is about to leave the list. */
 void walks_leave(struct hw_session *s);
 void walks_fini(struct hw_worker *w);
+
+/* explain.c */
+void explains_fini(struct hw_worker *w);
 
 /* delivery.c */
 extern const struct hw_subscriber_ops session_subscriber_ops;

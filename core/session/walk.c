@@ -153,7 +153,9 @@ static void on_timer(struct hw_timer *timer)
 		if (!fits(walk, s))
 			continue;
 		walk->n_found++;
-		if (!walk->close_code) {
+		if (walk->visit) {
+			r = walk->visit(walk, s);
+		} else if (!walk->close_code) {
 			r = list(walk, s);
 		} else {
 			n_closes++;
@@ -176,7 +178,7 @@ void hw_session_walk_start(struct hw_session_walk *walk)
 	hw_list_push(&sessions->walks, &walk->link);
 	hw_timer_init(&walk->timer, on_timer);
 	hw_timer_arm(walk->worker->timers, &walk->timer, walk->began_ms);
-	if (walk->close_code)
+	if (walk->close_code || walk->visit)
 		return;
 	walk->rows = calloc(walk->limit + 1, sizeof(*walk->rows));
 	if (walk->rows)

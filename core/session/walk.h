@@ -20,7 +20,10 @@ struct hw_session_walk {
 	const char *session;           /* only that one, and with its topics; NULL: any */
 	const char *after;             /* list those with larger ids; NULL: all */
 	size_t limit;                  /* list so many, the smallest ids */
-	uint16_t close_code;           /* not 0: end them, list none */
+	/** Not NULL: called with each that matches, and none is listed. A negative errno ends it.
+	 */
+	int (*visit)(struct hw_session_walk *walk, struct hw_session *session);
+	uint16_t close_code; /* not 0: end them, list none */
 	struct hw_str reason;
 	void (*done)(struct hw_session_walk *walk);
 	/* the answer */
