@@ -174,6 +174,91 @@ static void every_entry_is_given_what_it_declares(void **state HW_UNUSED)
 	world_fini(&w);
 }
 
+struct explained {
+	struct hw_view view;
+	char text[1024];
+};
+
+static void on_heard(struct hw_view *view, const struct hw_view_heard *heard)
+{
+	struct explained *x = HW_CONTAINER_OF(view, struct explained, view);
+	size_t len = strlen(x->text);
+
+	snprintf(x->text + len, sizeof(x->text) - len, "%s%s:%s%d%s", heard->global ? "*" : "",
+		heard->entry, heard->stage == HW_STAGE_REDACT ? "redact" : "filter",
+		(int)heard->verdict, heard->changed ? "!" : "");
+	for (size_t i = 0; i < heard->audience->reads->n; i++) {
+		len = strlen(x->text);
+		snprintf(x->text + len, sizeof(x->text) - len, "[%s=%.*s]",
+			heard->audience->reads->reads[i].name,
+			HW_STR_ARG(heard->audience->values[i].raw));
+	}
+	strcat(x->text, " ");
+}
+
+static void who_explains_hears_what_each_said_and_from_what(void **state HW_UNUSED)
+{
+	const struct hw_identity who = {
+		.user_id = HW_STR("u1"), .claims = HW_STR("{\"role\":\"x\"}")};
+	struct hw_json values[2];
+	struct explained x = {0};
+	char expected[256];
+	struct hw_buf key;
+	struct world w;
+
+	world_init(&w);
+	for (size_t i = 0; i < HW_COUNT(w.fakes); i++) {
+		w.fakes[i]->verdict = HW_ALLOW;
+		w.fakes[i]->base.registers = 0;
+	}
+	w.fakes[0]->base.registers = w.fakes[4]->base.registers =
+		HW_REGISTERS_STAGE(HW_STAGE_FILTER);
+	w.fakes[5]->base.registers = HW_REGISTERS_STAGE(HW_STAGE_REDACT);
+	w.fakes[5]->redacted = OTHER;
+	reads(w.fakes[4], 0, "claims.role");
+	reads(w.fakes[5], 1, "user");
+	hw_buf_init(&key);
+	hw_audience_key(w.global, w.tenant, &who, &key);
+	hw_audience_values(hw_buf_view(&key), values, 2);
+	x.view = view_of(&w, values);
+	x.view.heard = on_heard;
+	assert_int_equal(hw_hooks_view(&x.view), HW_ALLOW);
+	snprintf(expected, sizeof(expected),
+		"*A:filter%d b:filter%d[claims.role=\"x\"] c:redact%d![user=\"u1\"] ", HW_ALLOW,
+		HW_ALLOW, HW_ALLOW);
+	assert_string_equal(x.text, expected);
+	free(x.view.new_event);
+	/* nobody is asked behind a no */
+	x.text[0] = '\0';
+	w.fakes[4]->verdict = HW_DENY;
+	assert_int_equal(hw_hooks_view(&x.view), HW_DENY);
+	snprintf(expected, sizeof(expected), "*A:filter%d b:filter%d[claims.role=\"x\"] ", HW_ALLOW,
+		HW_DENY);
+	assert_string_equal(x.text, expected);
+	hw_buf_fini(&key);
+	world_fini(&w);
+}
+
+static void those_that_register_a_stage_are_named_in_order(void **state HW_UNUSED)
+{
+	const struct hw_hook_chain *chain;
+	struct world w;
+	size_t i = 0;
+
+	world_init(&w);
+	for (size_t k = 0; k < HW_COUNT(w.fakes); k++)
+		w.fakes[k]->base.registers = 0;
+	w.fakes[3]->base.registers = w.fakes[5]->base.registers =
+		HW_REGISTERS_STAGE(HW_STAGE_TRANSFORM);
+	chain = hw_hook_bench_chain(w.tenant);
+	assert_string_equal(hw_hook_chain_registers(chain, HW_STAGE_TRANSFORM, &i), "a");
+	assert_string_equal(hw_hook_chain_registers(chain, HW_STAGE_TRANSFORM, &i), "c");
+	assert_null(hw_hook_chain_registers(chain, HW_STAGE_TRANSFORM, &i));
+	i = 0;
+	assert_null(hw_hook_chain_registers(chain, HW_STAGE_REDACT, &i));
+	world_fini(&w);
+}
+
 static void without_a_bench_nothing_is_seen(void **state HW_UNUSED)
 {
 	struct hw_view view;
@@ -195,6 +280,8 @@ int main(void)
 		cmocka_unit_test(all_filters_come_before_the_first_redact),
 		cmocka_unit_test(what_is_no_event_of_that_topic_is_an_error),
 		cmocka_unit_test(every_entry_is_given_what_it_declares),
+		cmocka_unit_test(who_explains_hears_what_each_said_and_from_what),
+		cmocka_unit_test(those_that_register_a_stage_are_named_in_order),
 		cmocka_unit_test(without_a_bench_nothing_is_seen),
 	};
 

@@ -138,6 +138,7 @@ static void the_exact_pattern_wins_in_any_order(void **state)
 	static const struct hw_topic_class exact = {
 		.pattern = "a:1", .history = true, .retention = KEEP_ALL};
 	const struct hw_topic_class orders[2][3] = {{plain, wide, exact}, {plain, exact, wide}};
+	char pattern[256];
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
@@ -149,6 +150,12 @@ static void the_exact_pattern_wins_in_any_order(void **state)
 		assert_false(has_history(j, "a:11"));
 		assert_true(has_history(j, "aa:2"));
 		assert_true(has_history(j, "b:1"));
+		hw_journal_class_pattern(j, HW_STR("a:1"), pattern);
+		assert_string_equal(pattern, "a:1");
+		hw_journal_class_pattern(j, HW_STR("a:11"), pattern);
+		assert_string_equal(pattern, "a:*");
+		hw_journal_class_pattern(j, HW_STR("b:1"), pattern);
+		assert_string_equal(pattern, "");
 		hw_journal_destroy(&j);
 	}
 }
