@@ -25,7 +25,7 @@ enum hw_refusal_kind {
 	HW_REFUSED_DROPPED,   /* an event, by transform; its publisher was told nothing */
 	HW_REFUSED_SUBSCRIBE, /* to a topic or pattern */
 	HW_REFUSED_REVOKED,   /* a subscription, after it was there */
-	HW_REFUSED_SESSION,   /* not admitted, or ended, by the policy; no topic */
+	HW_REFUSED_SESSION,   /* not admitted, or ended with that code; no topic */
 };
 
 /* Texts end with a zero; "" = there is none. */

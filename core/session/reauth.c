@@ -58,10 +58,9 @@ static void begin(struct job *job, bool admitted)
 
 static void refuse(struct hw_session *s, enum hw_code code, const char *message, const char *hook)
 {
-	session_note_refused(s, HW_REFUSED_SESSION, HW_STR_NULL, code, hook);
 	sweep_of(s)->n_closed++;
 	hw_metric_add(s->worker->counters->revoked_sessions, 1);
-	session_close_code(s, code, message);
+	session_close_by(s, code, message, hook);
 }
 
 /* The tenant may be refused since, or its hooks may not have started. */

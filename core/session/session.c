@@ -32,8 +32,16 @@ void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, co
 
 void session_close_code(struct hw_session *s, enum hw_code code, const char *message)
 {
+	session_close_by(s, code, message, "");
+}
+
+void session_close_by(
+	struct hw_session *s, enum hw_code code, const char *message, const char *hook)
+{
 	char reason[HW_CODE_REASON_BYTES];
 
+	if (s->identity && !s->closed)
+		session_note_refused(s, HW_REFUSED_SESSION, HW_STR_NULL, code, hook);
 	hw_session_close(s, hw_code_info(code)->close_code, hw_code_reason(code, message, reason));
 }
 

@@ -133,6 +133,9 @@ static inline struct hw_buf *session_out(struct hw_session *s)
 void session_error(struct hw_session *s, struct hw_str id, enum hw_code code, const char *message,
 	int64_t retry_after_ms);
 void session_close_code(struct hw_session *s, enum hw_code code, const char *message);
+/** The same by a hook's decision. */
+void session_close_by(
+	struct hw_session *s, enum hw_code code, const char *message, const char *hook);
 void session_arm(struct hw_session *s);
 /** For who asks later why it got nothing; @hook "" or NULL: the broker itself refused. */
 void session_note_refused(struct hw_session *s, enum hw_refusal_kind kind, struct hw_str topic,

@@ -83,6 +83,14 @@ def cli_explain(broker, *options, env=None):
     return cli("explain", "--url", f"http://{broker.admin_address}", *options, env=env or {"HOOKWIRE_ADMIN_TOKEN": ADMIN_TOKEN})
 
 
+def flood(broker):
+    """12 MB: more than the sockets' buffers hold."""
+    with HttpConnection(broker.address) as connection:
+        for _ in range(20):
+            items = [{"topic": "gift:1", "event": "UPDATED", "data": {"entity_id": "e", "payload": {"fill": "x" * 60000}}}] * 10
+            equal(connection.request("POST", "/publish", [("Authorization", "Bearer " + mint("backend"))], items).status, 200, "publish")
+
+
 def test_who_got_it_and_who_did_not_and_why():
     with broker_of() as broker, client_of(broker, "anna", "gift:1", "gift:*") as anna, client_of(broker, "gus", "gift:1", role="guest") as gus, \
             client_of(broker, "kim", "gift:1", role="child") as kim, client_of(broker, "ben", "gift:2") as ben, \
@@ -219,6 +227,30 @@ def test_what_a_reload_takes_away_is_remembered():
         contains(x["refusals"][0], {"what": "session", "topic": None, "code": "forbidden_topic", "hook": "family"}, "what ended it")
 
 
+def test_why_a_session_is_gone_or_gets_nothing_now():
+    with broker_of(slow={"outbox_bytes": 16384, "deadline_ms": 300}) as broker, client_of(broker, "slow", "gift:1", receive_buffer=4096) as slow:
+        flood(broker)
+        wait_until(lambda: broker.metric("hookwire_sessions") == 0, what="the slow one's end")
+        x = explain(broker, publish(broker), "slow")
+        equal(x["outcome"], "not_connected", "outcome")
+        contains(x["refusals"][0], {"what": "session", "code": "slow_consumer", "hook": None, "topic": None}, "why")
+        slow.abort()
+        with WsClient(broker.address, token=mint("brief", ttl=2), protocols=V1) as brief:
+            brief.expect_close(4401)
+        contains(explain(broker, publish(broker), "brief")["refusals"][0], {"what": "session", "code": "token_expired"}, "why")
+    # an entry that revokes now holds its sessions until they are asked again
+    hooks = [{"name": "family", "lua": "family.lua", "revoke": "now"}]
+    with broker_of(tenants={"*": {"hooks": hooks}}) as broker, client_of(broker, "anna", "gift:1") as anna:
+        broker.write_file("family.lua", POLICY.replace("subscribe = function(s, topic)", "subscribe = function(s, topic, ctx) ctx.sleep(1500)"))
+        broker.sighup()
+        wait_until(lambda: broker.metric("hookwire_generation") == 2, what="the reload")
+        event = publish(broker)
+        x = explain(broker, event, "anna")
+        contains(x["sessions"][0], {"outcome": "held", "held": True}, "held")
+        anna.recv_event()
+        settled(broker, event, "anna", "sent")
+
+
 def test_by_trace_the_newest_first_in_every_tenant():
     with broker_of() as broker, client_of(broker, "anna", "gift:1") as anna:
         ids = [publish(broker, trace_id="shared", payload={"note": '"trace_id":"decoy"'}) for _ in range(3)]
@@ -280,10 +312,7 @@ def test_what_is_gone_and_what_never_was():
 def test_a_slow_session_is_told_to_lag():
     with broker_of(slow={"outbox_bytes": 16384, "deadline_ms": 60000}) as broker, \
             client_of(broker, "slow", "gift:1", receive_buffer=4096) as slow:
-        with HttpConnection(broker.address) as connection:  # 12 MB: more than the sockets' buffers hold
-            for _ in range(20):
-                items = [{"topic": "gift:1", "event": "UPDATED", "data": {"entity_id": "e", "payload": {"fill": "x" * 60000}}}] * 10
-                equal(connection.request("POST", "/publish", [("Authorization", "Bearer " + mint("backend"))], items).status, 200, "publish")
+        flood(broker)
         last = publish(broker)
         x = settled(broker, last, "slow", "lagging")
         contains(x["sessions"][0], {"lagging": True, "socket_full": True}, "session")
