@@ -74,6 +74,18 @@ def test_while_one_session_waits_others_are_served_and_its_own_order_holds():
                 equal(slow.recv_event()["topic"], topic, "it is subscribed")
 
 
+def test_what_it_publishes_being_only_asked_what_it_would_decide_comes_to_nothing():
+    with LaterBroker() as broker, broker.client("watch") as watch, broker.client("ben") as ben:
+        watch.subscribe("said:1")
+        ben.subscribe("say:1")
+        equal(watch.recv_event()["topic"], "said:1", "what it publishes")
+        broker.settings = {"other": 1}
+        broker.write_config()
+        answer = http(broker.admin_address, "POST", "/api/reload?dry_run=1", {"Content-Type": "application/json"}, {}, ADMIN_TOKEN)
+        contains(answer.json()["preview"], {"subscriptions": 2, "revoked_subscriptions": 0}, "the preview")
+        equal(watch.drain(0.3), [], "what it published, being previewed")
+
+
 def test_a_session_that_goes_while_it_waits_leaves_a_ticket_that_is_refused():
     with LaterBroker() as broker:
         for user in range(8):

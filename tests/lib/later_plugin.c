@@ -5,6 +5,7 @@
  *   thread:…   likewise, on a thread of the plugin's own, which ends in unload
  *   never:…    nobody finishes it
  *   count:N    allows whoever is the Nth to ask so, on all workers, and denies all others
+ *   say:…      publishes said:1 and allows
  *
  * All else is allowed at once. Counters: later_waits when a call was suspended; later_works when
  * its work has begun; later_taken and
@@ -190,6 +191,9 @@ static enum hw_verdict authorize(
 	(void)who;
 	if (is(question->resource, "count"))
 		return count(call, question->id);
+	if (is(question->resource, "say"))
+		call->host->publish(call, HW_SLICE("{\"topic\":\"said:1\",\"event\":\"UPDATED\","
+						   "\"data\":{\"entity_id\":\"s\"}}"));
 	if (!is(question->resource, "offload") && !is(question->resource, "thread") &&
 		!is(question->resource, "never"))
 		return HW_ALLOW;
