@@ -103,6 +103,29 @@ def test_many_publishes_of_a_session_are_under_way_and_acknowledged_in_order():
             equal(numbers, sorted(set(numbers)), "their numbers")
 
 
+def test_an_event_is_explained_by_the_number_that_the_plugin_gave():
+    with Journal() as journal, journal.broker({"topics": {"fleeting:*": {"history": "none"}}, "journal": {"memory": {"count": 20}}}) as broker:
+        with client(broker) as a, client(broker, "u2") as b:
+            b.subscribe("a:1")
+            ids = []
+            for n in range(100):  # places in memory are more than numbers: these have none
+                publish(a, "fleeting:1", n, f"f{n}")
+                publish(a, "a:1", n, f"p{n}")
+                ids.append(a.recv_where({"type": "ack", "id": f"p{n}"})["event_id"])
+            for n in range(100):
+                b.recv_event()
+
+            def explained(event):
+                return http(broker.admin_address, "GET", f"/api/explain?event={event}&user=u2", token=ADMIN_TOKEN).json()
+
+            x = wait_until(lambda: (lambda x: x if x["outcome"] == "sent" else None)(explained(ids[-1])), 10, "the last to be sent")
+            contains(x["event"], {"id": ids[-1], "topic": "a:1"}, "the event")
+            contains(x["stored"], {"in_journal": True, "seq": number_of(ids[-1]), "plugin": True}, "where it is stored")
+            equal(explained(ids[-2])["event"]["id"], ids[-2], "the one before it")
+            contains(explained(ids[0]), {"outcome": "gone"}, "what memory has dropped")
+            contains(explained(ids[0])["stored"], {"in_journal": False, "plugin": True}, "where it may be")
+
+
 def test_an_array_is_committed_together_and_answered_in_its_order():
     with Journal() as journal, journal.broker() as broker:
         items = [{"topic": "a:1", "event": "UPDATED", "data": {"entity_id": "e", "payload": {"n": n}}} for n in range(200)]
