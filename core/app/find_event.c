@@ -102,7 +102,7 @@ static int look_up(struct hw_tenant *tenant, uint64_t number, struct hw_found *f
 	found->outcome = HW_FIND_NO_EVENT;
 	if (number == 0 || number > last_number(tenant))
 		return 0;
-	gone = hw_scan_begin(&scan, tenant->journal, number - 1);
+	gone = hw_scan_begin(&scan, tenant->journal, number - 1, NULL, 0);
 	if (hw_scan_next(&scan, number, &run) && hw_run_number(&run, 0) == number)
 		r = keep(found, tenant, &run, 0);
 	else if (gone == HW_JOURNAL_GONE)
@@ -185,7 +185,7 @@ static int look_through(
 {
 	struct hw_scan scan;
 	struct hw_run run;
-	int r = hw_scan_begin(&scan, tenant->journal, after);
+	int r = hw_scan_begin(&scan, tenant->journal, after, NULL, 0);
 
 	r = 0; /* what is gone is not here, that is all */
 	while (!r && hw_scan_next(&scan, upto, &run)) {
@@ -203,7 +203,7 @@ static uint64_t oldest(struct hw_tenant *tenant, uint64_t upto)
 {
 	struct hw_scan scan;
 	struct hw_run run;
-	int gone = hw_scan_begin(&scan, tenant->journal, 0);
+	int gone = hw_scan_begin(&scan, tenant->journal, 0, NULL, 0);
 	uint64_t number = hw_scan_next(&scan, upto, &run) ? hw_run_number(&run, 0) : 0;
 
 	(void)gone;

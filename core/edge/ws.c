@@ -16,14 +16,14 @@ static int outlet_message(void *arg, struct hw_str text)
 	return ws_conn_send(arg, HW_WS_OP_TEXT, text);
 }
 
-static int outlet_run(void *arg, const struct hw_run *run, bool hold)
+static int outlet_run(void *arg, const struct hw_run *run, unsigned how)
 {
 	struct ws_conn *conn = arg;
 
 	if (conn->closing)
 		return 0;
-	return hw_stream_queue(
-		conn->base.stream, run->pin, run->frames, run->len, run->after + 1, hold);
+	return hw_stream_queue(conn->base.stream, run->pin, run->frames, run->len,
+		how & HW_RUN_KEPT ? 0 : run->after + 1, how & HW_RUN_HELD);
 }
 
 static size_t outlet_queued(void *arg)

@@ -304,12 +304,8 @@ void hw_hub_unsubscribe_all(struct hw_hub *hub, struct hw_subscriber *s)
 static struct hw_topic *pattern_of(const struct hw_hub *hub, struct hw_str topic)
 {
 	char pattern[HW_TOPIC_MAX + 2];
-	const char *colon = memchr(topic.p, ':', topic.len);
-	size_t len = (size_t)(colon - topic.p) + 1;
 
-	memcpy(pattern, topic.p, len);
-	pattern[len] = '*';
-	return hw_map_get(&hub->topics, (struct hw_str){pattern, len + 1});
+	return hw_map_get(&hub->topics, hw_topic_pattern(topic, pattern));
 }
 
 static void deliver_to(struct hw_hub *hub, struct hw_topic *t, const struct hw_run *run)

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "journal/journal_internal.h"
+#include "journal/topic_index.h"
 #include "wire/cursor.h"
 #include "wire/event.h"
 #include "wire/ws.h"
@@ -206,15 +207,28 @@ static void free_held(struct hw_class_log *log)
 	}
 }
 
-static bool retention_drops(
-	const struct hw_class_log *log, const struct hw_segment *s, int64_t wall_ms)
+/* What finds its topics costs memory too, and counts where it is much: many topics with an event
+ * each. */
+static uint64_t index_share(const struct hw_journal *j, const struct hw_class_log *log)
+{
+	uint64_t n_events = 0;
+
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++)
+		n_events += j->classes[c].conf.history ? j->classes[c].n_events : 0;
+	if (j->topics.bytes <= SEGMENT_MIN)
+		return 0;
+	return n_events ? j->topics.bytes * log->n_events / n_events : 0;
+}
+
+static bool retention_drops(const struct hw_journal *j, const struct hw_class_log *log,
+	const struct hw_segment *s, int64_t wall_ms)
 {
 	const struct hw_retention *keep = &log->conf.retention;
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 
 	if (!log->conf.history || log->retired || n == 0)
 		return true;
-	if (log->n_events - n >= keep->count || log->bytes > keep->bytes)
+	if (log->n_events - n >= keep->count || log->bytes + index_share(j, log) > keep->bytes)
 		return true;
 	return keep->age_ms > 0 && n > 0 &&
 	       hw_segment_entry(s, n - 1)->wall_ms < wall_ms - keep->age_ms;
@@ -232,7 +246,7 @@ static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 
 		uint64_t readers;
 
-		if (!retention_drops(log, s, wall_ms))
+		if (!retention_drops(j, log, s, wall_ms))
 			break;
 		readers = readers_in(j, class, s);
 		if (readers || is_scanned(s))
@@ -242,8 +256,10 @@ static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 		log->n_segments--;
 		log->n_events -= n;
 		log->bytes -= s->cap;
-		if (n && log->conf.history && s->number >= log->history_from)
+		if (n && log->conf.history && s->number >= log->history_from) {
 			log->trimmed = hw_segment_entry(s, n - 1)->number;
+			hw_topic_index_drop(&j->topics, s);
+		}
 		/* nobody can pin it any more: who did, did it before the reader or the scan moved
 		 * on */
 		if (is_pinned(s))
@@ -267,7 +283,8 @@ uint64_t hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
 
 		/* a quiet tenant's last segment ages too: start another, so that it can go (no
 		 * memory: next time) */
-		if (n && log->n_events && retention_drops(log, last, wall_ms) && log->n_events == n)
+		if (n && log->n_events && retention_drops(j, log, last, wall_ms) &&
+			log->n_events == n)
 			(void)!segment_push(j, log, 0);
 		readers |= class_trim(j, c, wall_ms);
 		free(log->spare);
@@ -392,6 +409,7 @@ int hw_journal_append(
 	size_t frame_max = FRAME_HEADER_MAX + event->text.len + sizeof(j->id_prefix) +
 			   SEQ_DIGITS_MAX + 2 + event->previous.len;
 	size_t needed = frame_max + sizeof(struct hw_journal_entry);
+	struct hw_topic_log *topic = NULL;
 	struct hw_class_log *log;
 	uint64_t seq, id;
 	size_t class;
@@ -411,8 +429,16 @@ int hw_journal_append(
 		if (r)
 			goto out;
 	}
-	if (id)
+	if (id) {
+		topic = hw_topic_index_reserve(&j->topics, hash, event->topic, log->last);
+		if (!topic) {
+			r = -ENOMEM;
+			goto out;
+		}
 		j->number = id;
+		hw_topic_index_add(topic, log->last,
+			atomic_load_explicit(&log->last->n, memory_order_relaxed));
+	}
 	store(j, log->last, event, hash, seq, id);
 	log->n_events++;
 	atomic_store_explicit(&j->head, seq, memory_order_release);
@@ -430,6 +456,7 @@ void hw_journal_skip(struct hw_journal *j, struct hw_str topic, uint64_t number,
 	pthread_mutex_lock(&j->lock);
 	j->number = number;
 	j->classes[hw_journal_class_of(j, topic)].trimmed = number;
+	hw_topic_index_lost(&j->topics, topic, number);
 	atomic_store_explicit(&j->torn, number, memory_order_release);
 	*wake = j->active;
 	pthread_mutex_unlock(&j->lock);
@@ -479,6 +506,7 @@ struct hw_journal *hw_journal_create(
 	pthread_mutex_init(&j->lock, NULL);
 	set_epoch(j, random_epoch());
 	j->hash_key = *hash_key;
+	hw_topic_index_init(&j->topics, hash_key);
 	if (hw_journal_configure(j, classes))
 		hw_journal_destroy(&j);
 	return j;
@@ -491,7 +519,8 @@ void hw_journal_back(struct hw_journal *j, uint64_t epoch, uint64_t last)
 
 	set_epoch(j, epoch);
 	j->stored = true;
-	j->number = j->classes_number = last;
+	j->number = last;
+	hw_topic_index_lost_all(&j->topics, last);
 	for (size_t c = 0; c < n; c++) {
 		j->classes[c].trimmed = last;
 		j->classes[c].last->after_number = last;
@@ -518,6 +547,7 @@ void hw_journal_destroy(struct hw_journal **journal)
 		free(log->spare);
 		free(log->index);
 	}
+	hw_topic_index_fini(&j->topics);
 	pthread_mutex_destroy(&j->lock);
 	free(j);
 	*journal = NULL;
@@ -567,6 +597,14 @@ static int choose_classes(struct hw_journal *j, const struct hw_topic_classes *c
 	return 0;
 }
 
+static void forget_history(struct hw_journal *j, struct hw_class_log *log)
+{
+	log->trimmed = j->number;
+	for (struct hw_segment *s = log->first; s;
+		s = atomic_load_explicit(&s->next, memory_order_relaxed))
+		hw_topic_index_drop(&j->topics, s);
+}
+
 /* Scans show what was stored with an id and only that: where history begins they find a segment of
  * its own, and what was there when it ended is lost to them. */
 static int change_history(struct hw_journal *j, struct hw_class_log *log, bool history)
@@ -581,7 +619,7 @@ static int change_history(struct hw_journal *j, struct hw_class_log *log, bool h
 	if (history)
 		log->history_from = log->last->number;
 	else if (log->n_events)
-		log->trimmed = j->number;
+		forget_history(j, log);
 	return 0;
 }
 
@@ -604,7 +642,6 @@ int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *cl
 		j->classes[chosen[i]].conf = classes->classes[i];
 		j->classes[chosen[i]].retired = false;
 	}
-	j->classes_number = j->number;
 	atomic_store_explicit(&j->n_classes, n, memory_order_release);
 out:
 	pthread_mutex_unlock(&j->lock);
@@ -619,6 +656,18 @@ uint64_t hw_journal_epoch(const struct hw_journal *j)
 uint64_t hw_journal_head(const struct hw_journal *j)
 {
 	return atomic_load_explicit(&j->head, memory_order_acquire);
+}
+
+uint64_t hw_journal_last(struct hw_journal *j)
+{
+	uint64_t last;
+
+	if (!j->stored)
+		return hw_journal_head(j);
+	pthread_mutex_lock(&j->lock);
+	last = j->number;
+	pthread_mutex_unlock(&j->lock);
+	return last;
 }
 
 /* The last number at or before @seq of one class. */
@@ -662,6 +711,7 @@ void hw_journal_stats(struct hw_journal *j, struct hw_journal_stats *out)
 {
 	*out = (struct hw_journal_stats){0};
 	pthread_mutex_lock(&j->lock);
+	out->index_bytes = j->topics.bytes;
 	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++) {
 		const struct hw_class_log *log = &j->classes[c];
 

@@ -75,6 +75,8 @@ void hw_journal_back(struct hw_journal *journal, uint64_t epoch, uint64_t last);
 uint64_t hw_journal_epoch(const struct hw_journal *journal);
 /** The last sequence number that readers may see; 0 = nothing yet. Any thread. */
 uint64_t hw_journal_head(const struct hw_journal *journal);
+/** The largest number that a cursor of it may have. Any thread. */
+uint64_t hw_journal_last(struct hw_journal *journal);
 /** The number for a cursor of who has seen all up to @seq, which is in memory or was the head. Any
  * thread. */
 uint64_t hw_journal_number(struct hw_journal *journal, uint64_t seq);
@@ -117,7 +119,8 @@ void hw_journal_class_pattern(struct hw_journal *journal, struct hw_str topic, c
 
 struct hw_journal_stats {
 	uint64_t events;
-	uint64_t bytes; /* memory of all segments */
+	uint64_t bytes;       /* memory of all segments */
+	uint64_t index_bytes; /* and of what finds topics in them */
 	uint64_t segments;
 };
 void hw_journal_stats(struct hw_journal *journal, struct hw_journal_stats *out); /* any thread */
@@ -154,10 +157,11 @@ struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n);
 /** Some of what hw_run_part gave, made longer by the @n events that follow it in @run. */
 void hw_run_extend(struct hw_run *part, const struct hw_run *run, size_t n);
 
-/* Where to read next in one class. */
+/* Where to read next in one class, or in one topic. */
 struct hw_place {
 	struct hw_segment *segment;
 	size_t index; /* of the entry to read next; the number of entries when there is none yet */
+	struct hw_topic_log *topic; /* NULL: it is in a class */
 };
 
 struct hw_reader; /* one worker's place in one journal */
@@ -176,26 +180,27 @@ HW_MUST_CHECK bool hw_reader_next(struct hw_reader *reader, uint64_t head, struc
 /** What was read before may be freed from now on: call when all of it was sent or pinned. */
 void hw_reader_advance(struct hw_reader *reader);
 
+#define HW_SCAN_TOPICS 64 /* that are read each by itself; more: the classes are looked through */
+
 /* A look back from a cursor, for one client, within one turn: while it lasts nothing that it has
  * yet to read is trimmed. A run of it is valid until the next; who must wait to send it holds its
  * pin. */
 struct hw_scan {
 	struct hw_journal *journal;
-	bool any_class; /* it began before the classes became what they are */
-	unsigned n_classes;
-	uint64_t gone[HW_JOURNAL_MAX_CLASSES]; /* number of the last that is no longer there, 0 =
-						  all are */
-	struct hw_place places[HW_JOURNAL_MAX_CLASSES]; /* segment NULL: not read */
+	unsigned n_places;
+	struct hw_place places[HW_SCAN_TOPICS]; /* segment NULL: nothing to read */
 };
 
 enum { HW_JOURNAL_GONE = 1 };
 /** Starts behind the number @after. 0, or HW_JOURNAL_GONE: events newer than @after are no longer
- * there (the scan starts with the oldest that are). End it with hw_scan_end. Classes without
- * history are left out. */
-HW_MUST_CHECK int hw_scan_begin(struct hw_scan *scan, struct hw_journal *journal, uint64_t after);
-/** The last number up to which events of @topic, or of what a pattern stands for, may be missing;
- * 0: none are. */
-uint64_t hw_scan_gone(const struct hw_scan *scan, struct hw_str topic);
+ * there (the scan starts with the oldest that are). End it with hw_scan_end. What has no history is
+ * left out. With @n up to HW_SCAN_TOPICS names and no pattern among @topics, runs are of these and
+ * reading costs what they hold; else of any. */
+HW_MUST_CHECK int hw_scan_begin(struct hw_scan *scan, struct hw_journal *journal, uint64_t after,
+	const struct hw_str *topics, size_t n);
+/** The number of the newest event of @topic, or of what a pattern stands for, that is gone; 0 =
+ * none is. A topic that has had nothing for long may be forgotten, and then it is that of any. */
+uint64_t hw_journal_gone(struct hw_journal *journal, struct hw_str topic);
 /** The next run with numbers up to @upto; false: nothing. */
 HW_MUST_CHECK bool hw_scan_next(struct hw_scan *scan, uint64_t upto, struct hw_run *run);
 void hw_scan_end(struct hw_scan *scan);

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/list.h"
+#include "base/map.h"
 #include "journal/journal.h"
 
 /* Index entry of one frame. The topic's name is in the frame: its text begins {"topic":"NAME". */
@@ -16,6 +18,7 @@ struct hw_journal_entry {
 	uint32_t offset;       /* of the frame's header */
 	uint32_t len;          /* header and text */
 	uint32_t previous_len; /* bytes behind the frame that are no part of it */
+	uint32_t same; /* the next entry here of the same topic, 0 = none; set when that comes */
 	uint8_t header_len;
 	uint8_t topic_len;
 	bool history;
@@ -82,6 +85,16 @@ struct hw_class_log {
 	struct hw_segment *spare; /* a freed one kept for the next rotation */
 };
 
+/* topic_index.h */
+struct hw_topic_index {
+	struct hw_map
+		topics; /* name, and "resource:*" for what is gone of it -> struct hw_topic_log */
+	struct hw_list empty; /* those that have nothing left, the longest so first */
+	size_t n_empty;
+	uint64_t forgotten; /* what is gone of topics that are not in it ends here at the latest */
+	size_t bytes;
+};
+
 struct hw_journal {
 	pthread_mutex_t lock; /* all of below but head and epoch */
 	atomic_uint_fast64_t head;
@@ -90,12 +103,12 @@ struct hw_journal {
 	char id_prefix[24]; /* ,"id":"EPOCH- */
 	size_t id_prefix_len;
 	struct hw_hash_key hash_key;
-	uint64_t position;       /* of the next segment */
-	bool stored;             /* a store gives the numbers */
-	uint64_t number;         /* the last that was given */
-	uint64_t classes_number; /* likewise, when the classes became what they are */
-	atomic_uint n_classes;   /* only grows */
+	uint64_t position;     /* of the next segment */
+	bool stored;           /* a store gives the numbers */
+	uint64_t number;       /* the last that was given */
+	atomic_uint n_classes; /* only grows */
 	struct hw_class_log classes[HW_JOURNAL_MAX_CLASSES];
+	struct hw_topic_index topics;
 	struct hw_reader *readers[HW_JOURNAL_MAX_WORKERS];
 	uint64_t active; /* bit = worker */
 };

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "journal/journal_internal.h"
+#include "journal/topic_index.h"
+#include "wire/topic.h"
 
 /* Told when a place leaves a segment for the next: a scan takes note of it, a reader has nothing to
  * do. */
@@ -57,6 +59,12 @@ static bool within(const struct hw_journal_entry *e, const struct limit *limit)
 	return e->seq <= limit->seq && e->number <= limit->number;
 }
 
+/* It may be written meanwhile: whoever sees the entry that it names sees it too. */
+static uint32_t same_of(const struct hw_journal_entry *e)
+{
+	return __atomic_load_n(&e->same, __ATOMIC_RELAXED);
+}
+
 /* From the entry at @place on: what the same topic got in a row, before @next, which is another
  * class's, and up to @limit. */
 static void collect(
@@ -95,12 +103,18 @@ static void collect(
 			place->index++;
 			break; /* what follows is not adjacent */
 		}
+		/* adjacent, and yet not the next of its topic: that is in another class's segment
+		 */
+		if (place->topic && same_of(e) != place->index + 1) {
+			place->index++;
+			break;
+		}
 	} while (++place->index < n);
 }
 
-/* The classes merged: the one whose next entry is the oldest, as far as no other class comes
- * between. */
-static bool merge_next(struct hw_place *places, size_t n_places, hop_fn *hop,
+/* The places merged: the one whose next entry is the oldest, as far as no other comes between. Its
+ * index, or SIZE_MAX. */
+static size_t merge_next(struct hw_place *places, size_t n_places, hop_fn *hop,
 	const struct limit *limit, struct hw_run *run)
 {
 	uint64_t first = UINT64_MAX, second = UINT64_MAX;
@@ -120,9 +134,9 @@ static bool merge_next(struct hw_place *places, size_t n_places, hop_fn *hop,
 		}
 	}
 	if (best == SIZE_MAX || !within(place_entry(&places[best]), limit))
-		return false;
+		return SIZE_MAX;
 	collect(&places[best], second, limit, run);
-	return true;
+	return best;
 }
 
 struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq)
@@ -275,7 +289,7 @@ bool hw_reader_next(struct hw_reader *r, uint64_t head, struct hw_run *run)
 
 	if (atomic_load_explicit(&r->journal->n_classes, memory_order_acquire) != r->n_classes)
 		learn_classes(r);
-	if (!merge_next(r->places, r->n_classes, NULL, &limit, run)) {
+	if (merge_next(r->places, r->n_classes, NULL, &limit, run) == SIZE_MAX) {
 		r->seq = head > r->seq ? head : r->seq;
 		return false;
 	}
@@ -352,64 +366,107 @@ static struct hw_place find_place(const struct hw_class_log *log, uint64_t after
 		.segment = segments[low], .index = first_above(segments[low], after)};
 }
 
-int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after)
+static void stand_in_classes(struct hw_scan *scan, uint64_t after)
+{
+	struct hw_journal *j = scan->journal;
+
+	scan->n_places = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
+	for (size_t c = 0; c < scan->n_places; c++)
+		if (j->classes[c].conf.history)
+			scan->places[c] = find_place(&j->classes[c], after);
+}
+
+static void stand_in_topics(
+	struct hw_scan *scan, uint64_t after, const struct hw_str *topics, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct hw_topic_log *t =
+			hw_topic_index_find(&scan->journal->topics, topics[i]);
+		struct hw_place place = {0};
+
+		if (t)
+			place = hw_topic_log_find(t, after);
+		if (place.segment)
+			scan->places[scan->n_places++] = place;
+	}
+}
+
+static bool by_name(const struct hw_str *topics, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (hw_topic_is_wildcard(topics[i]))
+			return false;
+	return n > 0 && n <= HW_SCAN_TOPICS;
+}
+
+int hw_scan_begin(struct hw_scan *scan, struct hw_journal *j, uint64_t after,
+	const struct hw_str *topics, size_t n)
 {
 	int r = 0;
 
-	*scan = (struct hw_scan){.journal = j};
+	scan->journal = j;
+	scan->n_places = 0;
+	memset(scan->places, 0, HW_JOURNAL_MAX_CLASSES * sizeof(scan->places[0]));
 	pthread_mutex_lock(&j->lock);
-	scan->any_class = after < j->classes_number;
-	scan->n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
-	for (size_t c = 0; c < scan->n_classes; c++) {
-		const struct hw_class_log *log = &j->classes[c];
-
-		if (!log->conf.history)
-			continue;
-		if (log->trimmed > after) {
+	for (size_t c = 0; c < atomic_load_explicit(&j->n_classes, memory_order_relaxed); c++)
+		if (j->classes[c].conf.history && j->classes[c].trimmed > after)
 			r = HW_JOURNAL_GONE;
-			scan->gone[c] = log->trimmed;
-		}
-		scan->places[c] = find_place(log, after);
-		scan_enter(scan->places[c].segment);
-	}
+	if (by_name(topics, n))
+		stand_in_topics(scan, after, topics, n);
+	else
+		stand_in_classes(scan, after);
+	for (size_t i = 0; i < scan->n_places; i++)
+		if (scan->places[i].segment)
+			scan_enter(scan->places[i].segment);
 	pthread_mutex_unlock(&j->lock);
 	return r;
 }
 
-/* Does @pattern, as "a:*", stand for what goes to @class, as "a:1"? */
-static bool stands_for(struct hw_str pattern, const struct hw_class_log *class)
+uint64_t hw_journal_gone(struct hw_journal *j, struct hw_str topic)
 {
-	return pattern.p[pattern.len - 1] == '*' &&
-	       !strncmp(class->conf.pattern, pattern.p, pattern.len - 1);
-}
-
-uint64_t hw_scan_gone(const struct hw_scan *scan, struct hw_str topic)
-{
-	struct hw_journal *j = scan->journal;
-	uint64_t gone = 0;
-	size_t class;
+	uint64_t gone;
 
 	pthread_mutex_lock(&j->lock);
-	class = hw_journal_class_of(j, topic);
-	for (size_t c = 0; c < scan->n_classes; c++)
-		if (scan->gone[c] > gone &&
-			(scan->any_class || c == class || stands_for(topic, &j->classes[c])))
-			gone = scan->gone[c];
+	gone = hw_topic_index_gone(&j->topics, topic);
 	pthread_mutex_unlock(&j->lock);
 	return gone;
+}
+
+/* From the last entry that was read of a topic to its next one. */
+static void topic_go_on(struct hw_journal *j, struct hw_place *place)
+{
+	struct hw_segment *s = place->segment;
+	const struct hw_journal_entry *last = hw_segment_entry(s, place->index - 1);
+	uint32_t same = same_of(last);
+
+	if (same) {
+		place->index = same;
+		return;
+	}
+	pthread_mutex_lock(&j->lock);
+	*place = hw_topic_log_find(place->topic, last->number);
+	if (place->segment)
+		scan_enter(place->segment);
+	pthread_mutex_unlock(&j->lock);
+	scan_leave(s);
 }
 
 bool hw_scan_next(struct hw_scan *scan, uint64_t upto, struct hw_run *run)
 {
 	const struct limit limit = {.seq = UINT64_MAX, .number = upto};
+	size_t at = merge_next(scan->places, scan->n_places, scan_hop, &limit, run);
 
-	return merge_next(scan->places, scan->n_classes, scan_hop, &limit, run);
+	if (at == SIZE_MAX)
+		return false;
+	if (scan->places[at].topic)
+		topic_go_on(scan->journal, &scan->places[at]);
+	return true;
 }
 
 void hw_scan_end(struct hw_scan *scan)
 {
-	for (size_t c = 0; c < scan->n_classes; c++)
-		if (scan->places[c].segment)
-			scan_leave(scan->places[c].segment);
-	*scan = (struct hw_scan){0};
+	for (size_t i = 0; i < scan->n_places; i++)
+		if (scan->places[i].segment)
+			scan_leave(scan->places[i].segment);
+	scan->n_places = 0;
 }

@@ -1,22 +1,16 @@
 #include <stdlib.h>
 
-#include "hub/recall.h"
 #include "session/session_internal.h"
 
-/* Reading on from a session's own cursor: for who is behind, whyever. What memory has dropped comes
- * from the store, where there is one.
- *
- *   cursor ──> [ gone from memory: the store's rows ][ the journal's runs ] ──> level with the hub
- */
+/* Who is behind, whyever, reads on from its own cursor in turns, until it is level with its hub. */
 
-/* What a session that catches up gets, and looks through for it, in one turn: the others are served
- * in between. It looks through more than a hub reads in a turn, or it would never be level. */
-enum {
-	CATCH_UP_BYTES = 256u << 10,
-	CATCH_UP_RUNS = 2048,
-	RECALL_EVENTS = 1000,   /* of the store at a time */
-	RECALL_AGAIN_MS = 1000, /* when it cannot now */
-};
+/* What a session gets in one turn: the others are served in between. */
+enum { CATCH_UP_BYTES = 256u << 10 };
+
+static struct hw_session *session_of(struct hw_reading *r)
+{
+	return HW_CONTAINER_OF(r, struct hw_session, reading);
+}
 
 void session_read_later(struct hw_session *s)
 {
@@ -43,22 +37,11 @@ void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, co
 	session_send(s);
 }
 
-typedef uint64_t gone_fn(const void *from, struct hw_str topic);
-
-static uint64_t gone_from_memory(const void *scan, struct hw_str topic)
+/* Tells of which subscriptions events are no longer there. There may be much to be read before the
+ * cursor is past it: it is told once. */
+static void lost(struct hw_reading *r)
 {
-	return hw_scan_gone(scan, topic);
-}
-
-static uint64_t gone_from_store(const void *recall, struct hw_str topic)
-{
-	return hw_recall_gone(recall, topic);
-}
-
-/* Tells of which subscriptions events are no longer there. Other classes may have much to be read
- * before the cursor is past it: it is told once. */
-static void tell_gone(struct hw_session *s, gone_fn *gone, const void *from)
-{
+	struct hw_session *s = session_of(r);
 	struct hw_str *topics = calloc(s->sub.n_subs ? s->sub.n_subs : 1, sizeof(*topics));
 	size_t n = 0;
 
@@ -70,9 +53,9 @@ static void tell_gone(struct hw_session *s, gone_fn *gone, const void *from)
 	for (uint32_t i = 0; i < s->sub.n_subs; i++) {
 		struct hw_sub_link *link = &s->sub.subs[i];
 		struct hw_str topic = hw_hub_topic_name(link->topic);
-		uint64_t last = gone(from, topic);
+		uint64_t last = hw_reading_gone(r, topic);
 
-		if (last > link->told && last > link->after && last > s->cursor)
+		if (last > link->told && last > link->after && last > r->cursor)
 			topics[n++] = topic;
 		if (last > link->told)
 			link->told = last;
@@ -82,54 +65,61 @@ static void tell_gone(struct hw_session *s, gone_fn *gone, const void *from)
 	free(topics);
 }
 
-/* Queues what the session may see of a run, and moves its cursor. false: not all of it, as there is
- * no memory, or no more room for hooks in this turn. */
-static bool give(struct hw_session *s, const struct hw_run *run, size_t *bytes)
+/* ---- what is read
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static struct hw_str topic(struct hw_reading *r, size_t i)
+{
+	const struct hw_session *s = session_of(r);
+
+	return i < s->sub.n_subs ? hw_hub_topic_name(s->sub.subs[i].topic) : HW_STR_NULL;
+}
+
+static uint64_t after(struct hw_reading *r, size_t i)
+{
+	return session_of(r)->sub.subs[i].after;
+}
+
+static bool wants(struct hw_reading *r, const struct hw_run *run)
+{
+	return hw_hub_matches(r->hub, &session_of(r)->sub, run);
+}
+
+bool session_give(struct hw_session *s, struct hw_reading *r, const struct hw_run *run,
+	unsigned how, size_t *bytes)
 {
 	const struct hw_run *pieces = run;
 	size_t n = 1, n_delivered = 0, i;
 	const struct hw_seen *seen = NULL;
 
+	if (s->closed)
+		return false;
 	if (s->hub->classes.filtering) {
 		seen = hw_hub_see(s->hub, &s->sub, run);
 		if (!seen)
-			return false;
+			return false; /* no memory, or no more room for hooks in this turn */
 		pieces = seen->pieces;
 		n = seen->n_pieces;
 	}
-	for (i = 0; i < n && !s->outlet->run(s->arg, &pieces[i], true); i++) {
+	for (i = 0; i < n && !s->outlet->run(s->arg, &pieces[i], how | HW_RUN_HELD); i++) {
 		n_delivered += pieces[i].n;
 		*bytes += pieces[i].len;
 	}
-	if (seen) /* else the fan-out has counted it */
-		hw_hub_count(s->hub, n_delivered, seen->n_filtered, seen->n_failed);
-	s->cursor = i < n ? pieces[i].after : seen ? seen->upto : run->upto;
+	if (seen || how & HW_RUN_KEPT) /* else the fan-out has counted it */
+		hw_hub_count(s->hub, n_delivered, seen ? seen->n_filtered : 0,
+			seen ? seen->n_failed : 0);
+	r->cursor = i < n ? pieces[i].after : seen ? seen->upto : run->upto;
 	return i == n && (!seen || seen->whole);
 }
 
-/* ---- from the store
- * -----------------------------------------------------------------------------------------------------
- */
-
-/* Up to where the session's topics may miss events in memory that it has not seen; 0: nowhere. */
-static uint64_t missing_upto(const struct hw_session *s, const struct hw_scan *scan)
+static bool give(struct hw_reading *r, const struct hw_run *run)
 {
-	uint64_t upto = 0;
+	struct hw_session *s = session_of(r);
+	size_t outbox_bytes = s->worker->generation->settings.outbox_bytes;
+	size_t most = outbox_bytes < CATCH_UP_BYTES ? outbox_bytes : CATCH_UP_BYTES;
 
-	for (uint32_t i = 0; i < s->sub.n_subs; i++) {
-		const struct hw_sub_link *link = &s->sub.subs[i];
-		uint64_t gone = hw_scan_gone(scan, hw_hub_topic_name(link->topic));
-
-		if (gone > link->after && gone > upto)
-			upto = gone;
-	}
-	return upto > s->cursor ? upto : 0;
-}
-
-static void recall_later(struct hw_session *s)
-{
-	hw_timer_arm(
-		s->worker->timers, &s->recall_again, hw_worker_now_ms(s->worker) + RECALL_AGAIN_MS);
+	return session_give(s, r, run, 0, &s->caught_up_bytes) && s->caught_up_bytes < most;
 }
 
 static void go_on(struct hw_session *s)
@@ -138,126 +128,13 @@ static void go_on(struct hw_session *s)
 		session_read_later(s);
 }
 
-void session_recall_again(struct hw_timer *timer)
+static void ready(struct hw_reading *r)
 {
-	go_on(HW_CONTAINER_OF(timer, struct hw_session, recall_again));
+	go_on(session_of(r));
 }
 
-static void on_recalled(void *arg)
-{
-	struct hw_session *s = arg;
-
-	s->recalling = false;
-	s->n_recalled = 0;
-	if (hw_recall_result(s->recall)) {
-		hw_recall_free(&s->recall);
-		recall_later(s); /* until its deadline as a slow one */
-		return;
-	}
-	go_on(s);
-}
-
-void session_forget_recall(struct hw_session *s)
-{
-	hw_timer_cancel(&s->recall_again);
-	hw_recall_free(&s->recall);
-	s->recalling = false;
-}
-
-static void recall(struct hw_session *s, uint64_t upto, size_t max_bytes)
-{
-	struct hw_str *topics = calloc(s->sub.n_subs ? s->sub.n_subs : 1, sizeof(*topics));
-	struct hw_recall_query query = {
-		.topics = topics,
-		.n_topics = s->sub.n_subs,
-		.after = s->cursor,
-		.upto = upto,
-		.limit = RECALL_EVENTS,
-		.max_bytes = max_bytes,
-	};
-
-	for (uint32_t i = 0; topics && i < s->sub.n_subs; i++)
-		topics[i] = hw_hub_topic_name(s->sub.subs[i].topic);
-	if (topics)
-		s->recall = hw_recall_start(s->hub, &query, on_recalled, s);
-	free(topics);
-	s->recalling = s->recall != NULL;
-	if (!s->recall)
-		recall_later(s);
-}
-
-/* What the store gave, from where the session is in it. true: all of it is dealt with. */
-static bool give_recalled(struct hw_session *s, size_t most, size_t *bytes)
-{
-	const struct hw_run *run;
-
-	if (s->n_recalled == 0)
-		tell_gone(s, gone_from_store, s->recall);
-	for (; !s->closed && (run = hw_recall_run(s->recall, s->n_recalled)); s->n_recalled++) {
-		if (*bytes >= most)
-			return false;
-		if (!hw_hub_matches(s->hub, &s->sub, run))
-			s->cursor = run->upto;
-		else if (!give(s, run, bytes))
-			return false;
-	}
-	s->cursor = hw_recall_upto(s->recall);
-	session_forget_recall(s);
-	return true;
-}
-
-/* ---- from the journal
- * ---------------------------------------------------------------------------------------------------
- */
-
-/* true: level with the hub again. */
-static bool read_runs(struct hw_session *s, struct hw_scan *scan, size_t most, size_t *bytes)
-{
-	uint64_t last = hw_hub_number(s->hub), until = s->cursor;
-	struct hw_run run;
-
-	for (size_t n = 0; n < CATCH_UP_RUNS && *bytes < most && !s->closed; n++) {
-		if (!hw_scan_next(scan, until, &run)) {
-			s->cursor = until;
-			if (until == last)
-				return true;
-			until = hw_subscriber_next_join(&s->sub, until, last);
-			continue;
-		}
-		if (!hw_hub_matches(s->hub, &s->sub, &run))
-			s->cursor = run.upto;
-		else if (!give(s, &run, bytes))
-			break;
-	}
-	return false;
-}
-
-/* Reads on from the session's cursor. true: it is level with the hub again. */
-static bool read_on(struct hw_session *s)
-{
-	size_t outbox_bytes = s->worker->generation->settings.outbox_bytes, bytes = 0;
-	size_t most = outbox_bytes < CATCH_UP_BYTES ? outbox_bytes : CATCH_UP_BYTES;
-	struct hw_scan scan;
-	bool level = false;
-	uint64_t upto = 0;
-
-	if (s->recall && !give_recalled(s, most, &bytes))
-		return false;
-	if (hw_scan_begin(&scan, s->hub->tenant->journal, s->cursor) == HW_JOURNAL_GONE) {
-		if (s->hub->tenant->store)
-			upto = missing_upto(s, &scan);
-		else
-			tell_gone(s, gone_from_memory, &scan);
-	}
-	if (upto)
-		recall(s, upto, most);
-	else
-		level = read_runs(s, &scan, most, &bytes);
-	hw_scan_end(&scan);
-	if (level)
-		s->sub.delivered_seq = hw_hub_seq(s->hub);
-	return level;
-}
+const struct hw_reading_ops session_reading_ops = {
+	.topic = topic, .after = after, .wants = wants, .give = give, .lost = lost, .ready = ready};
 
 /* ---- turns
  * -------------------------------------------------------------------------------------------------------------
@@ -266,23 +143,31 @@ static bool read_on(struct hw_session *s)
 /* One session's turn. true: it wants another. */
 static bool catch_up(struct hw_session *s)
 {
-	if (s->recalling)
-		return false; /* the store's answer brings us back */
+	uint64_t dropped;
+
 	if (s->outlet->blocked(s->arg)) {
 		/* Its draining brings us back. Until then it pins nothing: the memory of a segment
 		 * is not for one slow client to keep. */
-		uint64_t dropped = s->outlet->drop(s->arg);
-
+		dropped = s->outlet->drop(s->arg);
 		if (dropped) {
-			s->cursor = dropped - 1;
-			session_forget_recall(s);
+			s->reading.cursor = dropped - 1;
+			hw_reading_stop(&s->reading);
 		}
 		return false;
 	}
-	if (!read_on(s))
-		return !s->closed && !s->recalling && !hw_timer_armed(&s->recall_again);
-	s->sub.behind = false;
-	return false;
+	s->caught_up_bytes = 0;
+	s->reading.hub = s->hub;
+	switch (hw_reading_go(&s->reading, hw_hub_number(s->hub))) {
+	case HW_READING_LEVEL:
+		s->sub.delivered_seq = hw_hub_seq(s->hub);
+		s->sub.behind = false;
+		return false;
+	case HW_READING_WAITS:
+		return false;
+	case HW_READING_MORE:
+		break;
+	}
+	return !s->closed;
 }
 
 /* Those of one hub, until the turn's hooks are spent. */
@@ -321,4 +206,5 @@ bool sessions_catch_up(struct hw_worker *w)
 void hw_session_drained(struct hw_session *s)
 {
 	go_on(s);
+	subscribe_drained(s);
 }

@@ -216,158 +216,6 @@ static bool command_auth(struct job *job)
 	return command_login(job, token);
 }
 
-/* ---- subscribe
- * -------------------------------------------------------------------------------------------------------------
- */
-
-/* One topic's outcome: a member of the reply, or an error naming it when there is no id. */
-static void subscribe_result(struct job *job, enum hw_code code, const char *message)
-{
-	struct hw_session *s = job->session;
-	char cursor[HW_CURSOR_MAX + 1];
-	struct hw_topic_result result = {
-		.topic = job->topic.topic,
-		.raw = job->topic.raw,
-		.code = code,
-		.has_recovered = job->topic.has_cursor && code == HW_CODE_NONE,
-	};
-
-	if (code == HW_CODE_NONE)
-		result.cursor = session_cursor(s, cursor);
-	if (job->command.id.p) {
-		hw_control_topics_add(&job->reply, &result);
-	} else if (code != HW_CODE_NONE) {
-		hw_buf_clear(&job->scratch);
-		hw_buf_str(&job->scratch, job->topic.topic.p ? job->topic.topic : job->topic.raw);
-		hw_buf_printf(&job->scratch, ": %s",
-			message && *message ? message : hw_code_info(code)->message);
-		hw_control_error(session_out(s), s->plain, HW_STR_NULL, code,
-			hw_buf_view(&job->scratch), HW_CONTROL_NO_RETRY);
-		session_send(s);
-	}
-}
-
-static void subscribe_one(struct job *job, enum hw_verdict verdict)
-{
-	struct hw_session *s = job->session;
-	int r;
-
-	if (verdict != HW_ALLOW) {
-		enum hw_code code = hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC);
-
-		session_note_refused(
-			s, HW_REFUSED_SUBSCRIBE, job->topic.topic, code, job->ask.decided_by);
-		subscribe_result(job, code, job->ask.message);
-		return;
-	}
-	/* what one message subscribes to joins at one point: its live events come behind the reply
-	 */
-	if (!job->joined)
-		hw_hub_pump(s->hub);
-	job->joined = true;
-	r = hw_hub_subscribe(s->hub, &s->sub, job->topic.topic);
-	if (r == -EDQUOT) {
-		session_note_refused(
-			s, HW_REFUSED_SUBSCRIBE, job->topic.topic, HW_CODE_TOPIC_LIMIT, "");
-		subscribe_result(job, HW_CODE_TOPIC_LIMIT,
-			"the tenant has as many subscriptions as its limit allows");
-	} else if (r < 0) {
-		subscribe_result(job, HW_CODE_UNAVAILABLE, "out of memory");
-	} else {
-		if (job->topic.has_cursor) {
-			s->knows_cursors = true;
-			session_gap(s, &job->topic.topic, 1,
-				"events before this subscription are not replayed");
-		}
-		subscribe_result(job, HW_CODE_NONE, NULL);
-	}
-}
-
-static bool subscribe_rest(struct job *job);
-
-static void on_subscribe_decided(struct hw_ask *ask)
-{
-	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
-
-	subscribe_one(job, ask->verdict);
-	if (subscribe_rest(job))
-		job_resume(job);
-}
-
-static bool subscribe_next(struct job *job)
-{
-	struct hw_session *s = job->session;
-	enum hw_verdict verdict;
-
-	if (job->topic.code != HW_CODE_NONE) {
-		subscribe_result(job, job->topic.code, job->topic.message);
-		return true;
-	}
-	if (!hw_hub_subscribed(s->hub, &s->sub, job->topic.topic) &&
-		s->sub.n_subs >= s->worker->generation->settings.topics_per_session) {
-		session_note_refused(
-			s, HW_REFUSED_SUBSCRIBE, job->topic.topic, HW_CODE_TOPIC_LIMIT, "");
-		subscribe_result(job, HW_CODE_TOPIC_LIMIT, NULL);
-		return true;
-	}
-	verdict = session_ask(job,
-		hw_topic_is_wildcard(job->topic.topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
-		job->topic.topic, on_subscribe_decided);
-	if (verdict == HW_PENDING)
-		return false;
-	subscribe_one(job, verdict);
-	return true;
-}
-
-static void send_reply(struct job *job)
-{
-	struct hw_session *s = job->session;
-
-	if (!job->command.id.p)
-		return;
-	hw_control_topics_end(&job->reply);
-	hw_buf_str(session_out(s), hw_buf_view(&job->reply));
-	session_send(s);
-}
-
-static bool subscribe_rest(struct job *job)
-{
-	while (!job->session->closed && hw_command_topic(&job->topics, &job->topic))
-		if (!subscribe_next(job))
-			return false;
-	if (!job->session->closed)
-		send_reply(job);
-	return true;
-}
-
-static bool command_subscribe(struct job *job)
-{
-	job->joined = false;
-	hw_buf_clear(&job->reply);
-	if (job->command.id.p)
-		hw_control_topics_begin(&job->reply, job->session->plain, job->command.id);
-	hw_command_topics(&job->topics, &job->command);
-	return subscribe_rest(job);
-}
-
-static bool command_unsubscribe(struct job *job)
-{
-	struct hw_session *s = job->session;
-
-	hw_buf_clear(&job->reply);
-	if (job->command.id.p)
-		hw_control_topics_begin(&job->reply, s->plain, job->command.id);
-	hw_command_topics(&job->topics, &job->command);
-	while (hw_command_topic(&job->topics, &job->topic)) {
-		if (job->topic.code == HW_CODE_NONE)
-			(void)hw_hub_unsubscribe(s->hub, &s->sub, job->topic.topic);
-		job->topic.has_cursor = false;
-		subscribe_result(job, job->topic.code, job->topic.message);
-	}
-	send_reply(job);
-	return true;
-}
-
 /* ---- publish
  * ----------------------------------------------------------------------------------------------------------------
  */
@@ -523,17 +371,19 @@ bool command_run(struct job *job)
 	case HW_COMMAND_PRESENCE:
 		return refuse(job, "presence is not in this version");
 	case HW_COMMAND_HISTORY:
-		return refuse(job, "history is not in this version");
+		return command_history(job);
 	case HW_COMMAND_UNKNOWN:
 		break;
 	}
-	return refuse(
-		job, "unknown type; known are auth, subscribe, unsubscribe, publish and ping");
+	return refuse(job,
+		"unknown type; known are auth, subscribe, unsubscribe, publish, history and ping");
 }
 
 void command_cancel(struct job *job)
 {
 	hw_list_remove(&job->parked);
+	subscribe_cancel(job);
+	hw_page_stop(&job->page);
 	hw_login_cancel(&job->login);
 	hw_hooks_cancel(&job->ask);
 	if (job->publish.hub)

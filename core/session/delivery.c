@@ -2,7 +2,7 @@
 
 static void leave_live(struct hw_session *s, uint64_t cursor)
 {
-	s->cursor = cursor;
+	s->reading.cursor = cursor;
 	s->sub.behind = true;
 	s->lag_since_ms = hw_worker_now_ms(s->worker);
 	session_read_later(s);
@@ -40,7 +40,7 @@ static void deliver(struct hw_subscriber *sub, const struct hw_run *run)
 		return; /* it will read on from its own cursor */
 	if (too_much(s, run))
 		fall_behind(s, run);
-	else if (s->outlet->run(s->arg, run, false))
+	else if (s->outlet->run(s->arg, run, 0))
 		fall_behind(s, run); /* no memory now: read it again later */
 }
 

@@ -100,7 +100,7 @@ static int on_session(struct hw_session_walk *walk, struct hw_session *s)
 	slot->opened_ms =
 		hw_worker_wall_ms(x->worker) - (hw_worker_now_ms(x->worker) - s->opened_ms);
 	slot->epoch = hw_journal_epoch(s->hub->tenant->journal);
-	slot->cursor = s->sub.behind ? s->cursor : hw_hub_number(s->hub);
+	slot->cursor = s->sub.behind ? s->reading.cursor : hw_hub_number(s->hub);
 	slot->behind = s->sub.behind;
 	slot->held = s->held;
 	slot->blocked = s->outlet->blocked(s->arg);

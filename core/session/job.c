@@ -55,6 +55,8 @@ void job_free(struct job **job)
 		return;
 	*job = NULL;
 	hw_list_remove(&j->parked);
+	subscribe_free(j);
+	hw_page_stop(&j->page);
 	hw_pins_drop(&j->pins);
 	hw_buf_fini(&j->reply);
 	hw_buf_fini(&j->scratch);

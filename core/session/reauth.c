@@ -182,11 +182,11 @@ static void hold(struct hw_session *s)
 	uint64_t dropped = s->outlet->drop(s->arg);
 
 	if (dropped || s->sub.behind)
-		session_forget_recall(s);
+		hw_reading_stop(&s->reading);
 	if (dropped)
-		s->cursor = dropped - 1;
+		s->reading.cursor = dropped - 1;
 	else if (!s->sub.behind)
-		s->cursor = hw_hub_number(s->hub);
+		s->reading.cursor = hw_hub_number(s->hub);
 	s->held = s->sub.behind = true;
 	hw_list_remove(&s->catch_up);
 	session_arm(s);

@@ -62,7 +62,7 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 {
 	struct hw_cursor cursor = {
 		.epoch = hw_journal_epoch(s->hub->tenant->journal),
-		.seq = s->sub.behind ? s->cursor : hw_hub_number(s->hub),
+		.seq = s->sub.behind ? s->reading.cursor : hw_hub_number(s->hub),
 	};
 
 	return (struct hw_str){text, hw_cursor_format(cursor, text)};
@@ -86,7 +86,7 @@ static int64_t next_due_ms(const struct hw_session *s)
 	if (!s->live)
 		return s->opened_ms + settings->auth_timeout_ms;
 	due = s->alive_ms + (s->pinged ? settings->ping_timeout_ms : settings->ping_interval_ms);
-	if (s->sub.behind && !s->held) {
+	if ((s->sub.behind && !s->held) || s->recovering) {
 		other = s->lag_since_ms + settings->slow_deadline_ms;
 		due = other < due ? other : due;
 	}
@@ -129,7 +129,7 @@ static void on_timer(struct hw_timer *timer)
 			hw_session_close(s, 4408, HW_STR("authentication timeout"));
 	} else if (hw_worker_wall_ms(s->worker) >= expiry_ms(s)) {
 		session_close_code(s, HW_CODE_TOKEN_EXPIRED, NULL);
-	} else if (s->sub.behind && !s->held &&
+	} else if (((s->sub.behind && !s->held) || s->recovering) &&
 		   now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
 		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
 	} else {
@@ -223,7 +223,7 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	hw_list_init(&s->due);
 	hw_list_init(&s->preview);
 	hw_timer_init(&s->timer, on_timer);
-	hw_timer_init(&s->recall_again, session_recall_again);
+	hw_reading_init(&s->reading, &session_reading_ops);
 	hw_list_push(&w->sessions->all, &s->all);
 	w->sessions->n++;
 	return s;
@@ -303,7 +303,7 @@ static void leave(struct hw_session *s, uint16_t close_code)
 {
 	hw_timer_cancel(&s->timer);
 	hw_list_remove(&s->catch_up);
-	session_forget_recall(s);
+	hw_reading_stop(&s->reading);
 	session_forget_unacked(s);
 	reauth_leave(s);
 	preview_leave(s);

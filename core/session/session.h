@@ -16,14 +16,19 @@
 struct hw_login;
 struct hw_session;
 
+enum hw_run_how {
+	HW_RUN_HELD = 1, /* as hw_stream_queue's hold */
+	HW_RUN_KEPT = 2, /* drop leaves it: it will not be read again */
+};
+
 /* How a session reaches its client. Called with the transport's @arg. None destroys the session
  * while the call lasts. */
 struct hw_outlet {
 	/** A control message: JSON text. 0 or negative errno (the session then closes with 1011).
 	 */
 	int (*message)(void *arg, struct hw_str text);
-	/** Events; @hold as hw_stream_queue has it. 0 or negative errno. */
-	int (*run)(void *arg, const struct hw_run *run, bool hold);
+	/** Events. @how: bits of enum hw_run_how. 0 or negative errno. */
+	int (*run)(void *arg, const struct hw_run *run, unsigned how);
 	size_t (*queued)(void *arg);       /* bytes not yet taken by the kernel */
 	bool (*blocked)(void *arg);        /* the kernel takes no more: hw_session_drained comes */
 	uint64_t (*drop)(void *arg);       /* as hw_stream_drop */

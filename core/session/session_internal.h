@@ -1,12 +1,15 @@
 /* Inside core/session: a session's state, and the jobs that its messages become.
  * session.c: life and timers; job.c: the order of messages; commands.c: what each means;
- * delivery.c: live events; catch_up.c: those of who is behind. */
+ * subscribe.c: subscriptions and what they recover; history.c: pages of the past; delivery.c: live
+ * events; catch_up.c: those of who is behind. */
 #pragma once
 
 #include "base/timers.h"
 #include "hub/pins.h"
 #include "session/login.h"
 #include "session/publish.h"
+#include "session/page.h"
+#include "session/reading.h"
 #include "session/session.h"
 #include "session/who.h"
 
@@ -66,8 +69,9 @@ struct job {
 	struct hw_command_topics topics; /* of a subscribe or unsubscribe */
 	struct hw_command_topic topic;
 	struct hw_buf reply;
-	struct hw_buf scratch; /* the token or key, plain */
-	bool joined; /* of a subscribe: its first topic is in, and so where the others begin */
+	struct hw_buf scratch;           /* the token or key, plain */
+	struct subscribing *subscribing; /* subscribe.c's; NULL: it is no subscribe */
+	struct hw_page page;             /* of history */
 	/* of a check: see reauth.c */
 	void (*rechecked)(struct job *job);
 	struct hw_list parked;
@@ -99,16 +103,13 @@ struct hw_session {
 	struct hw_subscriber sub;
 	struct hw_timer timer;
 	int64_t opened_ms, alive_ms, lag_since_ms;
-	uint64_t cursor;        /* while it is behind: the number of its cursor */
+	struct hw_reading reading; /* while it is behind: from its cursor on */
+	size_t caught_up_bytes;    /* in this turn */
 	uint64_t held_position; /* in the journal's memory: from there on a full socket holds it */
-	struct hw_recall *recall;     /* of the store's: asked for, or being given */
-	size_t n_recalled;            /* of it, given */
-	struct hw_timer recall_again; /* the store could not */
-	bool recalling;               /* it has not answered */
-	struct job *job;              /* NULL: nothing is being worked on */
-	struct hw_list due;           /* in the sweep */
-	int64_t recheck_ms;           /* when it is checked at the latest */
-	uint64_t policy;              /* the hub's, when its verdicts were made; 0: none count */
+	struct job *job;        /* NULL: nothing is being worked on */
+	struct hw_list due;     /* in the sweep */
+	int64_t recheck_ms;     /* when it is checked at the latest */
+	uint64_t policy;        /* the hub's, when its verdicts were made; 0: none count */
 	enum session_recheck recheck;
 	struct hw_list preview; /* in the preview, to be asked about */
 	struct hw_preview_slot *preview_slot;
@@ -118,7 +119,8 @@ struct hw_session {
 	struct hw_list inbox;
 	size_t inbox_bytes;
 	bool plain, knows_cursors, live, closed, pinged, paused, connected, running;
-	bool held; /* gets nothing until it is checked; sub.behind too */
+	bool recovering; /* a subscribe reads what is newer than its cursors */
+	bool held;       /* gets nothing until it is checked; sub.behind too */
 	char id[HW_SESSION_ID_LEN + 1];
 };
 
@@ -157,6 +159,18 @@ bool command_run(struct job *job);
 bool command_login(struct job *job, struct hw_str token);
 void command_admitted(struct job *job, struct hw_login *login);
 void command_cancel(struct job *job);
+
+/* subscribe.c */
+bool command_subscribe(struct job *job);
+bool command_unsubscribe(struct job *job);
+/** It waits for nothing any more. */
+void subscribe_cancel(struct job *job);
+void subscribe_free(struct job *job);
+/** The outlet takes more. */
+void subscribe_drained(struct hw_session *s);
+
+/* history.c */
+bool command_history(struct job *job);
 /** The session is closed: what the store says of its events interests nobody. */
 void session_forget_unacked(struct hw_session *s);
 /** Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in
@@ -197,9 +211,11 @@ extern const struct hw_subscriber_ops session_subscriber_ops;
 bool sessions_catch_up(struct hw_worker *w);
 /** It reads on from its own cursor in a later turn. */
 void session_read_later(struct hw_session *s);
-/** Its cursor is another, or it goes: what was asked of the store is not for it. */
-void session_forget_recall(struct hw_session *s);
-void session_recall_again(struct hw_timer *timer);
+extern const struct hw_reading_ops session_reading_ops;
+/** Queues what the session may see of @run, moves r->cursor as far, and adds to @bytes. @how: as of
+ * hw_outlet.run, but that it is held. false: not all of it now. */
+bool session_give(struct hw_session *s, struct hw_reading *r, const struct hw_run *run,
+	unsigned how, size_t *bytes);
 void session_gap(struct hw_session *s, const struct hw_str *topics, size_t n, const char *reason);
 
 /* hook_wishes.c */

@@ -1,5 +1,7 @@
 #include "wire/topic.h"
 
+#include <string.h>
+
 static bool is_id_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
@@ -52,4 +54,13 @@ void hw_topic_split(struct hw_str topic, struct hw_str *resource, struct hw_str 
 		*resource = first;
 	if (id)
 		*id = rest;
+}
+
+struct hw_str hw_topic_pattern(struct hw_str topic, char out[HW_TOPIC_MAX + 2])
+{
+	size_t len = (size_t)((const char *)memchr(topic.p, ':', topic.len) - topic.p) + 1;
+
+	memcpy(out, topic.p, len);
+	out[len] = '*';
+	return (struct hw_str){out, len + 1};
 }

@@ -22,3 +22,5 @@ static inline bool hw_topic_is_wildcard(struct hw_str pattern)
 }
 /** Splits a valid topic or pattern at its colon; either out may be NULL. */
 void hw_topic_split(struct hw_str topic, struct hw_str *resource, struct hw_str *id);
+/** "resource:*" of a valid topic, in @out. */
+struct hw_str hw_topic_pattern(struct hw_str topic, char out[HW_TOPIC_MAX + 2]);

@@ -21,7 +21,7 @@ An HTML comment on the line before the fence changes that:
     <!-- example: background -->          goes on while the next blocks run; what it printed is looked at when the page ends
 
 The blocks of a page run in order, in one throw-away directory, and keep their environment and directory from block to block. Where
-the page says 127.0.0.1:8080 and :8081, the broker listens on free ports. What differs from run to run (ids, times, tokens) is not compared;
+the page says 127.0.0.1:8080 and :8081, the broker listens on free ports; where it sends an id of the epoch k3f9a, that of the broker is sent. What differs from run to run (ids, times, tokens) is not compared;
 "…" in expected output stands for anything, and a line of it alone for any lines.
 """
 import base64
@@ -55,6 +55,8 @@ _VARIES = [(re.compile(pattern), name) for pattern, name in (
     (r"\b[a-z0-9]{5,13}-(?=\d+\b)", "EPOCH-"),
     (r'(?<="expires_at":)\d+', "SECONDS"),
 )]
+# ids of the pages are of this epoch: in what is sent it is the broker's own
+_SHOWN_EPOCH = re.compile(r"\bk3f9a\b")
 
 
 class Block:
@@ -346,13 +348,15 @@ class Page:
         secret = self._foreground("printf %s \"$HOOKWIRE_JWT_SECRET\"", strict=True)[1]
         token = mint("alice", secret=secret, family="family-123")
         with WsClient(self.addresses[PUBLIC], token=token, protocols=["hookwire.v1"]) as client:
+            epoch = None
             for line in block.text.strip("\n").split("\n"):
                 if line.startswith("> "):
-                    client.send_text(line[2:].encode())
+                    client.send_text(_SHOWN_EPOCH.sub(epoch or "", line[2:]).encode())
                 else:
                     check(line.startswith("< "), f"neither sent nor received: {line}")
                     got = json.dumps(client.recv_json(_DEADLINE), separators=(",", ":"), ensure_ascii=False)
                     check(matches(line[2:], got), f"got\n{got}\nand the page says\n{line[2:]}")
+                    epoch = epoch or json.loads(got).get("cursor", "").partition("-")[0]
 
     def _run_js(self, block):
         from .broker import Broker

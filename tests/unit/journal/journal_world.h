@@ -121,7 +121,7 @@ static inline struct world_seen world_scan(struct hw_journal *j, uint64_t after)
 	struct hw_scan scan;
 	struct hw_run run;
 
-	seen.result = hw_scan_begin(&scan, j, after);
+	seen.result = hw_scan_begin(&scan, j, after, NULL, 0);
 	while (hw_scan_next(&scan, hw_journal_head(j), &run)) {
 		for (size_t i = 0; i < run.n; i++) {
 			uint64_t seq;

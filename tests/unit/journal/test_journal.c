@@ -127,7 +127,7 @@ static void what_was_before_is_beside_the_frame_and_ends_its_run(void **state)
 	hw_reader_activate(r);
 	for (size_t i = 0; i < HW_COUNT(previous); i++)
 		append_previous(j, i + 1, previous[i]);
-	assert_int_equal(hw_scan_begin(&scan, j, 0), 0);
+	assert_int_equal(hw_scan_begin(&scan, j, 0, NULL, 0), 0);
 	for (size_t k = 0; k < 2 * HW_COUNT(runs); k++) {
 		bool scanned = k >= HW_COUNT(runs);
 		uint64_t head = hw_journal_head(j);
@@ -202,7 +202,7 @@ static void numbers_grow_past_every_digit(void **state)
 		size_t len = world_expect(text, j, "a:1", n, 8, n);
 
 		assert_int_equal(world_append(j, "a:1", n), n);
-		assert_int_equal(hw_scan_begin(&scan, j, n - 1), 0);
+		assert_int_equal(hw_scan_begin(&scan, j, n - 1, NULL, 0), 0);
 		assert_true(hw_scan_next(&scan, n, &run));
 		assert_int_equal(hw_run_event(&run, 0, NULL).len, len);
 		assert_memory_equal(hw_run_event(&run, 0, NULL).p, text, len);
@@ -426,7 +426,7 @@ static void a_scan_outlives_the_retention_of_what_it_has_yet_to_read(void **stat
 	(void)state;
 	for (; n < 3; n++)
 		(void)world_append(j, n % 2 ? "b:1" : "a:1", n + 1);
-	assert_int_equal(hw_scan_begin(&scan, j, 0), 0);
+	assert_int_equal(hw_scan_begin(&scan, j, 0, NULL, 0), 0);
 	for (int round = 0; round < 500; round++) {
 		for (int i = 0; i < 3; i++, n++)
 			(void)world_append(j, n % 5 ? "b:1" : "a:1", n + 1);

@@ -227,7 +227,7 @@ static void a_flood_in_one_class_evicts_nothing_of_another(void **state)
 		(void)world_append(j, "quiet:1", n);
 	for (uint64_t n = 4; n <= 3000; n++)
 		(void)world_append_at(j, "flood:1", n, 500, 1000);
-	assert_int_equal(hw_scan_begin(&scan, j, 0), HW_JOURNAL_GONE);
+	assert_int_equal(hw_scan_begin(&scan, j, 0, NULL, 0), HW_JOURNAL_GONE);
 	assert_true(hw_scan_next(&scan, hw_journal_head(j), &run));
 	assert_true(hw_str_eq(run.topic, HW_STR("quiet:1")));
 	assert_int_equal(run.n, 3);
@@ -393,7 +393,7 @@ static int64_t scan_begin_ns(unsigned n_segments)
 		struct hw_run run;
 
 		clock_gettime(CLOCK_MONOTONIC, &from);
-		assert_int_equal(hw_scan_begin(&scan, j, n_segments - 1), 0);
+		assert_int_equal(hw_scan_begin(&scan, j, n_segments - 1, NULL, 0), 0);
 		clock_gettime(CLOCK_MONOTONIC, &to);
 		assert_true(hw_scan_next(&scan, hw_journal_head(j), &run));
 		assert_int_equal(run.first_seq, n_segments);

@@ -134,7 +134,7 @@ static void *scan_and_trim(void *arg)
 		struct hw_run run;
 
 		last = after;
-		(void)!hw_scan_begin(&scan, w->j, after);
+		(void)!hw_scan_begin(&scan, w->j, after, NULL, 0);
 		while (hw_scan_next(&scan, head, &run)) {
 			uint64_t found;
 

@@ -208,11 +208,11 @@ static inline int client_message(void *arg, struct hw_str text)
 	hw_buf_putc(&c->text, '\n');
 	return 0;
 }
-static inline int client_run(void *arg, const struct hw_run *run, bool hold)
+static inline int client_run(void *arg, const struct hw_run *run, unsigned how)
 {
 	struct client *c = arg;
 
-	(void)hold;
+	(void)how;
 	c->frames = run->frames;
 	if (c->keeps) {
 		if (!c->queued)

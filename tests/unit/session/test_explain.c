@@ -37,7 +37,7 @@ static struct hw_explain_event publish(struct world *w, struct client *c)
 	say(c, "{\"type\":\"publish\",\"topic\":\"a:1\",\"event\":\"E\","
 	       "\"data\":{\"entity_id\":\"e\"}}");
 	assert_int_equal(hw_journal_head(journal), head + 1);
-	assert_int_equal(hw_scan_begin(&scan, journal, head), 0);
+	assert_int_equal(hw_scan_begin(&scan, journal, head, NULL, 0), 0);
 	assert_true(hw_scan_next(&scan, head + 1, &run));
 	text = hw_run_event(&run, 0, &event.seq);
 	event.number = hw_run_number(&run, 0);

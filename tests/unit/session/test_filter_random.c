@@ -48,11 +48,11 @@ static void note(struct hw_buf *out, const char *event)
 		id, strstr(event, "secret") ? " secret" : "");
 }
 
-static int on_run(void *arg, const struct hw_run *run, bool hold)
+static int on_run(void *arg, const struct hw_run *run, unsigned how)
 {
 	struct reader *r = arg;
 
-	(void)hold;
+	(void)how;
 	for (size_t i = 0; i < run->n; i++) {
 		uint64_t seq;
 		char *event = hw_str_dup(hw_run_event(run, i, &seq));

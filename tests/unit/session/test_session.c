@@ -236,17 +236,22 @@ static void what_is_subscribed_while_behind_begins_where_it_joined(void **state)
 	world_fini(&w);
 }
 
-/* However much lies between a slow client and the present, the others get their turn. */
+/* However much lies between a slow client and the present, the others get their turn. It is looked
+ * through only for who follows more topics than are read each by itself. */
 static void looking_through_what_is_for_others_takes_turns(void **state)
 {
 	const unsigned between = 3000;
+	char topics[16 * (HW_SCAN_TOPICS + 1)] = "a:1";
 	struct world w;
 	struct client slow, other;
 
 	(void)state;
 	world_init(&w, OPEN_POLICY);
 	w.generation->rules[0].classes.classes[0].retention.count = 10 * between;
-	client_open(&w, &slow, "u@acme", "a:1", true);
+	for (unsigned i = 0; i < HW_SCAN_TOPICS; i++)
+		sprintf(topics + strlen(topics), ",a:1%03u", i);
+	w.generation->settings.topics_per_session = HW_SCAN_TOPICS + 1;
+	client_open(&w, &slow, "u@acme", topics, true);
 	client_open(&w, &other, "v@acme", NULL, true);
 	fall_behind(&w, &slow, &other);
 	for (unsigned i = 0; i < between; i++)

@@ -1,0 +1,513 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session/session_internal.h"
+#include "wire/topic.h"
+
+/* Subscribing: each topic of a message is asked about, then all that may be had join together.
+ *
+ *   asked ──> asked … ──> what is newer than the cursors given is read ──> level: all join ──>
+ * reply
+ *
+ * So recovering and going live are one step, recovered events come before the reply, and live ones
+ * behind it. */
+
+enum { RECOVER_BYTES = 256u << 10 }; /* in one turn */
+
+/* One topic of the message. */
+struct grant {
+	struct hw_str topic; /* plain; p NULL: it is none, and @raw is what was given */
+	struct hw_str raw;
+	char *own; /* heap: @topic where its name was escaped */
+	enum hw_code code;
+	bool has_cursor;
+	struct hw_cursor cursor;
+	bool recovers; /* from @after on */
+	bool gap;
+	uint64_t after;
+};
+
+struct subscribing {
+	struct job *job;
+	struct hw_reading reading;
+	struct hw_timer next_turn;
+	bool pumped;
+	size_t bytes; /* given in this turn */
+	size_t n, cap;
+	struct grant *grants;
+};
+
+void subscribe_cancel(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+
+	if (!sub)
+		return;
+	job->session->recovering = false;
+	hw_reading_stop(&sub->reading);
+	hw_timer_cancel(&sub->next_turn);
+}
+
+void subscribe_free(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+
+	if (!sub)
+		return;
+	subscribe_cancel(job);
+	job->subscribing = NULL;
+	for (size_t i = 0; i < sub->n; i++)
+		free(sub->grants[i].own);
+	free(sub->grants);
+	free(sub);
+}
+
+/* ---- answers
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+/* Without an id in the request only what is refused is told, and by name. */
+static void tell_refused(struct job *job, const struct grant *g, const char *message)
+{
+	struct hw_session *s = job->session;
+
+	if (job->command.id.p)
+		return;
+	hw_buf_clear(&job->scratch);
+	hw_buf_str(&job->scratch, g->topic.p ? g->topic : g->raw);
+	hw_buf_printf(&job->scratch, ": %s",
+		message && *message ? message : hw_code_info(g->code)->message);
+	hw_control_error(session_out(s), s->plain, HW_STR_NULL, g->code, hw_buf_view(&job->scratch),
+		HW_CONTROL_NO_RETRY);
+	session_send(s);
+}
+
+static void refuse(struct job *job, struct grant *g, enum hw_code code, const char *message)
+{
+	g->code = code;
+	tell_refused(job, g, message);
+}
+
+static void refuse_limit(struct job *job, struct grant *g, const char *message)
+{
+	session_note_refused(job->session, HW_REFUSED_SUBSCRIBE, g->topic, HW_CODE_TOPIC_LIMIT, "");
+	refuse(job, g, HW_CODE_TOPIC_LIMIT, message);
+}
+
+static void add_result(struct job *job, const struct grant *g)
+{
+	char cursor[HW_CURSOR_MAX + 1];
+	struct hw_topic_result result = {
+		.topic = g->topic,
+		.raw = g->raw,
+		.code = g->code,
+		.has_recovered = g->has_cursor && g->code == HW_CODE_NONE,
+		.recovered = !g->gap,
+	};
+
+	if (g->code == HW_CODE_NONE)
+		result.cursor = session_cursor(job->session, cursor);
+	hw_control_topics_add(&job->reply, &result);
+}
+
+static void send_reply(struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	hw_control_topics_end(&job->reply);
+	hw_buf_str(session_out(s), hw_buf_view(&job->reply));
+	session_send(s);
+}
+
+static void begin_reply(struct job *job)
+{
+	hw_buf_clear(&job->reply);
+	hw_control_topics_begin(&job->reply, job->session->plain, job->command.id);
+}
+
+/* ---- joining
+ * -----------------------------------------------------------------------------------------------------------------
+ */
+
+static void join(struct job *job, struct grant *g)
+{
+	struct hw_session *s = job->session;
+	int r = hw_hub_subscribe(s->hub, &s->sub, g->topic);
+
+	if (r == -EDQUOT)
+		refuse_limit(job, g, "the tenant has as many subscriptions as its limit allows");
+	else if (r < 0)
+		refuse(job, g, HW_CODE_UNAVAILABLE, "out of memory");
+}
+
+static bool join_all(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+	bool reply = job->command.id.p != NULL;
+
+	for (size_t i = 0; i < sub->n && !job->session->closed; i++)
+		if (sub->grants[i].code == HW_CODE_NONE)
+			join(job, &sub->grants[i]);
+	if (reply)
+		begin_reply(job);
+	for (size_t i = 0; reply && i < sub->n; i++)
+		add_result(job, &sub->grants[i]);
+	if (reply && !job->session->closed)
+		send_reply(job);
+	subscribe_free(job);
+	return true;
+}
+
+/* ---- recovering
+ * -------------------------------------------------------------------------------------------------------------------
+ */
+
+static struct subscribing *subscribing_of(struct hw_reading *r)
+{
+	return HW_CONTAINER_OF(r, struct subscribing, reading);
+}
+
+static struct grant *recovering(struct subscribing *sub, size_t i)
+{
+	for (size_t k = 0; k < sub->n; k++)
+		if (sub->grants[k].recovers && i-- == 0)
+			return &sub->grants[k];
+	return NULL;
+}
+
+static struct hw_str topic(struct hw_reading *r, size_t i)
+{
+	const struct grant *g = recovering(subscribing_of(r), i);
+
+	return g ? g->topic : HW_STR_NULL;
+}
+
+static uint64_t after(struct hw_reading *r, size_t i)
+{
+	return recovering(subscribing_of(r), i)->after;
+}
+
+/* What the session has by another subscription comes by that. */
+static bool wants(struct hw_reading *r, const struct hw_run *run)
+{
+	struct subscribing *sub = subscribing_of(r);
+
+	for (size_t i = 0; i < sub->n; i++) {
+		const struct grant *g = &sub->grants[i];
+
+		if (g->recovers && g->after <= run->after && hw_reading_is_of(run, g->topic))
+			return !hw_hub_matches(r->hub, &sub->job->session->sub, run);
+	}
+	return false;
+}
+
+static bool give(struct hw_reading *r, const struct hw_run *run)
+{
+	struct subscribing *sub = subscribing_of(r);
+	struct hw_session *s = sub->job->session;
+
+	return session_give(s, r, run, HW_RUN_KEPT, &sub->bytes) && sub->bytes < RECOVER_BYTES;
+}
+
+/* The topics of which a test says that something is lost. */
+static void tell_gaps(struct subscribing *sub,
+	bool (*is_lost)(struct subscribing *, struct grant *), const char *reason)
+{
+	struct hw_str *topics = calloc(sub->n, sizeof(*topics));
+	struct hw_session *s = sub->job->session;
+	size_t n = 0;
+
+	if (!topics) {
+		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < sub->n; i++) {
+		struct grant *g = &sub->grants[i];
+
+		if (g->code != HW_CODE_NONE || g->gap || !is_lost(sub, g))
+			continue;
+		g->gap = true;
+		topics[n++] = g->topic;
+	}
+	if (n)
+		session_gap(s, topics, n, reason);
+	free(topics);
+}
+
+static bool is_gone(struct subscribing *sub, struct grant *g)
+{
+	uint64_t gone = g->recovers ? hw_reading_gone(&sub->reading, g->topic) : 0;
+
+	return gone > g->after;
+}
+
+static void lost(struct hw_reading *r)
+{
+	tell_gaps(subscribing_of(r), is_gone, "retention passed before the client came back");
+}
+
+static void go_on(struct job *job);
+
+static void ready(struct hw_reading *r)
+{
+	go_on(subscribing_of(r)->job);
+}
+
+static const struct hw_reading_ops reading_ops = {
+	.topic = topic, .after = after, .wants = wants, .give = give, .lost = lost, .ready = ready};
+
+static void on_next_turn(struct hw_timer *timer)
+{
+	go_on(HW_CONTAINER_OF(timer, struct subscribing, next_turn)->job);
+}
+
+/* The policy that granted it may not hold any more, and says that nothing is delivered meanwhile:
+ * the client asks again. */
+static bool give_up(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+
+	for (size_t i = 0; i < sub->n; i++)
+		if (sub->grants[i].code == HW_CODE_NONE)
+			refuse(job, &sub->grants[i], HW_CODE_UNAVAILABLE,
+				"the policy has changed meanwhile; subscribe again");
+	return join_all(job);
+}
+
+/* A turn of reading. true: all have joined. */
+static bool recover(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+	struct hw_session *s = job->session;
+	enum hw_reading_state state;
+
+	if (s->held)
+		return give_up(job);
+	if (s->outlet->blocked(s->arg))
+		return false; /* its draining brings us back */
+	sub->bytes = 0;
+	state = hw_reading_go(&sub->reading, hw_hub_number(s->hub));
+	if (state == HW_READING_LEVEL && !sub->pumped) {
+		/* topics without a cursor begin now, and not with what the hub has yet to read */
+		hw_hub_pump(s->hub);
+		sub->pumped = true;
+		state = hw_reading_go(&sub->reading, hw_hub_number(s->hub));
+	}
+	if (state == HW_READING_LEVEL || s->closed)
+		return join_all(job);
+	if (state == HW_READING_MORE)
+		hw_timer_arm(s->worker->timers, &sub->next_turn, hw_worker_now_ms(s->worker));
+	return false;
+}
+
+static void go_on(struct job *job)
+{
+	if (recover(job))
+		job_resume(job);
+}
+
+void subscribe_drained(struct hw_session *s)
+{
+	if (s->recovering && s->job && s->job->subscribing &&
+		!hw_timer_armed(&s->job->subscribing->next_turn) &&
+		!s->job->subscribing->reading.waiting)
+		hw_timer_arm(s->worker->timers, &s->job->subscribing->next_turn,
+			hw_worker_now_ms(s->worker));
+}
+
+/* Another tenant's, another epoch's, one of the future: what it is, is not told. */
+static bool is_foreign(struct subscribing *sub, struct grant *g)
+{
+	(void)sub;
+	return g->has_cursor && !g->recovers;
+}
+
+/* All topics are asked about. */
+static bool decided(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+	struct hw_session *s = job->session;
+	struct hw_journal *journal = s->hub->tenant->journal;
+	uint64_t last = hw_journal_last(journal);
+	bool any = false;
+
+	sub->reading.hub = s->hub;
+	sub->reading.cursor = UINT64_MAX;
+	for (size_t i = 0; i < sub->n; i++) {
+		struct grant *g = &sub->grants[i];
+
+		if (g->code != HW_CODE_NONE || !g->has_cursor)
+			continue;
+		s->knows_cursors = true;
+		if (hw_hub_subscribed(s->hub, &s->sub, g->topic)) {
+			g->has_cursor = false; /* it has all of it already */
+			continue;
+		}
+		if (g->cursor.epoch != hw_journal_epoch(journal) || g->cursor.seq > last)
+			continue;
+		g->recovers = any = true;
+		g->after = g->cursor.seq;
+		if (g->after < sub->reading.cursor)
+			sub->reading.cursor = g->after;
+	}
+	tell_gaps(sub, is_foreign, "the cursor is none of this journal's");
+	if (!any) {
+		hw_hub_pump(s->hub);
+		return join_all(job);
+	}
+	s->recovering = true;
+	s->lag_since_ms = hw_worker_now_ms(s->worker);
+	session_arm(s);
+	return recover(job);
+}
+
+/* ---- asking
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
+
+/* NULL: no memory, and the session is closed. */
+static struct grant *grant_new(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+	const struct hw_command_topic *t = &job->topic;
+	struct grant *g;
+
+	if (sub->n == sub->cap) {
+		size_t cap = sub->cap ? sub->cap * 2 : 4;
+		void *p = reallocarray(sub->grants, cap, sizeof(*sub->grants));
+
+		if (!p)
+			goto fail;
+		sub->grants = p;
+		sub->cap = cap;
+	}
+	g = &sub->grants[sub->n];
+	*g = (struct grant){.topic = t->topic,
+		.raw = t->raw,
+		.code = t->code,
+		.has_cursor = t->has_cursor,
+		.cursor = t->cursor};
+	if (t->topic.p == t->store) {
+		g->own = hw_str_dup(t->topic);
+		if (!g->own)
+			goto fail;
+		g->topic.p = g->own;
+	}
+	sub->n++;
+	return g;
+fail:
+	session_close_code(job->session, HW_CODE_UNAVAILABLE, "out of memory");
+	return NULL;
+}
+
+static void take_verdict(struct job *job, enum hw_verdict verdict)
+{
+	struct subscribing *sub = job->subscribing;
+
+	struct grant *g = &sub->grants[sub->n - 1];
+	enum hw_code code = hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC);
+
+	if (verdict == HW_ALLOW)
+		return;
+	session_note_refused(
+		job->session, HW_REFUSED_SUBSCRIBE, g->topic, code, job->ask.decided_by);
+	refuse(job, g, code, job->ask.message);
+}
+
+/* How many subscriptions the session has, with those that are on their way. */
+static size_t count(const struct job *job)
+{
+	size_t n = job->session->sub.n_subs;
+
+	for (size_t i = 0; i < job->subscribing->n; i++)
+		n += job->subscribing->grants[i].code == HW_CODE_NONE;
+	return n;
+}
+
+static bool ask_rest(struct job *job);
+
+static void on_decided(struct hw_ask *ask)
+{
+	struct job *job = HW_CONTAINER_OF(ask, struct job, ask);
+
+	take_verdict(job, ask->verdict);
+	if (ask_rest(job))
+		job_resume(job);
+}
+
+/* false: a hook is pending. */
+static bool ask_next(struct job *job)
+{
+	struct hw_session *s = job->session;
+	size_t n = count(job);
+	struct grant *g = grant_new(job);
+	enum hw_verdict verdict;
+
+	if (!g)
+		return true;
+	if (g->code != HW_CODE_NONE) {
+		refuse(job, g, g->code, job->topic.message);
+		return true;
+	}
+	if (!hw_hub_subscribed(s->hub, &s->sub, g->topic) &&
+		n >= s->worker->generation->settings.topics_per_session) {
+		refuse_limit(job, g, NULL);
+		return true;
+	}
+	verdict =
+		session_ask(job, hw_topic_is_wildcard(g->topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+			g->topic, on_decided);
+	if (verdict == HW_PENDING)
+		return false;
+	take_verdict(job, verdict);
+	return true;
+}
+
+static bool ask_rest(struct job *job)
+{
+	while (!job->session->closed && hw_command_topic(&job->topics, &job->topic))
+		if (!ask_next(job))
+			return false;
+	return job->session->closed ? true : decided(job);
+}
+
+bool command_subscribe(struct job *job)
+{
+	struct subscribing *sub = calloc(1, sizeof(*sub));
+
+	if (!sub) {
+		session_close_code(job->session, HW_CODE_UNAVAILABLE, "out of memory");
+		return true;
+	}
+	sub->job = job;
+	hw_reading_init(&sub->reading, &reading_ops);
+	hw_timer_init(&sub->next_turn, on_next_turn);
+	job->subscribing = sub;
+	hw_command_topics(&job->topics, &job->command);
+	return ask_rest(job);
+}
+
+bool command_unsubscribe(struct job *job)
+{
+	struct hw_session *s = job->session;
+	bool reply = job->command.id.p != NULL;
+
+	if (reply)
+		begin_reply(job);
+	hw_command_topics(&job->topics, &job->command);
+	while (hw_command_topic(&job->topics, &job->topic)) {
+		struct grant g = {
+			.topic = job->topic.topic, .raw = job->topic.raw, .code = job->topic.code};
+
+		if (g.code == HW_CODE_NONE)
+			(void)hw_hub_unsubscribe(s->hub, &s->sub, g.topic);
+		else
+			tell_refused(job, &g, job->topic.message);
+		if (reply)
+			add_result(job, &g);
+	}
+	if (reply)
+		send_reply(job);
+	return true;
+}
