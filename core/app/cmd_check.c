@@ -11,6 +11,7 @@
 #include "app/conf.h"
 #include "app/generation_make.h"
 #include "app/hook_kit.h"
+#include "app/store_make.h"
 #include "hook/plugin_check.h"
 
 static const char usage[] =
@@ -51,15 +52,20 @@ static void print_summary(
 static int check_hooks(struct hw_conf *conf, struct hw_conf_report *report)
 {
 	struct hw_generation *generation = NULL;
+	struct hw_store *store = NULL;
 	struct hw_hook_kit kit;
+	int journal = 0;
 	int rc = hw_hook_kit_open(
 		&kit, STDERR_FILENO, HW_LOG_WARN, &hw_clock_system, conf->global->script_path);
 
 	if (rc == 0)
+		rc = journal = hw_store_make(kit.env, conf, true, report, &store);
+	if (rc >= 0)
 		rc = hw_generation_make(kit.env, conf, NULL, report, &generation);
+	hw_store_close(&store);
 	hw_generation_unref(&generation);
 	hw_hook_kit_close(&kit);
-	return rc;
+	return rc ? rc : journal;
 }
 
 static int check(const char *path)

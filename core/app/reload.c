@@ -6,7 +6,7 @@
 #include "app/control.h"
 #include "app/generation_make.h"
 #include "app/preview.h"
-#include "hook/store.h"
+#include "app/store_make.h"
 
 static int open_env(struct hw_broker *b)
 {
@@ -30,37 +30,6 @@ static int open_env(struct hw_broker *b)
 	return b->env ? 0 : -ENOMEM;
 }
 
-/* The journal's plugin, once: another one, or another place, is for a restart. */
-static int open_store(struct hw_broker *b, struct hw_conf_report *report)
-{
-	const struct hw_conf_hook *plugin = &b->conf->global->journal.plugin;
-	struct hw_hook_spec spec = {.name = plugin->name,
-		.kind = HW_HOOK_PLUGIN,
-		.path = plugin->path,
-		.config = plugin->config,
-		.global = true};
-	struct hw_hook_problem problem = {0};
-	struct hw_hook_entry *entry;
-	struct hw_err err = {""};
-	int r;
-
-	if (!plugin->path)
-		return 0;
-	r = hw_hook_entry_load(b->env, &spec, NULL, 0, &entry, &problem);
-	if (!r) {
-		r = hw_store_open(entry, &b->store, &err);
-		hw_hook_entry_unref(&entry);
-	}
-	b->tenants.store = b->store;
-	if (!r || r == -ENOMEM)
-		return r;
-	hw_conf_report_add(report, b->conf->units[0].name, HW_CONF_ERROR,
-		problem.path[0] ? hw_conf_hook_locate(plugin, hw_str_of(problem.path))
-				: plugin->source_pos,
-		"the journal does not open: %s", err.text[0] ? err.text : problem.text);
-	return HW_CONF_PARTIAL;
-}
-
 /* Hooks are tried even if some file is wrong, so that all problems are told at once. */
 static int load(struct hw_broker *b, struct hw_conf_report *report)
 {
@@ -73,7 +42,8 @@ static int load(struct hw_broker *b, struct hw_conf_report *report)
 	if (!hooks)
 		hooks = open_env(b);
 	if (!hooks)
-		hooks = store = open_store(b, report);
+		hooks = store = hw_store_make(b->env, b->conf, false, report, &b->store);
+	b->tenants.store = b->store;
 	if (hooks >= 0)
 		hooks = hw_generation_make(b->env, b->conf, NULL, report, &b->generation);
 	return hooks ? hooks : store ? store : r;

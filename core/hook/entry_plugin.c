@@ -211,15 +211,17 @@ static int take_reads(
 	return rc;
 }
 
-static int start(struct plugin_entry *plugin, struct hw_str config, struct hw_hook_problem *problem)
+static int start(struct plugin_entry *plugin, const struct hw_hook_spec *spec,
+	struct hw_hook_problem *problem)
 {
 	const struct hw_host *host = &plugin->host.host;
-	struct hw_slice settings = {config.p, config.len};
+	struct hw_slice settings = {spec->config.p, spec->config.len};
 	struct hw_problem said = {"", ""};
 
 	if (plugin->table.validate && plugin->table.validate(host, settings, &said) != 0)
 		return refused(&said, problem);
-	if (plugin->table.load &&
+	plugin->unloaded = spec->only_check;
+	if (plugin->table.load && !spec->only_check &&
 		plugin->table.load(host, settings, &plugin->host.instance, &said) != 0)
 		return refused(&said, problem);
 	return 0;
@@ -255,7 +257,7 @@ int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spe
 	if (rc == 0)
 		rc = take_reads(plugin->table.redact_reads, &plugin->base.reads[1], problem);
 	if (rc == 0)
-		rc = start(plugin, spec->config, problem);
+		rc = start(plugin, spec, problem);
 	if (rc < 0) {
 		hw_plugin_host_fini(&plugin->host);
 		hw_entry_fini(&plugin->base);

@@ -169,6 +169,8 @@ GOOD = {
     "/echo": [None, "/echo", "/wsx", "/a/b"],
     "/include": [[], ["tenants.json", "none.d/*.json"]],
     "/$schema": ["./hookwire.schema.json", None],
+    "/journal/plugin": [None],
+    "/journal/config": [{}],
     "*/name": ["a", "a-b_9"],
     "*/lua": ["open.lua", "./open.lua"],
     "*/plugin": ["./jwt.so"],

@@ -2,6 +2,7 @@
 # A journal that a plugin provides: nothing is delivered or acknowledged before it is committed, what memory has dropped
 # is read back from it, and a restart goes on where the numbers ended.
 # ctest: timeout=120
+import json
 import pathlib
 import shutil
 import subprocess
@@ -300,6 +301,17 @@ def test_a_journal_that_does_not_open_stops_the_start_and_says_why():
             except Exception as error:
                 contains(str(error), words, plugin)
             check(broker is None, f"it started with {plugin}")
+
+
+def test_the_check_looks_at_the_journal_and_opens_nothing():
+    with Journal() as journal, journal.broker() as broker:
+        lines = journal.lines()
+        for config, words in (({"plugin": str(journal.plugin), "config": {"dir": "/nowhere"}}, None), ({"plugin": "webhook", "config": {"url": "http://127.0.0.1:1/", "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}}, "provides no journal")):
+            (broker.dir / "other.json").write_text(json.dumps({**broker.config, "journal": config}))
+            done = cli("check", "-c", str(broker.dir / "other.json"))
+            equal(done.returncode, 1 if words else 0, done.stdout)
+            contains(done.stdout + done.stderr, words or "", "what it says")
+        equal(journal.lines(), lines, "the file")
 
 
 main()
