@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 
+#include "hook/decisions.h"
 #include "hook/http_client.h"
 #include "hook/io.h"
 #include "hook/store.h"
@@ -183,6 +184,7 @@ static int start(struct hw_broker *b)
 	r = hw_broker_load(b);
 	if (r)
 		return r;
+	hw_broker_configure_decisions(b);
 	b->n_workers = b->conf->global->workers ? b->conf->global->workers : count_cpus();
 	if (b->n_workers > HW_JOURNAL_MAX_WORKERS)
 		b->n_workers = HW_JOURNAL_MAX_WORKERS;
@@ -301,6 +303,8 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 
 static void end(struct hw_broker *b)
 {
+	bool written;
+
 	/* one that has not started cannot be told, one that runs has been */
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_join(&b->workers[i]);
@@ -314,6 +318,7 @@ static void end(struct hw_broker *b)
 	hw_generation_unref(&b->generation);
 	if (b->tenants_made)
 		hw_tenants_fini(&b->tenants);
+	written = hw_decisions_destroy(&b->decisions);
 	if (b->env) {
 		hw_hook_env_reap(b->env);
 		hw_hook_env_destroy(&b->env);
@@ -324,6 +329,11 @@ static void end(struct hw_broker *b)
 	hw_watchdog_destroy(&b->watchdog);
 	hw_conf_destroy(&b->conf);
 	hw_plugin_cache_close(&b->plugin_cache);
+	if (!written) {
+		hw_log(b->log, HW_LOG_ERROR, "app",
+			"the disk does not take the last decisions; the process ends without it");
+		return; /* its thread uses both as long as there is a process */
+	}
 	hw_metrics_destroy(&b->metrics);
 	hw_log_destroy(&b->log);
 }

@@ -27,8 +27,9 @@ struct hw_broker {
 		*generation_gauge;
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
-	struct hw_trust *trust; /* of policies' https; NULL: there are no authorities */
-	struct hw_store *store; /* behind all journals; NULL: they are in memory alone */
+	struct hw_decisions *decisions; /* what is written of them: app/decision_log.c */
+	struct hw_trust *trust;         /* of policies' https; NULL: there are no authorities */
+	struct hw_store *store;         /* behind all journals; NULL: they are in memory alone */
 	struct hw_tenants tenants;
 	bool tenants_made;
 	struct hw_conf *conf;
@@ -77,3 +78,9 @@ HW_MUST_CHECK int hw_broker_fix(struct hw_broker *broker);
 void hw_broker_unfix(struct hw_broker *broker);
 /** Logs a warning for each key whose value in @conf needs a restart. */
 void hw_broker_warn_fixed(const struct hw_broker *broker, const struct hw_conf *conf);
+
+/* app/decision_log.c */
+/** The decision log, off. 0 or -ENOMEM. */
+HW_MUST_CHECK int hw_broker_open_decisions(struct hw_broker *broker);
+/** It is as the configuration says; when that cannot be, it is as it was, and the log says so. */
+void hw_broker_configure_decisions(struct hw_broker *broker);

@@ -159,6 +159,17 @@ struct hw_conf_global {
 		uint32_t interval_ms; /* 25000 */
 		uint32_t timeout_ms;  /* 60000; more than interval_ms */
 	} heartbeat;
+	struct {
+		bool enabled;              /* the key "decisions" is there */
+		const char *path;          /* never NULL then */
+		double sample;             /* 0.01; 0 to 1 */
+		unsigned stages;           /* as in hook/decisions.h; authenticate, authorize */
+		unsigned always;           /* likewise; none */
+		const char *const *redact; /* paths as hw_decisions_check likes them; none */
+		size_t n_redact;
+		uint64_t line_bytes;   /* 65536 */
+		uint64_t buffer_bytes; /* 1048576 */
+	} decisions;
 	uint32_t drain_ms;  /* 10000; 0 = at once */
 	uint32_t reauth_ms; /* 5000; 0 = as fast as may be */
 	double max_revoke;  /* 0 to 1; 1: no bound */

@@ -149,6 +149,17 @@ static const struct hw_conf_key heartbeat_keys[] = {
 };
 static const struct hw_conf_keys heartbeat = TABLE(heartbeat_keys);
 
+static const struct hw_conf_key decisions_keys[] = {
+	{OTHER("path", decisions_path, "string")},
+	{OTHER("sample", decisions_sample, "number"), .text = "0.01"},
+	{OTHER("stages", decisions_stages, "array"), .text = "[\"authenticate\",\"authorize\"]"},
+	{OTHER("always", decisions_always, "array"), .text = "[]"},
+	{OTHER("redact", decisions_redact, "array"), .text = "[]"},
+	{AT("line_bytes", U64, global, decisions.line_bytes), RANGE(KIB, 16 * MIB, 64 * KIB)},
+	{AT("buffer_bytes", U64, global, decisions.buffer_bytes), RANGE(64 * KIB, GIB, MIB)},
+};
+static const struct hw_conf_keys decisions = TABLE(decisions_keys);
+
 /* The order matters to the reader: plugins are found in plugin_path, and a topic class completes
  * its retention from the journal's. */
 static const struct hw_conf_key global_keys[] = {
@@ -168,6 +179,7 @@ static const struct hw_conf_key global_keys[] = {
 	{GROUP("slow", slow)},
 	{GROUP("limits", limits)},
 	{GROUP("heartbeat", heartbeat)},
+	{GROUP("decisions", decisions), .nullable = true, .read = hw_conf_read_decisions},
 	{AT("drain_ms", U32, global, drain_ms), RANGE(0, HOUR_MS, 10000)},
 	{AT("reauth_ms", U32, global, reauth_ms), RANGE(0, HOUR_MS, 5000)},
 	{OTHER("max_revoke", max_revoke, "number"), .nullable = true},

@@ -55,7 +55,8 @@ void hw_conf_defaults(const struct hw_conf_keys *keys, void *target);
 void hw_conf_read_members(struct hw_conf_reader *r, const struct hw_conf_keys *keys,
 	const struct hw_conf_value *object, void *target);
 
-/* What OTHER keys are read with. conf_listen.c, conf_hook.c, conf_tenant.c, conf_values.c. */
+/* What OTHER keys are read with. conf_listen.c, conf_hook.c, conf_tenant.c, conf_values.c,
+ * conf_decisions.c. */
 #define HW_CONF_READ(name) \
 	void hw_conf_read_##name( \
 		struct hw_conf_reader *r, const struct hw_conf_value *v, void *target)
@@ -67,6 +68,12 @@ HW_CONF_READ(cookie);
 HW_CONF_READ(origins);
 HW_CONF_READ(echo);
 HW_CONF_READ(max_revoke);
+HW_CONF_READ(decisions);
+HW_CONF_READ(decisions_path);
+HW_CONF_READ(decisions_sample);
+HW_CONF_READ(decisions_stages);
+HW_CONF_READ(decisions_always);
+HW_CONF_READ(decisions_redact);
 HW_CONF_READ(plugin_path);
 HW_CONF_READ(include);
 HW_CONF_READ(global_hooks);
@@ -92,4 +99,10 @@ void hw_conf_listen_default(
 void hw_conf_global_defaults(struct hw_conf_reader *r, struct hw_conf_global *g);
 /** The rules that need more than one key, after everything is read. */
 void hw_conf_global_rules(
+	struct hw_conf_reader *r, const struct hw_conf_value *root, struct hw_conf_global *g);
+
+/* conf_decisions.c: what stands for what is not given, and what several keys say together. */
+#define HW_CONF_DECISIONS_SAMPLE 0.01
+#define HW_CONF_DECISIONS_STAGES (1u << HW_STAGE_AUTHENTICATE | 1u << HW_STAGE_AUTHORIZE)
+void hw_conf_decisions_rules(
 	struct hw_conf_reader *r, const struct hw_conf_value *root, struct hw_conf_global *g);

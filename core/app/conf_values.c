@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "app/conf_schema.h"
+#include "hook/decisions.h"
 
 /* Keys whose values have a shape of their own: the token, the cookie, origins, the echo path, lists
  * of paths. */
@@ -276,6 +277,8 @@ void hw_conf_global_defaults(struct hw_conf_reader *r, struct hw_conf_global *g)
 		g->auth.any_origin = true;
 	}
 	g->max_revoke = 1;
+	g->decisions.sample = HW_CONF_DECISIONS_SAMPLE;
+	g->decisions.stages = HW_CONF_DECISIONS_STAGES;
 	g->plugin_path = r->plugin_path;
 	g->n_plugin_path = r->n_plugin_path;
 }
@@ -311,6 +314,7 @@ void hw_conf_global_rules(
 	const struct hw_conf_value *v;
 
 	check_heartbeat(r, root, g);
+	hw_conf_decisions_rules(r, root, g);
 	if (g->auth.cookie && g->auth.any_origin) {
 		v = find(root, "auth", "cookie");
 		hw_conf_error(r, v,

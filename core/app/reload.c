@@ -7,6 +7,7 @@
 #include "app/generation_make.h"
 #include "app/preview.h"
 #include "app/store_make.h"
+#include "hook/decisions.h"
 
 static int open_env(struct hw_broker *b)
 {
@@ -27,7 +28,7 @@ static int open_env(struct hw_broker *b)
 	}
 	b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
 		b->script_lib, b->plugin_cache.path, HW_SELF_EXE);
-	return b->env ? 0 : -ENOMEM;
+	return b->env ? hw_broker_open_decisions(b) : -ENOMEM;
 }
 
 /* Hooks are tried even if some file is wrong, so that all problems are told at once. */
@@ -230,6 +231,7 @@ static void publish(
 	b->generation = g;
 	hw_conf_destroy(&b->conf);
 	b->conf = conf;
+	hw_broker_configure_decisions(b);
 	hw_metric_set(b->generation_gauge, g->number);
 	hw_metric_add(partial ? b->reloads_partial : b->reloads_ok, 1);
 	hw_log(b->log, partial ? HW_LOG_WARN : HW_LOG_INFO, "reload",
@@ -333,6 +335,8 @@ unsigned hw_broker_reload(struct hw_broker *b, struct hw_buf *answer)
 		hw_log(b->log, HW_LOG_ERROR, "reload",
 			"reload failed: everything decides as before");
 	}
+	hw_decisions_reopen(
+		b->decisions); /* whatever became of the rest: the file was moved away */
 	hw_hook_env_reap(b->env);
 	hw_buf_putc(answer, '}');
 	hw_conf_report_fini(&report);

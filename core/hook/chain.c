@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "hook/chain_internal.h"
+#include "hook/decisions_internal.h"
 #include "hook/draft.h"
 
 /* A walk's place in the list of a bench that must not die under it. */
@@ -27,6 +28,8 @@ struct walk {
 	bool waiting;
 	bool act_as;           /* AUTHORIZE: by a guard that allowed */
 	struct hw_draft draft; /* AUTHENTICATE */
+	int64_t began_ns;      /* for the decision log; 0: it does not want to know */
+	struct hw_str event;   /* as it was at first */
 };
 
 static struct hw_hook_bench *bench_of(const struct walk *w)
@@ -65,6 +68,12 @@ static enum hw_verdict decide(struct hw_ask *ask, enum hw_verdict verdict, const
 		ask->new_event_len = 0;
 	}
 	return verdict;
+}
+
+static void log_it(const struct walk *w)
+{
+	if (w->began_ns)
+		hw_decisions_note(w->ask, w->event, w->began_ns);
 }
 
 static enum hw_verdict allow(struct hw_ask *ask, const char *by)
@@ -379,8 +388,13 @@ enum hw_verdict hw_hooks_ask(struct hw_ask *ask)
 
 	ask->decided_by = "";
 	ask->position = 0;
-	if (closing(ask))
-		return unavailable(ask, "");
+	w.began_ns = hw_decisions_begin(ask->global->env, ask->stage);
+	w.event = ask->event;
+	if (closing(ask)) {
+		unavailable(ask, "");
+		log_it(&w);
+		return ask->verdict;
+	}
 	ask->internal = &w;
 	verdict = go(&w);
 	if (verdict == HW_PENDING) {
@@ -394,6 +408,7 @@ enum hw_verdict hw_hooks_ask(struct hw_ask *ask)
 	}
 	ask->internal = NULL;
 	hw_draft_fini(&w.draft);
+	log_it(&w);
 	return verdict;
 }
 
@@ -422,6 +437,7 @@ void hw_hooks_resume(struct hw_ask *ask, struct hw_entry_answer *answer)
 		wait_for_answer(w);
 		return;
 	}
+	log_it(w);
 	forget(w);
 	ask->decided(ask);
 }
@@ -447,6 +463,7 @@ void hw_walks_end(struct hw_hook_bench *bench)
 		stop_waiting(w);
 		cancel_call(w);
 		unavailable(ask, entry_of(w)->name);
+		log_it(w);
 		forget(w);
 		ask->decided(ask);
 	}

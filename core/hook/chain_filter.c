@@ -1,5 +1,6 @@
 #include "hook/audience.h"
 #include "hook/chain_internal.h"
+#include "hook/decisions_internal.h"
 #include "hook/series.h"
 
 #include <stdio.h>
@@ -144,6 +145,7 @@ enum hw_verdict hw_hooks_view(struct hw_view *view)
 		.values = view->values,
 		.verdict = HW_ALLOW,
 	};
+	int64_t began_ns = hw_decisions_begin(view->global->env, HW_STAGE_FILTER);
 
 	view->new_event = NULL;
 	view->new_event_len = 0;
@@ -157,5 +159,7 @@ enum hw_verdict hw_hooks_view(struct hw_view *view)
 		view->new_event = NULL;
 		view->new_event_len = 0;
 	}
+	if (began_ns)
+		hw_decisions_note_view(view, step.verdict, began_ns);
 	return step.verdict;
 }

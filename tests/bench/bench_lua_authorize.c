@@ -1,13 +1,15 @@
 // links: hook
 /* What a Lua decision costs: nanoseconds per authorize, publish and transform of
- * scripts/policies/family.lua and of a one-line policy, and what a fresh state costs. Prints
- * figures and judges nothing. Usage: bench_lua_authorize [milliseconds per figure] */
+ * scripts/policies/family.lua and of a one-line policy, what a fresh state costs, and what the
+ * decision log adds. Prints figures and judges nothing. Usage: bench_lua_authorize [milliseconds
+ * per figure] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "hook/decisions.h"
 #include "hook/hooks.h"
 #include "hook/watchdog.h"
 
@@ -178,6 +180,38 @@ static void measure_all(struct bench *b, const char *title, const char *path)
 	measure(b, "a fresh state with its first answer", fresh_state);
 }
 
+/* The deciding thread's share: what the writer does is on no worker. */
+static void measure_log(struct bench *b, const char *path)
+{
+	static const double samples[] = {0, 0.01, 1};
+	static const char *const redact[] = {"claims.email"};
+	struct hw_decisions *decisions = hw_decisions_create(b->env);
+	char file[] = "/tmp/hw-bench-decisions-XXXXXX", title[64];
+	int fd = mkstemp(file);
+
+	must(decisions && fd >= 0, "no decision log");
+	puts("the decision log, one-line policy");
+	load(b, path);
+	measure(b, "authorize subscribe, not configured", subscribe);
+	for (size_t i = 0; i < HW_COUNT(samples); i++) {
+		struct hw_decisions_settings settings = {.path = file,
+			.sample = samples[i],
+			.stages = 1u << HW_STAGE_AUTHORIZE,
+			.redact = redact,
+			.n_redact = HW_COUNT(redact),
+			.line_bytes = 65536,
+			.buffer_bytes = 1u << 30};
+
+		must(hw_decisions_configure(decisions, &settings) == 0, "no decision log");
+		snprintf(title, sizeof(title), "authorize subscribe, %g %% of them",
+			samples[i] * 100);
+		measure(b, title, subscribe);
+	}
+	must(hw_decisions_destroy(&decisions), "the disk is slow");
+	close(fd);
+	unlink(file);
+}
+
 int main(int argc, char **argv)
 {
 	struct bench b = {.seconds = argc > 1 ? atof(argv[1]) / 1000 : 0.3, .session = "session-0"};
@@ -201,6 +235,7 @@ int main(int argc, char **argv)
 		"no environment");
 	measure_all(&b, "one line", path);
 	measure_all(&b, "family.lua", HW_BENCH_SOURCE_DIR "/scripts/policies/family.lua");
+	measure_log(&b, path);
 	unlink(path);
 	hw_hook_bench_destroy(&b.tenant);
 	hw_hook_bench_destroy(&b.global);

@@ -97,6 +97,7 @@ def enum_of(node):
 
 BASE = {  # has everything in it that a path of the reader's keys may lead to
     "admin": {}, "log": {}, "auth": {}, "journal": {"retention": {}, "memory": {}}, "slow": {}, "limits": {}, "heartbeat": {},
+    "decisions": {"path": "decisions.ndjson"},
     "hooks": [{"lua": "open.lua", "budget": {}, "breaker": {}}],
     "tenants": {"acme": {"hooks": [{"lua": "open.lua", "budget": {}, "breaker": {}}], "limits": {}, "journal": {"retention": {}}}},
     "topics": {"audit:*": {"retention": {}}},
@@ -124,6 +125,8 @@ def with_value(path, value):
         node["timeout_ms"] = 86400000
     if path == "/heartbeat/timeout_ms":
         node["interval_ms"] = 10
+    if path == "/decisions/line_bytes":
+        node["buffer_bytes"] = 1 << 30
     if path == "/listen":
         config["admin"]["listen"] = "127.0.0.1:9"
     return config
@@ -166,6 +169,13 @@ GOOD = {
     "/topics": [{}, {"cursor:*": {"history": "none"}, "audit:a-1": {"retention": {"count": 1}}}],
     "/topics/*/history": ["none"],
     "/max_revoke": [None, 0, 0.25, 1],
+    "/decisions": [None, {"path": "decisions.ndjson"}],
+    "/decisions/path": ["decisions.ndjson", "/var/log/hookwire/decisions.ndjson"],
+    "/decisions/sample": [0, 0.001, 1],
+    "/decisions/stages": [["authenticate", "authorize", "transform", "filter"], ["filter"]],
+    "/decisions/always": [[], ["deny", "error"], ["error"]],
+    "/decisions/redact": [[], ["claims", "claims.email", "event.data.*.price", "user_id", "session", "address", "topic", "message"],
+                          [f"claims.c{n}" for n in range(32)]],
     "/echo": [None, "/echo", "/wsx", "/a/b"],
     "/include": [[], ["tenants.json", "none.d/*.json"]],
     "/$schema": ["./hookwire.schema.json", None],
