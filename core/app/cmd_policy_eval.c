@@ -12,12 +12,14 @@
 #include "app/conf.h"
 #include "app/generation_make.h"
 #include "app/hook_kit.h"
+#include "hook/audience.h"
 #include "hook/http_client.h"
 #include "hook/inbox.h"
 #include "hook/io.h"
 #include "net/loop.h"
 #include "net/trust.h"
 #include "session/who.h"
+#include "wire/event.h"
 #include "wire/topic.h"
 
 #define ADDRESS "127.0.0.1"
@@ -36,6 +38,7 @@ static const char usage[] =
 	"  presence TOPIC          may they see who is there?\n"
 	"  session                 may they have a session at all?\n"
 	"  transform EVENT         what becomes of it?\n"
+	"  filter EVENT            do they get it, and what of it? (filter, then redact)\n"
 	"  authenticate [TOKEN]    who is it? Without TOKEN that of $HOOKWIRE_TOKEN\n"
 	"\n"
 	"  -c, --config FILE   the configuration\n"
@@ -43,13 +46,17 @@ static const char usage[] =
 	"  --user USER         its user\n"
 	"  --claims JSON       its claims, an object (default: {})\n"
 	"  --address ADDRESS   its address (default: 127.0.0.1)\n"
+	"  --event EVENT       instead of the word EVENT\n"
+	"  --audience JSON     of filter, instead of --user and --claims:\n"
+	"                      {\"user_id\": \"bob\", \"claims\": {\"role\": \"guest\"}}\n"
 	"  --explain           say what each hook of the chain answered, and which one decided\n"
 	"  -h, --help          this text\n"
 	"\n"
 	"Exit status: 0 if it is allowed, 1 if it is not, 2 if it could not be asked.\n";
 
 struct options {
-	const char *config, *tenant, *user, *claims, *address;
+	const char *config, *tenant, *user, *claims, *address, *audience;
+	char *audience_user, *audience_claims; /* out of @audience */
 	bool explain;
 	const char *what, *topic, *event, *token;
 };
@@ -64,6 +71,18 @@ struct said {
 	const char *code;
 	char message[256], detail[256];
 	bool changed;
+	int64_t took_us;
+};
+
+/* What one hook said of who sees an event, and from what. */
+struct seen {
+	char name[80];
+	bool global;
+	enum hw_hook_stage stage;
+	enum hw_verdict verdict;
+	bool changed;
+	char detail[256];
+	struct hw_buf inputs; /* "claims.role = \"guest\"" */
 	int64_t took_us;
 };
 
@@ -82,6 +101,9 @@ struct evaluation {
 	size_t n_said;
 	size_t last; /* that was heard, plus 1 */
 	int64_t since_us;
+	struct hw_view view;
+	struct seen *seen; /* in the order in which they were asked */
+	size_t n_seen;
 };
 
 static int complain(const char *what, const char *why)
@@ -221,6 +243,9 @@ static void finish(struct evaluation *e)
 	hw_identity_unref(&e->ask.identity);
 	free(e->ask.new_event);
 	free(e->said);
+	for (size_t i = 0; i < e->n_seen; i++)
+		hw_buf_fini(&e->seen[i].inputs);
+	free(e->seen);
 }
 
 /* ---- the chain, as the configuration has it ---- */
@@ -319,6 +344,7 @@ static const struct operation {
 	{"presence", HW_STAGE_AUTHORIZE, HW_OP_PRESENCE, true, false},
 	{"session", HW_STAGE_AUTHORIZE, HW_OP_SESSION, false, false},
 	{"transform", HW_STAGE_TRANSFORM, 0, false, true},
+	{"filter", HW_STAGE_FILTER, 0, false, true},
 	{"authenticate", HW_STAGE_AUTHENTICATE, 0, false, false},
 };
 
@@ -372,6 +398,80 @@ static void ask_may(struct evaluation *e, const struct operation *operation)
 	ask(e);
 }
 
+/* ---- who sees what ---- */
+
+static void add_inputs(struct hw_buf *out, const struct hw_audience *audience)
+{
+	for (size_t i = 0; i < audience->reads->n; i++) {
+		const struct hw_json *value = &audience->values[i];
+
+		hw_buf_printf(out, "%s%s = ", i > 0 ? ", " : "", audience->reads->reads[i].name);
+		if (value->kind == HW_JSON_NONE)
+			hw_buf_puts(out, "absent");
+		else
+			hw_buf_str(out, value->raw);
+	}
+}
+
+static void on_view_heard(struct hw_view *view, const struct hw_view_heard *heard)
+{
+	struct evaluation *e = HW_CONTAINER_OF(view, struct evaluation, view);
+	struct seen *more = realloc(e->seen, (e->n_seen + 1) * sizeof(*more)), *s;
+	int64_t now = now_us();
+
+	if (!more)
+		return;
+	e->seen = more;
+	s = &e->seen[e->n_seen++];
+	*s = (struct seen){.global = heard->global,
+		.stage = heard->stage,
+		.verdict = heard->verdict,
+		.changed = heard->changed,
+		.took_us = now - e->since_us};
+	snprintf(s->name, sizeof(s->name), "%s", heard->entry);
+	snprintf(s->detail, sizeof(s->detail), "%s", heard->detail);
+	hw_buf_init(&s->inputs);
+	add_inputs(&s->inputs, heard->audience);
+	e->since_us = now;
+}
+
+/* The answer is in e->ask, as that of the other questions. */
+static int ask_view(struct evaluation *e, struct hw_str topic)
+{
+	const struct options *o = e->options;
+	struct hw_identity who = {.user_id = hw_str_of(o->user),
+		.tenant_id = hw_str_of(o->tenant),
+		.claims = hw_str_of(o->claims)};
+	size_t n = hw_audience_count(e->global, e->tenant);
+	struct hw_json *values = calloc(n + 1, sizeof(*values));
+	struct hw_buf key;
+	int rc;
+
+	hw_buf_init(&key);
+	hw_audience_key(e->global, e->tenant, &who, &key);
+	rc = values && !key.failed ? 0 : -ENOMEM;
+	if (rc == 0) {
+		hw_audience_values(hw_buf_view(&key), values, n);
+		e->view = (struct hw_view){.heard = on_view_heard,
+			.global = e->global,
+			.tenant = e->tenant,
+			.tenant_id = who.tenant_id,
+			.values = values,
+			.event = hw_str_of(o->event),
+			.topic = topic};
+		e->since_us = now_us();
+		e->ask.verdict = hw_hooks_view(&e->view);
+		e->ask.decided_by = e->view.decided_by;
+		e->ask.new_event = e->view.new_event;
+		e->ask.event = e->view.new_event
+				       ? (struct hw_str){e->view.new_event, e->view.new_event_len}
+				       : hw_str_of(o->event);
+	}
+	hw_buf_fini(&key);
+	free(values);
+	return rc;
+}
+
 /* ---- the answer ---- */
 
 static void put_verdict(enum hw_verdict verdict, const char *code, const char *message)
@@ -404,6 +504,8 @@ static void print_answer(const struct evaluation *e)
 
 	if (a->stage == HW_STAGE_TRANSFORM && a->verdict == HW_DENY)
 		fputs("drop", stdout);
+	else if (a->stage == HW_STAGE_FILTER && a->verdict != HW_ALLOW)
+		fputs(a->verdict == HW_DENY ? "withheld" : "withheld: a hook failed", stdout);
 	else
 		put_verdict(a->verdict, a->code, a->message);
 	if (a->act_as)
@@ -411,7 +513,8 @@ static void print_answer(const struct evaluation *e)
 	putchar('\n');
 	if (a->identity)
 		print_identity(a->identity);
-	if (a->stage == HW_STAGE_TRANSFORM && a->verdict == HW_ALLOW)
+	if ((a->stage == HW_STAGE_TRANSFORM || a->stage == HW_STAGE_FILTER) &&
+		a->verdict == HW_ALLOW)
 		printf("%.*s\n", HW_STR_ARG(a->event));
 }
 
@@ -446,6 +549,58 @@ static void explain_one(const struct evaluation *e, size_t i)
 	printf(", %.1f ms\n", (double)s->took_us / 1000);
 }
 
+static const char *source_of(const struct evaluation *e, const struct seen *s)
+{
+	for (size_t i = 0; i < e->n_said; i++)
+		if (e->said[i].global == s->global && strcmp(e->said[i].name, s->name) == 0)
+			return e->said[i].source;
+	return "";
+}
+
+static bool was_seen(const struct evaluation *e, const struct said *said)
+{
+	for (size_t i = 0; i < e->n_seen; i++)
+		if (e->seen[i].global == said->global && strcmp(e->seen[i].name, said->name) == 0)
+			return true;
+	return false;
+}
+
+static void explain_seen(const struct evaluation *e, const struct seen *s)
+{
+	bool filter = s->stage == HW_STAGE_FILTER;
+
+	printf("  %-6s  %s (%s) %s: ", s->global ? "global" : "tenant", s->name, source_of(e, s),
+		filter ? "filter" : "redact");
+	if (s->verdict == HW_ALLOW)
+		fputs(filter ? "pass" : s->changed ? "changed it" : "left it alone", stdout);
+	else
+		fputs(s->verdict == HW_DENY || s->verdict == HW_DEFER ? "withhold" : "failed",
+			stdout);
+	if (s->detail[0])
+		printf(" (%s)", s->detail);
+	if (s->inputs.len > 0)
+		printf(", from %.*s", (int)s->inputs.len, s->inputs.data);
+	printf(", %.1f ms\n", (double)s->took_us / 1000);
+}
+
+static void explain_view(const struct evaluation *e)
+{
+	bool ended = e->ask.verdict != HW_ALLOW;
+
+	if (e->n_seen > 0)
+		printf("decided by: %s\n", e->ask.decided_by);
+	else
+		puts("decided by: nobody: no hook has a filter or a redact");
+	for (size_t i = 0; i < e->n_seen; i++)
+		explain_seen(e, &e->seen[i]);
+	for (size_t i = 0; i < e->n_said; i++)
+		if (!was_seen(e, &e->said[i]))
+			printf("  %-6s  %s (%s): %s\n", e->said[i].global ? "global" : "tenant",
+				e->said[i].name, e->said[i].source,
+				ended ? "not reached, or it has no function for this"
+				      : "not asked: it has no function for this");
+}
+
 static void explain(const struct evaluation *e)
 {
 	const struct options *o = e->options;
@@ -453,6 +608,10 @@ static void explain(const struct evaluation *e)
 	if (o->user)
 		printf("asked: %s%s%s as %s of %s, claims %s\n", o->what, o->topic ? " " : "",
 			o->topic ? o->topic : "", o->user, o->tenant, o->claims);
+	if (e->ask.stage == HW_STAGE_FILTER) {
+		explain_view(e);
+		return;
+	}
 	if (e->ask.stage == HW_STAGE_TRANSFORM || (e->ask.decided_by && e->ask.decided_by[0])) {
 		if (e->ask.decided_by && e->ask.decided_by[0])
 			printf("decided by: %s\n", e->ask.decided_by);
@@ -464,6 +623,20 @@ static void explain(const struct evaluation *e)
 }
 
 /* ---- all of it ---- */
+
+/* 0, or 2 with the reason said. */
+static int ask_filter(struct evaluation *e)
+{
+	struct hw_str event = hw_str_of(e->options->event);
+	struct hw_event ev;
+	struct hw_err err = {""};
+	int rc = hw_event_parse(event, 0, &ev, NULL, &err);
+
+	if (rc != 0)
+		return complain("the EVENT is none", err.text);
+	rc = ask_view(e, ev.topic);
+	return rc < 0 ? complain("the hooks are not asked", strerror(-rc)) : 0;
+}
 
 static int evaluate(const struct options *o, const struct operation *operation)
 {
@@ -487,8 +660,12 @@ static int evaluate(const struct options *o, const struct operation *operation)
 	if (code == 0) {
 		if (who)
 			ask_who(&e);
+		else if (operation->stage == HW_STAGE_FILTER)
+			code = ask_filter(&e);
 		else
 			ask_may(&e, operation);
+	}
+	if (code == 0) {
 		hw_hook_inbox_run(e.kit.env, 0); /* what it wants published */
 		print_answer(&e);
 		if (o->explain)
@@ -510,17 +687,47 @@ static bool is_object(const char *text)
 	return is;
 }
 
+/* Takes the user and the claims out of --audience. NULL, or what is wrong. */
+static const char *take_audience(struct options *o)
+{
+	json_t *audience = json_loads(o->audience, 0, NULL), *value;
+	const char *wrong = json_is_object(audience) ? NULL : "--audience is a JSON object", *key;
+
+	json_object_foreach(audience, key, value)
+	{
+		if ((strcmp(key, "user_id") == 0 || strcmp(key, "user") == 0) &&
+			json_is_string(value) && !o->audience_user)
+			o->audience_user = strdup(json_string_value(value));
+		else if (strcmp(key, "claims") == 0 && json_is_object(value))
+			o->audience_claims = json_dumps(value, JSON_COMPACT);
+		else
+			wrong = "--audience has user_id, a text, and claims, an object: "
+				"{\"user_id\": \"bob\", \"claims\": {\"role\": \"guest\"}}";
+	}
+	json_decref(audience);
+	if (o->audience_user)
+		o->user = o->audience_user;
+	if (o->audience_claims)
+		o->claims = o->audience_claims;
+	/* who reads nothing of the user need not be told one */
+	if (!o->user)
+		o->user = "nobody";
+	return wrong;
+}
+
 /* What is wrong with it, NULL: nothing. */
 static const char *wrong_with(const struct options *o, const struct operation *operation)
 {
 	if (!operation)
-		return "it asks nothing: subscribe, publish, presence, session, transform or "
-		       "authenticate";
+		return "it asks nothing: subscribe, publish, presence, session, transform, "
+		       "filter or authenticate";
 	if (!o->config)
 		return "it needs -c FILE";
 	if (operation->stage == HW_STAGE_AUTHENTICATE)
 		return o->token && *o->token ? NULL
 					     : "authenticate needs a TOKEN, or $HOOKWIRE_TOKEN";
+	if (o->audience && operation->stage != HW_STAGE_FILTER)
+		return "--audience is of filter";
 	if (!o->tenant || !hw_tenant_id_valid(hw_str_of(o->tenant)))
 		return "it needs --tenant TENANT";
 	if (!o->user || !hw_user_id_valid(hw_str_of(o->user)))
@@ -551,7 +758,8 @@ static const char *take_words(
 	} else {
 		if (operation->topic && used < n)
 			o->topic = words[used++];
-		if ((operation->event || operation->operation == HW_OP_PUBLISH) && used < n)
+		if (!o->event && used < n &&
+			(operation->event || operation->operation == HW_OP_PUBLISH))
 			o->event = words[used++];
 	}
 	return used < n ? "there is a word too many" : NULL;
@@ -565,6 +773,8 @@ int hw_cmd_policy_eval(int argc, char **argv)
 		{"user", required_argument, NULL, 'U'},
 		{"claims", required_argument, NULL, 'C'},
 		{"address", required_argument, NULL, 'A'},
+		{"event", required_argument, NULL, 'V'},
+		{"audience", required_argument, NULL, 'W'},
 		{"explain", no_argument, NULL, 'E'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -572,7 +782,7 @@ int hw_cmd_policy_eval(int argc, char **argv)
 	struct options o = {.claims = "{}", .address = ADDRESS};
 	const struct operation *operation;
 	const char *wrong;
-	int c;
+	int c, code;
 
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -595,6 +805,12 @@ int hw_cmd_policy_eval(int argc, char **argv)
 		case 'A':
 			o.address = optarg;
 			break;
+		case 'V':
+			o.event = optarg;
+			break;
+		case 'W':
+			o.audience = optarg;
+			break;
 		case 'E':
 			o.explain = true;
 			break;
@@ -606,11 +822,14 @@ int hw_cmd_policy_eval(int argc, char **argv)
 	o.what = optind < argc ? argv[optind] : NULL;
 	operation = find_operation(o.what);
 	wrong = take_words(&o, operation, argc - optind, argv + optind);
+	if (!wrong && o.audience)
+		wrong = take_audience(&o);
 	if (!wrong)
 		wrong = wrong_with(&o, operation);
-	if (wrong) {
+	if (wrong)
 		fprintf(stderr, "%s: %s; try: %s --help\n", argv[0], wrong, argv[0]);
-		return 2;
-	}
-	return evaluate(&o, operation);
+	code = wrong ? 2 : evaluate(&o, operation);
+	free(o.audience_user);
+	free(o.audience_claims);
+	return code;
 }

@@ -122,6 +122,40 @@ def test_transform_shows_the_event():
         contains(ask(directory, "transform", '{"event":"DELETED"}', code=1), "drop\n", "dropped")
 
 
+FILTERS = """return policy { api = 1, reads = { filter = { "claims.role", "user" }, redact = { "claims.role" } },
+  filter = function(event, audience) if audience.user == "boom" then return event.no.thing end return audience.claims.role ~= "guest" end,
+  redact = function(event, audience) if audience.claims.role == "child" then event.data.payload.price = nil end return event end }"""
+EVENT = '{"topic":"doc:1","event":"UPDATED","data":{"entity_id":"1","payload":{"price":1.50,"name":"bike"}}}'
+
+
+def test_filter_shows_who_gets_what_of_an_event():
+    with configuration() as directory:
+        (directory / "second.lua").write_text(FILTERS)
+        equal(ask(directory, "filter", EVENT, claims='{"role":"child"}', code=0), """allow
+{"topic":"doc:1","event":"UPDATED","data":{"entity_id":"1","payload":{"name":"bike"}}}
+asked: filter as bob of acme, claims {"role":"child"}
+decided by: second
+  tenant  second (second.lua) filter: pass, from claims.role = "child", user = "bob", N ms
+  tenant  second (second.lua) redact: changed it, from claims.role = "child", N ms
+  global  jwt (jwt): not asked: it has no function for this
+  global  guard (guard.lua): not asked: it has no function for this
+  tenant  first (first.lua): not asked: it has no function for this
+""", "a child")
+        out = ask(directory, "--event", EVENT, "--audience", '{"user_id":"ann","claims":{}}', "filter", code=0)
+        contains(out, f"allow\n{EVENT}\n", "nobody's child gets all of it, byte for byte")
+        contains(out, 'filter: pass, from claims.role = absent, user = "ann", N ms', "and why")
+        contains(out, "redact: left it alone, from claims.role = absent, N ms", "and why")
+        out = ask(directory, "--audience", '{"claims":{"role":"guest"}}', "filter", EVENT, code=1)
+        contains(out, "withheld\n", "a guest")
+        contains(out, 'second (second.lua) filter: withhold, from claims.role = "guest", user = "bob", N ms', "and why")
+        check("redact:" not in out and EVENT not in out, f"what a guest is told: {out}")
+        out = ask(directory, "--audience", '{"user":"boom"}', "filter", EVENT, code=1)
+        contains(out, "withheld: a hook failed\n", "a hook that fails")
+        contains(out, "second.lua:2: attempt to index a nil value (field 'no')), from", "and how")
+        (directory / "second.lua").write_text(SECOND)
+        contains(ask(directory, "filter", EVENT, code=0), "decided by: nobody: no hook has a filter or a redact\n", "without filters all get all")
+
+
 def test_authenticate_shows_the_identity():
     with configuration() as directory:
         def who(token, **env):
@@ -157,6 +191,11 @@ def test_what_cannot_be_asked_exits_2():
         for words, said in (((), "it asks nothing"), (("frob",), "it asks nothing"), (("subscribe",), "needs a TOPIC"),
                             (("subscribe", "T"), "the topic is none"), (("publish", "t:*"), "the topic is none"), (("transform", "5"), "JSON object"),
                             (("subscribe", "t:1", "more"), "too many"), (("--claims", "[]", "subscribe", "t:1"), "--claims"),
+                            (("filter",), "JSON object"), (("filter", '{"topic":"t:1"}'), "the EVENT is none"),
+                            (("--audience", "[]", "filter", EVENT), "--audience is a JSON object"),
+                            (("--audience", '{"role":"x"}', "filter", EVENT), "--audience has user_id"),
+                            (("--audience", "{}", "subscribe", "t:1"), "--audience is of filter"),
+                            (("--event", EVENT, "transform", EVENT), "too many"),
                             (("--tenant", "other", "subscribe", "t:1"), "not served")):
             done = cli("policy", "eval", "-c", "hw.json", "--tenant", "acme", "--user", "bob", *words, cwd=directory)
             equal((done.returncode, done.stdout), (2, ""), f"result of {words}")
