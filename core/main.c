@@ -38,7 +38,7 @@ static const struct command {
 	{"serve", hw_cmd_serve, "run the broker"},
 	{"check", hw_cmd_check, "say every problem of a configuration"},
 	{"explain", hw_cmd_explain, "say why a user got an event, or did not"},
-	{"policy", hw_cmd_policy, "test a policy, or ask it one question"},
+	{"policy", hw_cmd_policy, "test a policy, ask it one question, or what a log was asked"},
 	{"token", hw_cmd_token, "mint a token for development or a back end"},
 	{"pub", hw_cmd_pub, "publish events and print their ids"},
 	{"sub", hw_cmd_sub, "subscribe and print events as lines of JSON"},

@@ -91,7 +91,7 @@ static int find_paths(struct hw_policy_stage *stage)
 	return stage->plugin_path.failed || stage->script_path.failed ? -ENOMEM : 0;
 }
 
-int hw_policy_stage_open(struct hw_policy_stage *stage)
+static int open_stage(struct hw_policy_stage *stage, bool given, const char *script_path)
 {
 	int rc;
 
@@ -104,8 +104,9 @@ int hw_policy_stage_open(struct hw_policy_stage *stage)
 	rc = stage->log_fd < 0 ? -errno : stage->timers ? find_paths(stage) : -ENOMEM;
 	if (rc < 0)
 		return rc;
-	rc = hw_hook_kit_open(&stage->kit, stage->log_fd, HW_LOG_INFO, &stage->clock,
-		stage->script_path.len > 0 ? stage->script_path.data : NULL);
+	if (!given && stage->script_path.len > 0)
+		script_path = stage->script_path.data;
+	rc = hw_hook_kit_open(&stage->kit, stage->log_fd, HW_LOG_INFO, &stage->clock, script_path);
 	if (rc == 0)
 		rc = hw_watchdog_enter_thread(stage->kit.watchdog);
 	stage->entered = rc == 0;
@@ -117,6 +118,16 @@ int hw_policy_stage_open(struct hw_policy_stage *stage)
 		hw_http_client_stub(
 			hw_hook_env_io(stage->kit.env, 0)->http, hw_policy_stub_answer, stage);
 	return rc;
+}
+
+int hw_policy_stage_open(struct hw_policy_stage *stage)
+{
+	return open_stage(stage, false, NULL);
+}
+
+int hw_policy_stage_open_with(struct hw_policy_stage *stage, const char *script_path)
+{
+	return open_stage(stage, true, script_path);
 }
 
 void hw_policy_stage_close(struct hw_policy_stage *stage)

@@ -33,6 +33,8 @@ struct hw_policy_stage {
 
 /** 0 or negative errno; close it in either case. */
 HW_MUST_CHECK int hw_policy_stage_open(struct hw_policy_stage *stage);
+/** The same with scripts' require looking in @script_path (NULL: nowhere), which is borrowed. */
+HW_MUST_CHECK int hw_policy_stage_open_with(struct hw_policy_stage *stage, const char *script_path);
 void hw_policy_stage_close(struct hw_policy_stage *stage);
 /** Lets @ms pass, and everything that is due in it happen. */
 void hw_policy_stage_pass(struct hw_policy_stage *stage, int64_t ms);

@@ -107,9 +107,10 @@ struct hw_hook_env {
 	struct hw_hook_io *io[HW_HOOK_MAX_WORKERS]; /* by worker, each touched by that one alone */
 	struct hw_hook_inbox *inboxes[HW_HOOK_INBOXES_MAX]; /* by worker; NULL: never opened */
 	struct hw_dict *dict;                               /* values that workers share: dict.h */
-	struct hw_crew *crew;                 /* threads for work that blocks: crew.h */
-	struct hw_coverage *coverage;         /* NULL but where policies are tested: coverage.h */
-	struct hw_decisions *decisions;       /* that are written: decisions.h; NULL: none */
+	struct hw_crew *crew;           /* threads for work that blocks: crew.h */
+	struct hw_coverage *coverage;   /* NULL but where policies are tested: coverage.h */
+	struct hw_decisions *decisions; /* that are written: decisions.h; NULL: none */
+	struct hw_withheld *withheld;   /* NULL but where decisions are asked again: withheld.h */
 	atomic_uint_least64_t decisions_gate; /* which: decisions_internal.h */
 	struct hw_plugin_library
 		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */

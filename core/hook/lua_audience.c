@@ -5,6 +5,7 @@
 
 #include "hook/audience.h"
 #include "hook/lua_value.h"
+#include "hook/lua_withheld.h"
 
 /* reads, filter and redact: what a policy declares that it reads of who receives, and the table in
  * which it finds that and nothing else. */
@@ -84,6 +85,7 @@ static int audience_index(lua_State *lua)
 	if (lua_rawget(lua, lua_upvalueindex(1)) != LUA_TNIL) {
 		if (lua_touserdata(lua, -1) == &absent_key)
 			lua_pushnil(lua);
+		hw_lua_see_withheld(lua);
 		return 1;
 	}
 	stage = lua_tostring(lua, lua_upvalueindex(2));

@@ -5,6 +5,8 @@
 
 #include <lauxlib.h>
 
+#include "hook/lua_withheld.h"
+
 /* A view is an ordinary table with two members that no script sees: the text it comes from and
  * where in that text it stands. Until somebody looks into it, it has no others and a metatable
  * that fills it at the first touch: one level, containers in it becoming views in turn. From then
@@ -122,6 +124,9 @@ static void push_part(lua_State *lua, int source, struct hw_json value)
 		break;
 	case HW_JSON_STRING:
 		hw_lua_push_json_string(lua, value);
+		/* whoever looks at this level may look at it, and nobody sees which member it was
+		 */
+		hw_lua_see_withheld(lua);
 		break;
 	case HW_JSON_NUMBER:
 		hw_lua_push_json_number(lua, value);

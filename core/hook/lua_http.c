@@ -6,6 +6,7 @@
 
 #include "hook/http_client.h"
 #include "hook/lua_value.h"
+#include "hook/lua_withheld.h"
 #include "wire/json.h"
 
 /* ctx.http: request(url[, options]), get, post. All that a request is made of is brought together
@@ -108,8 +109,12 @@ static int see_table(lua_State *lua, const char *what)
 	if (lua_type(lua, -1) != LUA_TTABLE)
 		luaL_error(lua, "ctx.http: '%s' must be a table, not a %s", what,
 			luaL_typename(lua, -1));
-	if (hw_lua_push_behind(lua, -1))
+	if (hw_lua_push_behind(lua, -1)) {
+		/* a table of the session's, perhaps: what is in it goes where nobody looks */
+		if (hw_lua_withheld(lua))
+			hw_lua_withheld(lua)->seen = true;
 		lua_remove(lua, -2);
+	}
 	return lua_gettop(lua);
 }
 
@@ -291,6 +296,7 @@ static void take_body(lua_State *lua, int options, struct wish *w)
 			luaL_error(lua, "ctx.http: 'body' or 'json', not both");
 		hw_lua_text_init(&text, lua, 256);
 		hw_lua_encode(&text, -2);
+		hw_lua_see_withheld_text(lua, (struct hw_str){text.data, text.len});
 		w->body = (struct hw_str){text.data, text.len};
 		if (!w->has_type)
 			add_header(w, HW_STR("Content-Type"), HW_STR("application/json"));

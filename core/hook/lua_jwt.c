@@ -3,6 +3,7 @@
 
 #include "hook/lua_internal.h"
 #include "hook/lua_value.h"
+#include "hook/lua_withheld.h"
 
 /* ctx.jwt */
 
@@ -127,6 +128,7 @@ static int jwt_sign(lua_State *lua)
 	read_signing(lua, &signing);
 	hw_lua_text_init(&text, lua, 256);
 	hw_lua_encode(&text, 1);
+	hw_lua_see_withheld_text(lua, (struct hw_str){text.data, text.len});
 	hw_lua_host_begin(lua);
 	rc = hw_jwt_mint(signing.alg, signing.key, signing.kid,
 		(struct hw_str){text.data, text.len}, &token, &err);

@@ -7,6 +7,7 @@
 #include "hook/lua_event.h"
 #include "hook/lua_task.h"
 #include "hook/lua_value.h"
+#include "hook/lua_withheld.h"
 
 /* What a script finds in its environment. Liblua's libraries are opened into the state's true
  * globals, picked from, and the true globals thrown away: what is not named here does not exist.
@@ -51,7 +52,10 @@ void hw_lua_make_readonly(lua_State *lua)
 	luaL_checkstack(lua, 6, NULL);
 	lua_createtable(lua, 0, 0);
 	lua_createtable(lua, 0, 8);
-	lua_pushvalue(lua, table);
+	if (hw_lua_withheld(lua))
+		lua_pushcfunction(lua, hw_lua_withheld_index);
+	else
+		lua_pushvalue(lua, table);
 	lua_setfield(lua, -2, "__index");
 	lua_pushcfunction(lua, readonly_newindex);
 	lua_setfield(lua, -2, "__newindex");
@@ -100,8 +104,10 @@ static int base_next(lua_State *lua)
 	lua_settop(lua, 2);
 	see_through(lua, 1);
 	while (lua_next(lua, 1)) {
-		if (!hw_lua_view_hides(lua, 2))
+		if (!hw_lua_view_hides(lua, 2)) {
+			hw_lua_see_withheld(lua);
 			return 2;
+		}
 		lua_pop(lua, 1);
 	}
 	lua_pushnil(lua);
@@ -129,6 +135,7 @@ static int base_rawget(lua_State *lua)
 	lua_settop(lua, 2);
 	see_through(lua, 1);
 	lua_rawget(lua, 1);
+	hw_lua_see_withheld(lua);
 	return 1;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hook/lua_value.h"
+#include "hook/lua_withheld.h"
 
 /* A session's table costs more to make than the question costs to answer, and a session asks for
  * every topic it names. So the last ones are kept, and used again only for a session that is the
@@ -51,7 +52,8 @@ static bool matches(const struct hw_lua_session *kept, const struct hw_slice fie
 
 static void set_slice(lua_State *lua, const char *name, struct hw_slice s)
 {
-	lua_pushlstring(lua, s.p, s.len);
+	if (!hw_lua_push_withheld(lua, (struct hw_str){s.p, s.len}))
+		lua_pushlstring(lua, s.p, s.len);
 	lua_setfield(lua, -2, name);
 }
 

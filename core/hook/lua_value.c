@@ -10,6 +10,7 @@
 #include "base/utf8.h"
 #include "hook/lua_event.h"
 #include "hook/lua_internal.h"
+#include "hook/lua_withheld.h"
 
 /* luaL_Buffer wants to be on top of the stack whenever it grows, which a walk through tables
  * cannot give it. And it is not one growing malloc'd buffer either: the call may be jumped out
@@ -100,6 +101,8 @@ void hw_lua_push_json_string(lua_State *lua, struct hw_json string)
 	luaL_Buffer buffer;
 	char *out;
 
+	if (hw_lua_push_withheld(lua, inside))
+		return;
 	if (!string.escaped) {
 		lua_pushlstring(lua, inside.p, inside.len);
 		return;
@@ -469,6 +472,9 @@ void hw_lua_encode_value(struct hw_lua_text *text, int index, unsigned depth)
 		encode_table(text, index, depth);
 		return;
 	default:
+		lua_pushvalue(lua, index);
+		hw_lua_see_withheld(lua);
+		lua_pop(lua, 1);
 		if (!hw_lua_is_null(lua, index))
 			luaL_error(
 				lua, "a %s cannot be written as JSON", luaL_typename(lua, index));
@@ -490,6 +496,7 @@ static int json_encode(lua_State *lua)
 	luaL_checkany(lua, 1);
 	hw_lua_text_init(&text, lua, 256);
 	hw_lua_encode(&text, 1);
+	hw_lua_see_withheld_text(lua, (struct hw_str){text.data, text.len});
 	hw_lua_text_push(&text);
 	return 1;
 }
