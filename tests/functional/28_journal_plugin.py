@@ -306,7 +306,7 @@ def test_a_journal_that_does_not_open_stops_the_start_and_says_why():
 def test_the_check_looks_at_the_journal_and_opens_nothing():
     with Journal() as journal, journal.broker() as broker:
         lines = journal.lines()
-        for config, words in (({"plugin": str(journal.plugin), "config": {"dir": "/nowhere"}}, None), ({"plugin": "webhook", "config": {"url": "http://127.0.0.1:1/", "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}}, "provides no journal")):
+        for config, words in (({"plugin": str(journal.plugin), "config": {"dir": "/nowhere"}}, None), ({"plugin": "webhook", "config": {"url": "http://127.0.0.1:1/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}}, "provides no journal")):
             (broker.dir / "other.json").write_text(json.dumps({**broker.config, "journal": config}))
             done = cli("check", "-c", str(broker.dir / "other.json"))
             equal(done.returncode, 1 if words else 0, done.stdout)
