@@ -377,7 +377,16 @@ static void next_segment(struct splice *s, struct hw_json value)
 	s->segment = *stop == ',' ? stop + 1 : stop;
 }
 
-/* Pushes a table: each name of the text → where its last value stands. */
+/* What is known of the last value of a name: where it stands, and, once asked, whether it was
+ * changed. */
+enum last { LAST_UNKNOWN, LAST_SAME, LAST_CHANGED };
+
+static void push_last(lua_State *lua, size_t place, enum last what)
+{
+	lua_pushinteger(lua, (lua_Integer)((uint64_t)place << 2 | (uint64_t)what));
+}
+
+/* Pushes a table: each name of the text → its last value. */
 static void push_last_places(struct splice *s)
 {
 	struct hw_json_reader r = s->r;
@@ -386,33 +395,52 @@ static void push_last_places(struct splice *s)
 	lua_newtable(s->lua);
 	while (hw_json_member(&r, &key) == 0 && hw_json_value(&r, &value) == 0) {
 		hw_lua_push_json_string(s->lua, key);
-		lua_pushinteger(s->lua, (lua_Integer)(value.raw.p - s->base));
+		push_last(s->lua, (size_t)(value.raw.p - s->base), LAST_UNKNOWN);
 		lua_rawset(s->lua, -3);
 	}
 }
 
-/* A name that comes again later in the text: is this one overruled? If what overrules it still
- * stands, both stay as they are; if that was changed, the earlier one goes, so that no reader can
- * take it for the value. The name is on top of the stack. */
-static bool overruled(struct splice *s, int last_places, struct hw_json value)
+/* Does the table still say what the text's last value of the name says? The name is on top. */
+static bool last_is_same(struct splice *s, size_t place)
 {
 	struct hw_json_reader r;
 	struct hw_json last;
-	size_t place;
+	bool same;
 
-	lua_pushvalue(s->lua, -1);
-	lua_rawget(s->lua, last_places);
-	place = (size_t)lua_tointeger(s->lua, -1);
-	lua_pop(s->lua, 1);
-	if (place == (size_t)(value.raw.p - s->base))
-		return false;
 	hw_json_init(&r, (struct hw_str){s->base + place, (size_t)(s->end - s->base) - place},
 		HW_JSON_UTF8_DONE);
 	if (hw_json_value(&r, &last) != 0)
 		bad_text(s->lua, &r);
 	lua_pushvalue(s->lua, -1);
 	lua_rawget(s->lua, s->table);
-	if (same_value(s, last)) {
+	same = same_value(s, last);
+	lua_pop(s->lua, 1);
+	return same;
+}
+
+/* A name that comes again later in the text: is this one overruled? If what overrules it still
+ * stands, both stay as they are; if that was changed, the earlier one goes, so that no reader can
+ * take it for the value. Found out once a name: a text may have it often. The name is on top of the
+ * stack. */
+static bool overruled(struct splice *s, int last_places, struct hw_json value)
+{
+	uint64_t known;
+	size_t place;
+
+	lua_pushvalue(s->lua, -1);
+	lua_rawget(s->lua, last_places);
+	known = (uint64_t)lua_tointeger(s->lua, -1);
+	lua_pop(s->lua, 1);
+	place = (size_t)(known >> 2);
+	if (place == (size_t)(value.raw.p - s->base))
+		return false;
+	if ((known & 3) == LAST_UNKNOWN) {
+		known = last_is_same(s, place) ? LAST_SAME : LAST_CHANGED;
+		lua_pushvalue(s->lua, -1);
+		push_last(s->lua, place, (enum last)known);
+		lua_rawset(s->lua, last_places);
+	}
+	if ((known & 3) == LAST_SAME) {
 		if (s->n_out > 0)
 			hw_lua_text_char(s->text, ',');
 		add_range(s, s->segment, skip_space(value.raw.p + value.raw.len));
@@ -420,7 +448,6 @@ static bool overruled(struct splice *s, int last_places, struct hw_json value)
 	} else {
 		s->changed = true;
 	}
-	lua_pop(s->lua, 1);
 	return true;
 }
 
