@@ -28,9 +28,20 @@ static const struct hw_lua_entry *const_lua_entry(const struct hw_hook_entry *en
 	return (const struct hw_lua_entry *)entry;
 }
 
+/* Looking through an event takes time that its publisher chooses, not the policy: so much for each
+ * KiB comes on top of cpu_ms. Half as much again as an object of many small members takes. */
+#define EVENT_US_PER_KIB 150
+
 static uint32_t ms_to_us(unsigned ms)
 {
 	return ms > 3600000 ? 3600000000u : ms * 1000;
+}
+
+static uint32_t burst_us(const struct hw_hook_budget *budget, size_t event_len)
+{
+	uint64_t us = ms_to_us(budget->cpu_ms) + (uint64_t)event_len * EVENT_US_PER_KIB / 1024;
+
+	return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
 /* ---- chunks in states ---- */
@@ -583,6 +594,12 @@ enum hw_lua_outcome hw_lua_entry_task(struct hw_entry_state *es, struct hw_guard
 	return HW_LUA_OK;
 }
 
+/* Of the event that the question is about; 0: of none. */
+static size_t event_len(const struct hw_ask *ask)
+{
+	return ask->stage == HW_STAGE_AUTHORIZE ? ask->question->event.len : ask->event.len;
+}
+
 /* filter and redact are asked in the middle of a fan-out. */
 static bool waits(enum hw_hook_stage stage)
 {
@@ -601,6 +618,7 @@ static enum hw_lua_outcome start(struct hw_entry_state *es, struct hw_guard *gua
 	(*out)->q.function = function_of(ask);
 	(*out)->q.ask = ask;
 	(*out)->never_waits = !waits(ask->stage);
+	(*out)->burst_us = burst_us(&es->entry->base.budget, event_len(ask));
 	return hw_lua_task_start(*out, guard, hw_lua_call, err);
 }
 

@@ -8,6 +8,15 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 
+# takes one field of every event away, for which all of the payload is looked into
+REDACTING = """
+return policy {
+  api = 1,
+  authorize = { subscribe = function() return allow() end, publish = function() return allow() end },
+  redact = function(event) event.data.payload.price = nil return event end,
+}
+"""
+
 # what a topic's resource asks for; all else is allowed
 EVIL = r"""
 local traps = {
@@ -129,6 +138,22 @@ def test_the_other_tenant_on_the_same_worker_notices_nothing():
         delays.sort()
         p99 = delays[int(len(delays) * 0.99)]
         check(p99 < scaled(0.1), f"p99 of {len(delays)} pongs: {p99 * 1000:.0f} ms")
+
+
+def test_a_publisher_cannot_have_a_policy_ended_by_the_size_of_its_events():
+    wide = {f"k{n}": 1 for n in range(5000)}
+    often = '{"price":0,' + '"a":1,' * 5000 + f'"a":"{"x" * 25000}"' + "}"
+    config = {"tenants": {"*": {"hooks": [{"name": "redacting", "lua": "redacting.lua"}]}}}
+    with Broker(config, files={"redacting.lua": REDACTING}) as broker, WsClient(broker.address, token=mint("u1")) as client:
+        client.subscribe("t:1")
+        for payload in (json.dumps({**wide, "price": 5}, separators=(",", ":")), often):
+            body = f'{{"topic":"t:1","event":"UPDATED","data":{{"entity_id":"e1","payload":{payload}}}}}'
+            for _ in range(4):  # one more than it takes to open the breaker
+                answer = http(broker.address, "POST", "/publish", {"Content-Type": "application/json"}, body.encode(), mint("u2"))
+                equal(answer.status, 200, "the publish")
+                got = client.recv_event("t:1")
+                check("price" not in got["data"]["payload"] and len(got["data"]["payload"]) > 0, "the field is still there")
+        equal(broker.metric("hookwire_lua_kills_total") or 0, 0, "states that were ended")
 
 
 def test_kills_do_not_leak():
