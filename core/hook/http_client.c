@@ -264,7 +264,7 @@ static void conclude(struct hw_http_request *r, CURLcode code)
 			r->spec.max_bytes);
 		r->error = r->reason;
 	} else if (r->no_memory) {
-		r->error = "the answers that this policy waits for have no room in its memory";
+		r->error = "the requests of this policy have no room in its memory";
 	} else if (code != CURLE_OK) {
 		if (!r->reason[0])
 			snprintf(r->reason, sizeof(r->reason), "%s", curl_easy_strerror(code));
@@ -484,11 +484,18 @@ int hw_http_start(struct hw_http_client *client, const struct hw_http_spec *spec
 
 	if (client->n_requests >= HW_HTTP_REQUESTS)
 		return -EBUSY;
+	if (spec->memory && !hw_quota_charge(spec->memory, spec->body.len))
+		return -EDQUOT;
 	r = calloc(1, sizeof(*r));
-	if (!r)
+	if (!r) {
+		if (spec->memory)
+			hw_quota_release(spec->memory, spec->body.len);
 		return -ENOMEM;
+	}
 	client->n_requests++;
 	r->client = client;
+	r->spec.memory = spec->memory;
+	r->charged = spec->body.len;
 	hw_list_init(&r->link);
 	hw_timer_init(&r->timeout, on_timeout);
 	hw_buf_init(&r->head);
@@ -496,7 +503,6 @@ int hw_http_start(struct hw_http_client *client, const struct hw_http_spec *spec
 	r->easy = curl_easy_init();
 	rc = r->easy ? set_options(r, spec) : -ENOMEM;
 	if (rc < 0) {
-		r->spec.memory = NULL;
 		request_free(r);
 		return rc;
 	}

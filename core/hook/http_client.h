@@ -36,7 +36,8 @@ struct hw_http_spec {
 	struct hw_str body; /* p NULL: none */
 	int64_t timeout_ms; /* for all of it */
 	size_t max_bytes;   /* of the answer's body */
-	/* Charged for what is received, until the request is destroyed; NULL: nothing is. */
+	/* Charged for the body that is sent and for what is received, until the request is
+	 * destroyed; NULL: nothing is. */
 	struct hw_quota *memory;
 	const void *owner; /* whose resolves are counted together */
 	/** It is over; may destroy it. From the loop, never from inside of start. */
@@ -84,7 +85,7 @@ void hw_http_client_stub(struct hw_http_client *client,
 		void *arg, const struct hw_http_spec *spec, struct hw_http_request *request),
 	void *arg);
 /** Copies what @spec points to, but for @memory and @arg. 0 and *@out; or -ENOMEM, -EINVAL when the
- * URL is none, -EBUSY beyond HW_HTTP_REQUESTS. */
+ * URL is none, -EBUSY beyond HW_HTTP_REQUESTS, -EDQUOT when @memory has no room for the body. */
 HW_MUST_CHECK int hw_http_start(struct hw_http_client *client, const struct hw_http_spec *spec,
 	struct hw_http_request **out);
 /** Forgets it, whatever it does: done is not called any more. */

@@ -534,8 +534,9 @@ static int do_request(lua_State *lua, const char *what, const char *method)
 	if (rc == -ENOMEM)
 		return luaL_error(lua, "%s: out of memory", what);
 	push_failure(lua,
-		rc == -EBUSY ? "this worker has too many requests under way"
-			     : "the URL is none that can be asked: http://… or https://…",
+		rc == -EBUSY    ? "this worker has too many requests under way"
+		: rc == -EDQUOT ? "the requests of this policy have no room in its memory"
+				: "the URL is none that can be asked: http://… or https://…",
 		0);
 	return 1;
 }

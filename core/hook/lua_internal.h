@@ -108,7 +108,7 @@ struct hw_lua_state {
 	unsigned n_idle_tasks, n_waiting;
 	struct hw_lua_task *task;    /* that runs; NULL: what runs is none */
 	bool may_wait;               /* and is where it may */
-	struct hw_quota http_memory; /* of answers on their way: as much again as the arena */
+	struct hw_quota http_memory; /* of requests under way: as much again as the arena */
 	/* idle states: lua_keep.c */
 	struct hw_timer idle;
 	int64_t idle_ms;

@@ -237,6 +237,34 @@ static void failures_say_what_happened(void **state)
 	teardown(&w);
 }
 
+/* The copy of what is sent is the client's, outside of any script's arena. */
+static void what_is_sent_is_charged_until_the_request_is_gone(void **state)
+{
+	enum { LEN = 1000 };
+	static const char body[LEN];
+	struct http_world w;
+	struct asked first, second;
+	struct hw_quota memory;
+	struct hw_http_spec spec = {
+		.method = "POST", .body = {body, LEN}, .memory = &memory, .timeout_ms = 60000};
+
+	(void)state;
+	setup(&w);
+	hw_quota_init(&memory, 2 * LEN - 1);
+	assert_int_equal(ask(&w, &first, spec, "127.0.0.1", "/stall"), 0);
+	assert_int_equal(atomic_load(&memory.used), LEN);
+	assert_int_equal(ask(&w, &second, spec, "127.0.0.1", "/stall"), -EDQUOT);
+	assert_int_equal(atomic_load(&memory.used), LEN);
+	assert_int_equal(hw_http_client_count(w.client), 1);
+	hw_http_request_destroy(&first.request);
+	assert_int_equal(atomic_load(&memory.used), 0);
+	assert_int_equal(ask(&w, &second, spec, "127.0.0.1", "/status/200"), 0);
+	wait_until(&w.ww, second.n_done);
+	assert_string_equal(second.error, "");
+	assert_int_equal(atomic_load(&memory.used), 0);
+	teardown(&w);
+}
+
 static void what_is_no_url_of_the_web_is_refused(void **state)
 {
 	static const char *const urls[] = {"file:///etc/passwd", "gopher://127.0.0.1/",
@@ -482,6 +510,7 @@ int main(void)
 		cmocka_unit_test(an_answer_comes_and_the_connection_is_used_again),
 		cmocka_unit_test(what_is_sent_is_what_was_said),
 		cmocka_unit_test(failures_say_what_happened),
+		cmocka_unit_test(what_is_sent_is_charged_until_the_request_is_gone),
 		cmocka_unit_test(what_is_no_url_of_the_web_is_refused),
 		cmocka_unit_test(a_destroyed_request_is_never_heard_of),
 		cmocka_unit_test(a_silent_resolver_holds_up_nobody),
