@@ -10,6 +10,7 @@ enum {
 	SLICE_ASKS = 1024, /* the same, whatever the clock says */
 	IN_FLIGHT = 32,    /* checks whose hooks wait; a script's calls that wait are bounded too,
 			      and clients want some of them */
+	AGAIN_MS = 250,    /* until what could not be decided is asked again */
 };
 
 static struct hw_sweep *sweep_of(const struct hw_session *s)
@@ -92,6 +93,18 @@ static void revoke(struct job *job)
 		session_send(s);
 }
 
+/* A hook that cannot say now, since what it asks is down or its breaker is open, has denied
+ * nothing. That it fails in the middle of a sweep, which asks it more than anybody, must not cut
+ * everybody off. What was allowed before stays for a while, and then it is denied. */
+static bool may_stay_undecided(struct hw_session *s)
+{
+	int64_t now_ms = hw_worker_now_ms(s->worker);
+
+	if (!s->undecided_until_ms)
+		s->undecided_until_ms = now_ms + s->worker->generation->settings.reauth_ms;
+	return now_ms < s->undecided_until_ms;
+}
+
 static void take(struct job *job, enum hw_verdict verdict)
 {
 	struct hw_session *s = job->session;
@@ -100,6 +113,11 @@ static void take(struct job *job, enum hw_verdict verdict)
 		return; /* an answer of yesterday's policy: all is asked again */
 	if (verdict == HW_ERROR && job->asked_generation != s->worker->generation->number)
 		return; /* its generation ended before it could say: asked again */
+	if (verdict != HW_ALLOW && verdict != HW_DENY && may_stay_undecided(s)) {
+		s->policy = 0;
+		job->undecided = true;
+		return;
+	}
 	if (verdict == HW_ALLOW) {
 		job->recheck += job->admitted;
 		job->admitted = true;
@@ -137,13 +155,13 @@ static enum hw_verdict ask_next(struct job *job)
 		topic, on_decided);
 }
 
-/* true: all is asked, or the session is closed. */
+/* true: all is asked, or something is undecided, or the session is closed. */
 static bool go_on(struct job *job)
 {
 	struct hw_session *s = job->session;
 	struct hw_sweep *sweep = sweep_of(s);
 
-	while (!s->closed && still_served(s)) {
+	while (!s->closed && !job->undecided && still_served(s)) {
 		enum hw_verdict verdict;
 
 		if (s->policy != s->hub->policy)
@@ -161,16 +179,6 @@ static bool go_on(struct job *job)
 		take(job, verdict);
 	}
 	return true;
-}
-
-bool reauth_subscriptions(struct job *job, void (*rechecked)(struct job *job))
-{
-	job->rechecked = rechecked;
-	/* with an older policy's verdicts the session is asked about too: go_on sees to it */
-	job->recheck = 0;
-	job->admitted = true;
-	slice_begin(sweep_of(job->session));
-	return go_on(job);
 }
 
 /* ---- nothing is delivered until it is checked ---- */
@@ -225,7 +233,8 @@ static void settle(struct hw_session *s)
 	hw_metric_add(s->worker->counters->recheck_due, -1);
 	if (--sweep->n_open == 0)
 		log_end(sweep);
-	else if (!hw_list_empty(&sweep->now) || !hw_list_empty(&sweep->paced))
+	else if (!hw_list_empty(&sweep->now) || !hw_list_empty(&sweep->paced) ||
+		 !hw_list_empty(&sweep->again))
 		wake_now(sweep); /* there may be room for another now */
 }
 
@@ -252,6 +261,53 @@ static void put_due(struct hw_session *s, int64_t at_ms)
 	}
 }
 
+/* It could not be decided: when its time comes it is asked from the beginning. */
+static void ask_again(struct hw_session *s)
+{
+	struct hw_sweep *sweep = sweep_of(s);
+
+	if (s->recheck == RECHECK_NONE) {
+		sweep->n_open++;
+		hw_metric_add(s->worker->counters->recheck_due, 1);
+	}
+	sweep->n_running -= s->recheck == RECHECK_RUNNING;
+	s->recheck = RECHECK_DUE;
+	s->recheck_ms = hw_worker_now_ms(s->worker) + AGAIN_MS;
+	hw_list_remove(&s->due);
+	hw_list_push(&sweep->again, &s->due);
+	wake_now(sweep); /* there may be room for another now */
+}
+
+/* One that is due or in line behind this message is asked anyway. */
+static void end_refresh(const struct job *job)
+{
+	struct hw_session *s = job->session;
+
+	if (job->undecided && !s->closed && s->recheck == RECHECK_NONE)
+		ask_again(s);
+}
+
+static void on_refreshed(struct job *job)
+{
+	end_refresh(job);
+	job->refreshed(job);
+}
+
+bool reauth_subscriptions(struct job *job, void (*rechecked)(struct job *job))
+{
+	job->refreshed = rechecked;
+	job->rechecked = on_refreshed;
+	/* with an older policy's verdicts the session is asked about too: go_on sees to it */
+	job->recheck = 0;
+	job->admitted = true;
+	job->undecided = false;
+	slice_begin(sweep_of(job->session));
+	if (!go_on(job))
+		return false;
+	end_refresh(job);
+	return true;
+}
+
 void reauth_join(struct hw_session *s)
 {
 	if (s->policy == s->hub->policy)
@@ -275,6 +331,11 @@ static void swept(struct hw_session *s)
 
 	if (s->closed)
 		return; /* which has settled it */
+	if (s->job->undecided) {
+		ask_again(s);
+		return;
+	}
+	s->undecided_until_ms = 0;
 	sweep->n_checked++;
 	hw_metric_add(s->worker->counters->rechecked, 1);
 	settle(s);
@@ -313,19 +374,29 @@ static void check(struct hw_session *s)
 		job_start_recheck(s);
 }
 
-static struct hw_session *next_due(struct hw_sweep *sweep, int64_t now_ms)
+/* The first of the list, if its time has come. */
+static struct hw_session *first_due(struct hw_sweep *sweep, struct hw_list *list, int64_t now_ms)
 {
-	struct hw_list *list = hw_list_empty(&sweep->now) ? &sweep->paced : &sweep->now;
 	struct hw_session *s;
 
 	if (hw_list_empty(list))
 		return NULL;
 	s = HW_CONTAINER_OF(list->next, struct hw_session, due);
-	if (list == &sweep->paced && s->recheck_ms > now_ms) {
+	if (s->recheck_ms > now_ms) {
 		wake(sweep, s->recheck_ms);
 		return NULL;
 	}
 	return s;
+}
+
+static struct hw_session *next_due(struct hw_sweep *sweep, int64_t now_ms)
+{
+	struct hw_session *s;
+
+	if (!hw_list_empty(&sweep->now))
+		return HW_CONTAINER_OF(sweep->now.next, struct hw_session, due);
+	s = first_due(sweep, &sweep->again, now_ms);
+	return s ? s : first_due(sweep, &sweep->paced, now_ms);
 }
 
 static void on_timer(struct hw_timer *timer)
@@ -437,6 +508,7 @@ void reauth_init(struct hw_worker *w)
 	sweep->worker = w;
 	hw_list_init(&sweep->now);
 	hw_list_init(&sweep->paced);
+	hw_list_init(&sweep->again);
 	hw_list_init(&sweep->parked);
 	hw_timer_init(&sweep->timer, on_timer);
 	w->policy_changed = on_policy_changed;

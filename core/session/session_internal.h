@@ -33,6 +33,7 @@ struct hw_sessions {
 		struct hw_list now;    /* sessions to be checked as soon as may be: nothing is
 					  delivered to them until then */
 		struct hw_list paced;  /* and those that have until hw_session.recheck_ms */
+		struct hw_list again;  /* and those that could not be decided: not before then */
 		struct hw_list parked; /* checks that go on in the next turn: struct job.parked */
 		struct hw_timer timer;
 		size_t n_open;    /* sessions that are not checked yet, whatever they wait for */
@@ -74,9 +75,11 @@ struct job {
 	struct hw_page page;             /* of history */
 	/* of a check: see reauth.c */
 	void (*rechecked)(struct job *job);
+	void (*refreshed)(struct job *job);
 	struct hw_list parked;
 	uint32_t recheck; /* the next subscription */
 	bool admitted;    /* the session itself is allowed */
+	bool undecided;   /* a hook could not say: it ends here, and all is asked again later */
 	unsigned asked_generation;
 	struct hw_login login;
 	struct hw_publish publish;
@@ -109,6 +112,8 @@ struct hw_session {
 	struct job *job;        /* NULL: nothing is being worked on */
 	struct hw_list due;     /* in the sweep */
 	int64_t recheck_ms;     /* when it is checked at the latest */
+	/* then what cannot be decided is taken away; 0: all was decided */
+	int64_t undecided_until_ms;
 	uint64_t policy;        /* the hub's, when its verdicts were made; 0: none count */
 	enum session_recheck recheck;
 	struct hw_list preview; /* in the preview, to be asked about */

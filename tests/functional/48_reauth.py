@@ -110,6 +110,22 @@ def test_a_policy_that_fails_lets_nobody_stay_subscribed():
         equal(client.recv_event()["topic"], "a:1", "what is allowed")
 
 
+def test_a_policy_that_cannot_say_for_a_while_takes_nothing_away():
+    with Broker(config("now", reauth_ms=30000), files={"p.lua": policy()}) as broker, client_of(broker, "a:1", "b:1") as client:
+        def asked():
+            return broker.metric("hookwire_hook_calls_total", hook="p", tenant="acme", stage="authorize")
+        put(broker, policy("error('soon')"))
+        before = asked()
+        equal(broker.publish("a:1").status, 200, "publish")
+        wait_until(lambda: asked() >= before + 4, 10, "it to be asked again")  # of these one for the publish
+        equal(broker.metric("hookwire_reauthorizations_due"), 1, "due")
+        equal(client.drain(0.1), [], "what is heard meanwhile")
+        put(broker, NO_B)
+        contains(client.recv_where({"type": "unsubscribed"}), {"topics": ["b:1"], "code": "forbidden_topic"}, "revoked")
+        equal(client.recv_event()["topic"], "a:1", "what was held back")
+        settled(broker)
+
+
 def test_another_tenants_edit_and_an_edit_of_nothing_ask_nobody():
     files = {"p.lua": policy(), "b.lua": policy(), "tenants.d/b.json": {"tenants": {"beta": {"hooks": [{"name": "b", "lua": "../b.lua"}]}}}}
     with Broker(config(include=["tenants.d/*.json"]), files=files) as broker:

@@ -19,7 +19,7 @@
 	"{\"type\":\"publish\",\"topic\":\"" topic \
 	"\",\"event\":\"UPDATED\",\"data\":{\"entity_id\":\"e\",\"payload\":{}}}"
 
-enum { REAUTH_MS = 1000 };
+enum { REAUTH_MS = 1000, AGAIN_MS = 250 };
 
 static char text[1 << 20];
 static struct fake_log fake_log;
@@ -126,7 +126,7 @@ static void a_session_that_is_denied_now_is_closed(void **state)
 	world_fini(&w);
 }
 
-static void a_hook_that_fails_takes_away(void **state)
+static void a_hook_that_cannot_say_for_long_takes_away(void **state)
 {
 	struct world w;
 	struct client c, d;
@@ -136,17 +136,96 @@ static void a_hook_that_fails_takes_away(void **state)
 	client_open(&w, &c, "u@acme", "a:1,b:1", false);
 	heard(&c, text, sizeof(text));
 	swap_to(&w, 2, POLICY("topic.resource == 'a' or error('no')"));
+	/* its turn comes, and reauth_ms are left to whoever has to mend it */
 	pass(&w, REAUTH_MS);
+	for (int64_t ms = 0; ms < REAUTH_MS; ms += AGAIN_MS) {
+		assert_int_equal(due(&w), 1);
+		assert_string_equal(heard(&c, text, sizeof(text)), "");
+		pass(&w, AGAIN_MS);
+	}
 	heard(&c, text, sizeof(text));
 	assert_non_null(strstr(text, "[\"b:1\"],\"code\":\"unavailable\""));
 	assert_int_equal(count(text, "unsubscribed"), 1);
+	assert_int_equal(due(&w), 0);
 	client_open(&w, &d, "v@acme", "a:1", false);
 	swap_to(&w, 3, SESSIONS("error('no')"));
 	pass(&w, REAUTH_MS);
+	assert_int_equal(c.closed_with + d.closed_with, 0);
+	for (int64_t ms = 0; ms < REAUTH_MS; ms += AGAIN_MS)
+		pass(&w, AGAIN_MS);
 	assert_int_equal(c.closed_with, 4503);
 	assert_int_equal(d.closed_with, 4503);
+	assert_int_equal(due(&w), 0);
 	client_fini(&c);
 	client_fini(&d);
+	world_fini(&w);
+}
+
+/* The clock of the world is os.time's. */
+#define FAILS_UNTIL(wall_s, test) \
+	"return policy { api = 1, authorize = { subscribe = function(s, topic) if os.time() " \
+	"< " wall_s " then return unavailable('soon') end if " test \
+	" then return allow() end return deny('forbidden_topic') end, publish = function() " \
+	"return allow() " \
+	"end } }"
+
+static void a_hook_that_recovers_decides(void **state)
+{
+	struct world w;
+	struct client c;
+	char policy[512];
+
+	(void)state;
+	world_init(&w, ALL);
+	client_open(&w, &c, "u@acme", "a:1,b:1", false);
+	heard(&c, text, sizeof(text));
+	snprintf(policy, sizeof(policy), FAILS_UNTIL("%lld", "topic.resource == 'a'"),
+		(long long)(w.wall_ms / 1000 + 2));
+	swap_to(&w, 2, policy);
+	pass(&w, REAUTH_MS);
+	pass(&w, AGAIN_MS);
+	assert_int_equal(due(&w), 1);
+	assert_string_equal(heard(&c, text, sizeof(text)), "");
+	w.wall_ms += 2000;
+	pass(&w, AGAIN_MS);
+	heard(&c, text, sizeof(text));
+	assert_non_null(strstr(text, "[\"b:1\"],\"code\":\"forbidden_topic\""));
+	assert_int_equal(count(text, "unsubscribed"), 1);
+	assert_int_equal(due(&w), 0);
+	assert_int_equal(c.closed_with, 0);
+	client_fini(&c);
+	world_fini(&w);
+}
+
+static void swap_now(struct world *w, unsigned number, const char *lua);
+
+static void who_is_held_gets_nothing_while_a_hook_cannot_say(void **state)
+{
+	struct world w;
+	struct client c, back_end;
+	char policy[512];
+
+	(void)state;
+	world_init(&w, ALL);
+	client_open(&w, &c, "u@acme", "a:1,b:1", false);
+	client_open(&w, &back_end, "v@acme", NULL, false);
+	heard(&c, text, sizeof(text));
+	snprintf(policy, sizeof(policy), FAILS_UNTIL("%lld", "topic.resource == 'a'"),
+		(long long)(w.wall_ms / 1000 + 2));
+	swap_now(&w, 2, policy);
+	say(&back_end, PUBLISH("a:1"));
+	say(&back_end, PUBLISH("b:1"));
+	pass(&w, AGAIN_MS);
+	assert_string_equal(heard(&c, text, sizeof(text)), "");
+	w.wall_ms += 2000;
+	pass(&w, AGAIN_MS);
+	pass(&w, 1);
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "unsubscribed"), 1);
+	assert_int_equal(count(text, "\"topic\":\"a:1\""), 1);
+	assert_int_equal(count(text, "\"topic\":\"b:1\""), 0);
+	client_fini(&back_end);
+	client_fini(&c);
 	world_fini(&w);
 }
 
@@ -486,7 +565,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_denied_now_is_unsubscribed),
 		cmocka_unit_test(a_session_that_is_denied_now_is_closed),
-		cmocka_unit_test(a_hook_that_fails_takes_away),
+		cmocka_unit_test(a_hook_that_cannot_say_for_long_takes_away),
+		cmocka_unit_test(a_hook_that_recovers_decides),
+		cmocka_unit_test(who_is_held_gets_nothing_while_a_hook_cannot_say),
 		cmocka_unit_test(a_tenant_that_is_not_served_any_more_is_closed),
 		cmocka_unit_test(nobody_is_asked_while_the_chain_is_the_same),
 		cmocka_unit_test(the_sweep_takes_its_time),
