@@ -20,11 +20,6 @@
 #include "hook/store.h"
 #include "net/trust.h"
 
-enum {
-	HARD_STOP_MS = 5000, /* after drain_ms: whoever is left is cut off */
-	STUCK_MS = 3000,     /* after that: a worker is held up by a plugin and will not end */
-};
-
 /* ---- start
  * ------------------------------------------------------------------------------------------------------------
  */
@@ -175,7 +170,9 @@ static int start(struct hw_broker *b)
 	if (!b->log || !b->metrics)
 		return -ENOMEM;
 	make_metrics(b);
-	r = hw_watchdog_create(&b->watchdog);
+	r = hw_warden_start(&b->warden, b);
+	if (!r)
+		r = hw_watchdog_create(&b->watchdog);
 	if (!r)
 		r = hw_tenants_init(&b->tenants);
 	if (r)
@@ -220,13 +217,13 @@ static void stop_workers(struct hw_broker *b, struct ending *e)
 {
 	if (e->give_up_ms != INT64_MAX)
 		return;
-	e->give_up_ms = now_ms() + STUCK_MS;
+	e->give_up_ms = now_ms() + HW_BROKER_STUCK_MS;
 	hw_worker_thread_stop(&b->workers[0]); /* which stops the others */
 }
 
 static void drain(struct hw_broker *b, struct ending *e)
 {
-	e->drain_until_ms = now_ms() + b->conf->global->drain_ms + HARD_STOP_MS;
+	e->drain_until_ms = now_ms() + b->conf->global->drain_ms + HW_BROKER_HARD_STOP_MS;
 	hw_log(b->log, HW_LOG_INFO, "app",
 		"draining: sessions are closed over drain_ms, new clients refused");
 	for (unsigned i = 0; i < b->n_workers; i++)
@@ -244,11 +241,27 @@ static bool all_drained(const struct hw_broker *b)
 /* Before the sockets are closed: afterwards the file may be another broker's. */
 static void remove_sockets(struct hw_broker *b)
 {
+	pthread_mutex_lock(&b->files_lock);
 	for (size_t i = 0; i < b->n_sockets; i++) {
 		if (b->sockets[i])
 			unlink(b->sockets[i]);
 		free(b->sockets[i]);
 	}
+	b->n_sockets = 0;
+	pthread_mutex_unlock(&b->files_lock);
+}
+
+static void close_plugin_cache(struct hw_broker *b)
+{
+	pthread_mutex_lock(&b->files_lock);
+	hw_plugin_cache_close(&b->plugin_cache);
+	pthread_mutex_unlock(&b->files_lock);
+}
+
+void hw_broker_leave_no_files(struct hw_broker *b)
+{
+	remove_sockets(b);
+	close_plugin_cache(b);
 }
 
 static void go_on_ending(struct hw_broker *b, struct ending *e)
@@ -259,8 +272,7 @@ static void go_on_ending(struct hw_broker *b, struct ending *e)
 		return;
 	hw_log(b->log, HW_LOG_ERROR, "app",
 		"a worker does not end: a plugin holds it; the process ends without it");
-	remove_sockets(b);
-	hw_plugin_cache_close(&b->plugin_cache);
+	hw_broker_leave_no_files(b);
 	_exit(1);
 }
 
@@ -294,6 +306,7 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 			else
 				drain(b, &e);
 		}
+		hw_warden_beat(&b->warden, b->conf->global->drain_ms);
 		hw_broker_serve(b, number == SIGHUP, e.drain_until_ms != INT64_MAX);
 		go_on_ending(b, &e);
 		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
@@ -305,6 +318,7 @@ static void end(struct hw_broker *b)
 {
 	bool written;
 
+	hw_warden_ending(&b->warden);
 	/* one that has not started cannot be told, one that runs has been */
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_join(&b->workers[i]);
@@ -321,14 +335,17 @@ static void end(struct hw_broker *b)
 	written = hw_decisions_destroy(&b->decisions);
 	if (b->env) {
 		hw_hook_env_reap(b->env);
+		hw_hook_env_end_work(b->env);
+		hw_warden_env(&b->warden, NULL);
 		hw_hook_env_destroy(&b->env);
 	}
+	hw_warden_stop(&b->warden);
 	hw_trust_destroy(&b->trust);
 	free(b->script_lib);
 	hw_broker_unfix(b);
 	hw_watchdog_destroy(&b->watchdog);
 	hw_conf_destroy(&b->conf);
-	hw_plugin_cache_close(&b->plugin_cache);
+	close_plugin_cache(b);
 	if (!written) {
 		hw_log(b->log, HW_LOG_ERROR, "app",
 			"the disk does not take the last decisions; the process ends without it");
@@ -340,7 +357,9 @@ static void end(struct hw_broker *b)
 
 int hw_broker_run(const char *conf_path)
 {
-	struct hw_broker b = {.conf_path = conf_path, .requests_lock = PTHREAD_MUTEX_INITIALIZER};
+	struct hw_broker b = {.conf_path = conf_path,
+		.requests_lock = PTHREAD_MUTEX_INITIALIZER,
+		.files_lock = PTHREAD_MUTEX_INITIALIZER};
 	sigset_t signals;
 	int r;
 

@@ -7,6 +7,7 @@
 
 #include "app/conf.h"
 #include "app/plugin_cache.h"
+#include "app/warden.h"
 #include "app/worker_thread.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -14,6 +15,8 @@
 #include "hub/worker.h"
 
 #define HW_BROKER_FIXED 6
+#define HW_BROKER_HARD_STOP_MS 5000 /* after drain_ms: whoever is left is cut off */
+#define HW_BROKER_STUCK_MS 3000 /* after that: a worker is held up by a plugin and will not end */
 
 /* This very program, also when its file was replaced or removed since it began. */
 #define HW_SELF_EXE "/proc/self/exe"
@@ -39,6 +42,8 @@ struct hw_broker {
 	atomic_uint n_running;
 	pthread_mutex_t requests_lock;
 	struct hw_list requests; /* struct hw_control_request */
+	struct hw_warden warden;
+	pthread_mutex_t files_lock; /* of the two below that lie in the file system, once they do */
 	struct hw_plugin_cache plugin_cache;
 	char *script_lib; /* the hooks' env borrows it: a reload replaces the configuration it came
 			     from */
@@ -57,6 +62,9 @@ struct hw_broker {
 /** Starts everything, runs until it is told to stop, and ends everything. Returns the process's
  * exit code. */
 int hw_broker_run(const char *conf_path);
+/** Removes what is ours of the file system: sockets, copies of plugins. Any thread, more than
+ * once. */
+void hw_broker_leave_no_files(struct hw_broker *broker);
 /** Any thread: the control thread looks again at what is atomic. */
 void hw_broker_wake(struct hw_broker *broker);
 

@@ -28,6 +28,7 @@ static int open_env(struct hw_broker *b)
 	}
 	b->env = hw_hook_env_create(b->log, b->metrics, &hw_clock_system, b->watchdog,
 		b->script_lib, b->plugin_cache.path, HW_SELF_EXE);
+	hw_warden_env(&b->warden, b->env);
 	return b->env ? hw_broker_open_decisions(b) : -ENOMEM;
 }
 

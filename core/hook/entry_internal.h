@@ -114,6 +114,10 @@ struct hw_hook_env {
 	atomic_uint_least64_t decisions_gate; /* which: decisions_internal.h */
 	struct hw_plugin_library
 		*libraries; /* what dlopen gave, by hash; control thread: plugin_library.c */
+	/* what the control thread is waiting for a plugin to do: hw_hook_env_doing */
+	pthread_mutex_t doing_lock;
+	uint64_t doing_number;
+	char doing[160];
 };
 
 struct hw_hook_bench {

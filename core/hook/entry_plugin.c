@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "hook/entry_internal.h"
+#include "hook/env.h"
 #include "hook/plugin_host.h"
 #include "hook/plugin_library.h"
 
@@ -138,8 +139,11 @@ void hw_entry_plugin_unload(struct hw_hook_entry *entry)
 {
 	struct plugin_entry *plugin = plugin_of(entry);
 
-	if (plugin->table.unload && !plugin->unloaded)
+	if (plugin->table.unload && !plugin->unloaded) {
+		hw_hook_env_do(entry->env, "unload", entry->name);
 		plugin->table.unload(&plugin->host.host, plugin->host.instance);
+		hw_hook_env_do(entry->env, NULL, NULL);
+	}
 	plugin->unloaded = true;
 }
 
@@ -256,8 +260,11 @@ int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spe
 	rc = take_reads(plugin->table.filter_reads, &plugin->base.reads[0], problem);
 	if (rc == 0)
 		rc = take_reads(plugin->table.redact_reads, &plugin->base.reads[1], problem);
-	if (rc == 0)
+	if (rc == 0) {
+		hw_hook_env_do(env, "load", spec->name);
 		rc = start(plugin, spec, problem);
+		hw_hook_env_do(env, NULL, NULL);
+	}
 	if (rc < 0) {
 		hw_plugin_host_fini(&plugin->host);
 		hw_entry_fini(&plugin->base);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -88,6 +89,7 @@ struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *me
 	env->plugin_cache = plugin_cache;
 	env->self_exe = self_exe;
 	atomic_init(&env->dead, NULL);
+	pthread_mutex_init(&env->doing_lock, NULL);
 	env->labels = labels_create();
 	env->series = hw_hook_all_series_create();
 	env->crew = hw_crew_create();
@@ -108,18 +110,26 @@ int hw_hook_env_forget_values(struct hw_hook_env *env)
 	return 0;
 }
 
+void hw_hook_env_end_work(struct hw_hook_env *env)
+{
+	/* what its threads still do holds entries */
+	hw_hook_env_do(env, "the end of work that plugins have offloaded", NULL);
+	hw_crew_destroy(&env->crew);
+	hw_hook_env_do(env, NULL, NULL);
+	hw_hook_env_reap(env);
+}
+
 void hw_hook_env_destroy(struct hw_hook_env **env)
 {
 	if (!*env)
 		return;
-	/* first: what its threads still do holds entries */
-	hw_crew_destroy(&(*env)->crew);
-	hw_hook_env_reap(*env);
+	hw_hook_env_end_work(*env);
 	hw_plugin_libraries_forget(*env);
 	hw_inboxes_free(*env);
 	hw_dict_destroy(&(*env)->dict);
 	hw_hook_all_series_destroy(&(*env)->series);
 	labels_destroy(&(*env)->labels);
+	pthread_mutex_destroy(&(*env)->doing_lock);
 	free(*env);
 	*env = NULL;
 }
@@ -146,6 +156,26 @@ void hw_hook_env_reap(struct hw_hook_env *env)
 		entry->ops->free(entry);
 		entry = next;
 	}
+}
+
+void hw_hook_env_do(struct hw_hook_env *env, const char *what, const char *hook)
+{
+	pthread_mutex_lock(&env->doing_lock);
+	env->doing_number++;
+	snprintf(env->doing, sizeof(env->doing), "%s%s%s", what ? what : "",
+		hook ? " of hook " : "", hook ? hook : "");
+	pthread_mutex_unlock(&env->doing_lock);
+}
+
+uint64_t hw_hook_env_doing(struct hw_hook_env *env, char *out, size_t size)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&env->doing_lock);
+	number = env->doing_number;
+	snprintf(out, size, "%s", env->doing);
+	pthread_mutex_unlock(&env->doing_lock);
+	return number;
 }
 
 void hw_hook_env_tick(struct hw_hook_env *env)

@@ -7,5 +7,8 @@
 /** The value of the label `tenant` for it: its own for the first hundred, then "other"; "" for "".
  * Lives as the environment. Any thread. */
 const char *hw_hook_env_tenant_label(struct hw_hook_env *env, const char *tenant);
+/** From now on the control thread is in @what of the hook, until the same with NULL. @hook may be
+ * NULL too. Control thread. */
+void hw_hook_env_do(struct hw_hook_env *env, const char *what, const char *hook);
 /** The last reference of @entry is gone: frees it at the next reap. Any thread. */
 void hw_hook_env_bury(struct hw_hook_env *env, struct hw_hook_entry *entry);

@@ -79,6 +79,9 @@ struct hw_hook_env *hw_hook_env_create(struct hw_log *log, struct hw_metrics *me
 	const struct hw_clock *clock, struct hw_watchdog *watchdog, const char *script_lib,
 	const char *plugin_cache, const char *self_exe);
 void hw_hook_env_destroy(struct hw_hook_env **env);
+/** The part of that which may wait for plugins: ends offloaded work, what runs of it first, and
+ * unloads. No worker is there any more. */
+void hw_hook_env_end_work(struct hw_hook_env *env);
 /** For tests, while no bench is alive: the values that hooks share (dict.h) are gone. -ENOMEM. */
 HW_MUST_CHECK int hw_hook_env_forget_values(struct hw_hook_env *env);
 
@@ -117,6 +120,9 @@ bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain);
 bool hw_hook_chain_names(const struct hw_hook_chain *chain, const char *decided_by);
 /** Control thread, now and then: unloads plugin instances whose last reference is gone. */
 void hw_hook_env_reap(struct hw_hook_env *env);
+/** What a plugin keeps the control thread with now, for a person; "" when none does. Returns a
+ * number that changes whenever that does. Any thread. */
+uint64_t hw_hook_env_doing(struct hw_hook_env *env, char *out, size_t size);
 /** Control thread, once a second: reaps, and frees what has ended in the shared values. */
 void hw_hook_env_tick(struct hw_hook_env *env);
 
