@@ -419,6 +419,27 @@ static bool to_integer(const struct item *item, int64_t *out)
 	return errno == 0 && *end == '\0';
 }
 
+/* Of what is there, or of 0. */
+static int sum_of(const struct visit *v, int64_t add, int64_t *out)
+{
+	int64_t n = 0;
+
+	if ((v->item && !to_integer(v->item, &n)) || __builtin_add_overflow(n, add, &n))
+		return HW_DICT_DIFFERENT;
+	*out = n;
+	return HW_DICT_OK;
+}
+
+static int compare(const struct visit *v, const struct hw_dict_value *expected, bool any_kind)
+{
+	if (!v->item)
+		return HW_DICT_ABSENT;
+	return hw_str_eq(text_of(v->item), expected->text) &&
+			       (any_kind || v->item->kind == expected->kind)
+		       ? HW_DICT_OK
+		       : HW_DICT_DIFFERENT;
+}
+
 int hw_dict_incr(struct hw_dict *dict, struct hw_str space, struct hw_str key, int64_t add,
 	int64_t ttl_ms, int64_t now_ms, int64_t *out)
 {
@@ -431,8 +452,9 @@ int hw_dict_incr(struct hw_dict *dict, struct hw_str space, struct hw_str key, i
 	if (!key_valid(key))
 		return HW_DICT_TOO_LONG;
 	visit_begin(&v, dict, space, key, now_ms);
-	if ((v.item && !to_integer(v.item, &n)) || __builtin_add_overflow(n, add, &n))
-		return visit_end(&v, HW_DICT_DIFFERENT);
+	rc = sum_of(&v, add, &n);
+	if (rc != HW_DICT_OK)
+		return visit_end(&v, rc);
 	value.text.len = (size_t)snprintf(text, sizeof(text), "%" PRId64, n);
 	rc = store(&v, &value, v.item ? v.item->ends_ms : end_of(ttl_ms, now_ms));
 	if (rc == HW_DICT_OK)
@@ -445,16 +467,13 @@ int hw_dict_cas(struct hw_dict *dict, struct hw_str space, struct hw_str key,
 	int64_t ttl_ms, int64_t now_ms)
 {
 	struct visit v;
+	int rc;
 
 	if (!key_valid(key) || value->text.len > HW_DICT_VALUE_MAX)
 		return HW_DICT_TOO_LONG;
 	visit_begin(&v, dict, space, key, now_ms);
-	if (!v.item)
-		return visit_end(&v, HW_DICT_ABSENT);
-	if (!hw_str_eq(text_of(v.item), expected->text) ||
-		(!any_kind && v.item->kind != expected->kind))
-		return visit_end(&v, HW_DICT_DIFFERENT);
-	return visit_end(&v, store(&v, value, end_of(ttl_ms, now_ms)));
+	rc = compare(&v, expected, any_kind);
+	return visit_end(&v, rc == HW_DICT_OK ? store(&v, value, end_of(ttl_ms, now_ms)) : rc);
 }
 
 int hw_dict_delete(struct hw_dict *dict, struct hw_str space, struct hw_str key, int64_t now_ms)
@@ -466,6 +485,65 @@ int hw_dict_delete(struct hw_dict *dict, struct hw_str space, struct hw_str key,
 		return visit_end(&v, HW_DICT_ABSENT);
 	item_remove(dict, v.space, v.item);
 	return visit_end(&v, HW_DICT_OK);
+}
+
+/* ---- what they would answer ---- */
+
+int hw_dict_would_set(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+	const struct hw_dict_value *value, int64_t ttl_ms, int64_t now_ms)
+{
+	(void)dict;
+	(void)space;
+	(void)ttl_ms;
+	(void)now_ms;
+	return key_valid(key) && value->text.len <= HW_DICT_VALUE_MAX ? HW_DICT_OK
+								      : HW_DICT_TOO_LONG;
+}
+
+int hw_dict_would_add(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+	const struct hw_dict_value *value, int64_t ttl_ms, int64_t now_ms)
+{
+	int rc = hw_dict_would_set(dict, space, key, value, ttl_ms, now_ms);
+	struct visit v;
+
+	if (rc != HW_DICT_OK)
+		return rc;
+	visit_begin(&v, dict, space, key, now_ms);
+	return visit_end(&v, v.item ? HW_DICT_PRESENT : HW_DICT_OK);
+}
+
+int hw_dict_would_incr(struct hw_dict *dict, struct hw_str space, struct hw_str key, int64_t add,
+	int64_t ttl_ms, int64_t now_ms, int64_t *out)
+{
+	struct visit v;
+
+	(void)ttl_ms;
+	if (!key_valid(key))
+		return HW_DICT_TOO_LONG;
+	visit_begin(&v, dict, space, key, now_ms);
+	return visit_end(&v, sum_of(&v, add, out));
+}
+
+int hw_dict_would_cas(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+	const struct hw_dict_value *expected, bool any_kind, const struct hw_dict_value *value,
+	int64_t ttl_ms, int64_t now_ms)
+{
+	int rc = hw_dict_would_set(dict, space, key, value, ttl_ms, now_ms);
+	struct visit v;
+
+	if (rc != HW_DICT_OK)
+		return rc;
+	visit_begin(&v, dict, space, key, now_ms);
+	return visit_end(&v, compare(&v, expected, any_kind));
+}
+
+int hw_dict_would_delete(
+	struct hw_dict *dict, struct hw_str space, struct hw_str key, int64_t now_ms)
+{
+	struct visit v;
+
+	visit_begin(&v, dict, space, key, now_ms);
+	return visit_end(&v, v.item ? HW_DICT_OK : HW_DICT_ABSENT);
 }
 
 void hw_dict_trim(struct hw_dict *dict, int64_t now_ms)

@@ -59,6 +59,19 @@ HW_MUST_CHECK int hw_dict_cas(struct hw_dict *dict, struct hw_str space, struct 
 	int64_t ttl_ms, int64_t now_ms);
 HW_MUST_CHECK int hw_dict_delete(
 	struct hw_dict *dict, struct hw_str space, struct hw_str key, int64_t now_ms);
+/* What these would answer, without doing it: for hooks that are only tried. The values stay as they
+ * are. */
+HW_MUST_CHECK int hw_dict_would_set(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+	const struct hw_dict_value *value, int64_t ttl_ms, int64_t now_ms);
+HW_MUST_CHECK int hw_dict_would_add(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+	const struct hw_dict_value *value, int64_t ttl_ms, int64_t now_ms);
+HW_MUST_CHECK int hw_dict_would_incr(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+	int64_t add, int64_t ttl_ms, int64_t now_ms, int64_t *out);
+HW_MUST_CHECK int hw_dict_would_cas(struct hw_dict *dict, struct hw_str space, struct hw_str key,
+	const struct hw_dict_value *expected, bool any_kind, const struct hw_dict_value *value,
+	int64_t ttl_ms, int64_t now_ms);
+HW_MUST_CHECK int hw_dict_would_delete(
+	struct hw_dict *dict, struct hw_str space, struct hw_str key, int64_t now_ms);
 /** Now and then: frees what has ended in spaces that nobody uses. */
 void hw_dict_trim(struct hw_dict *dict, int64_t now_ms);
 /** What the space takes of its bound. */

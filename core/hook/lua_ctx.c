@@ -40,7 +40,7 @@ static int log_at(lua_State *lua, enum hw_log_level level)
 	const char *p;
 	size_t len;
 
-	if (!hw_log_on(state->env->log, level))
+	if (hw_lua_is_trial(lua) || !hw_log_on(state->env->log, level))
 		return 0;
 	luaL_checkstack(lua, 4, NULL);
 	hw_lua_text_init(&text, lua, 128);

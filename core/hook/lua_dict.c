@@ -160,7 +160,8 @@ static int dict_delete(lua_State *lua)
 	int outcome;
 
 	hw_lua_host_begin(lua);
-	outcome = hw_dict_delete(dict_of(lua), space_of(lua), key, now_of(lua));
+	outcome = (hw_lua_is_trial(lua) ? hw_dict_would_delete : hw_dict_delete)(
+		dict_of(lua), space_of(lua), key, now_of(lua));
 	hw_lua_host_end(lua);
 	return push_outcome(lua, outcome);
 }
@@ -186,13 +187,13 @@ static int write_with(
 /* set → true, or nil, "full" */
 static int dict_set(lua_State *lua)
 {
-	return write_with(lua, hw_dict_set);
+	return write_with(lua, hw_lua_is_trial(lua) ? hw_dict_would_set : hw_dict_set);
 }
 
 /* add → true; false: there is one; or nil, "full" */
 static int dict_add(lua_State *lua)
 {
-	return write_with(lua, hw_dict_add);
+	return write_with(lua, hw_lua_is_trial(lua) ? hw_dict_would_add : hw_dict_add);
 }
 
 /* incr(key[, by[, ttl_ms]]) → the sum, or nil, "full" */
@@ -204,7 +205,8 @@ static int dict_incr(lua_State *lua)
 	int outcome;
 
 	hw_lua_host_begin(lua);
-	outcome = hw_dict_incr(dict_of(lua), space_of(lua), key, by, ttl_ms, now_of(lua), &sum);
+	outcome = (hw_lua_is_trial(lua) ? hw_dict_would_incr : hw_dict_incr)(
+		dict_of(lua), space_of(lua), key, by, ttl_ms, now_of(lua), &sum);
 	hw_lua_host_end(lua);
 	if (outcome == HW_DICT_DIFFERENT)
 		return luaL_error(lua, "ctx.dict.incr: what is there is no integer, or the sum "
@@ -235,9 +237,12 @@ static int dict_cas(lua_State *lua)
 	write_number(lua, 3, &v, scratch);
 	if (!absent)
 		write_number(lua, 2, &is, is_scratch);
-	outcome = absent ? hw_dict_add(dict_of(lua), space_of(lua), key, &v, ttl_ms, now_ms)
-			 : hw_dict_cas(dict_of(lua), space_of(lua), key, &is, false, &v, ttl_ms,
-				   now_ms);
+	if (absent)
+		outcome = (hw_lua_is_trial(lua) ? hw_dict_would_add : hw_dict_add)(
+			dict_of(lua), space_of(lua), key, &v, ttl_ms, now_ms);
+	else
+		outcome = (hw_lua_is_trial(lua) ? hw_dict_would_cas : hw_dict_cas)(
+			dict_of(lua), space_of(lua), key, &is, false, &v, ttl_ms, now_ms);
 	hw_lua_host_end(lua);
 	return push_outcome(lua, outcome);
 }

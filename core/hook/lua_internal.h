@@ -126,6 +126,13 @@ static inline struct hw_lua_state *hw_lua_of(lua_State *lua)
 {
 	return *(struct hw_lua_state **)lua_getextraspace(lua);
 }
+/* Is what runs only asked what it would decide? Then it does nothing to others. */
+static inline bool hw_lua_is_trial(lua_State *lua)
+{
+	const struct hw_lua_state *state = hw_lua_of(lua);
+
+	return state->bench && state->bench->trial;
+}
 static inline void hw_lua_host_begin(lua_State *lua)
 {
 	hw_guard_host_begin(hw_lua_of(lua)->guard);

@@ -52,7 +52,8 @@ int hw_plugin_dict_set(
 	const struct hw_plugin_call *c = hw_plugin_call_of(call);
 	struct hw_dict_value v = bytes(value);
 
-	return hw_dict_set(dict_of(c), space_of(c), hw_plugin_str(key), &v, ttl_ms, now_of(c));
+	return (c->seat->trial ? hw_dict_would_set : hw_dict_set)(
+		dict_of(c), space_of(c), hw_plugin_str(key), &v, ttl_ms, now_of(c));
 }
 
 int hw_plugin_dict_add(
@@ -61,7 +62,8 @@ int hw_plugin_dict_add(
 	const struct hw_plugin_call *c = hw_plugin_call_of(call);
 	struct hw_dict_value v = bytes(value);
 
-	return hw_dict_add(dict_of(c), space_of(c), hw_plugin_str(key), &v, ttl_ms, now_of(c));
+	return (c->seat->trial ? hw_dict_would_add : hw_dict_add)(
+		dict_of(c), space_of(c), hw_plugin_str(key), &v, ttl_ms, now_of(c));
 }
 
 int hw_plugin_dict_incr(
@@ -69,7 +71,7 @@ int hw_plugin_dict_incr(
 {
 	const struct hw_plugin_call *c = hw_plugin_call_of(call);
 
-	return hw_dict_incr(
+	return (c->seat->trial ? hw_dict_would_incr : hw_dict_incr)(
 		dict_of(c), space_of(c), hw_plugin_str(key), add, ttl_ms, now_of(c), value);
 }
 
@@ -79,7 +81,7 @@ int hw_plugin_dict_cas(struct hw_call *call, struct hw_slice key, struct hw_slic
 	const struct hw_plugin_call *c = hw_plugin_call_of(call);
 	struct hw_dict_value is = bytes(expected), v = bytes(value);
 
-	return hw_dict_cas(
+	return (c->seat->trial ? hw_dict_would_cas : hw_dict_cas)(
 		dict_of(c), space_of(c), hw_plugin_str(key), &is, true, &v, ttl_ms, now_of(c));
 }
 
@@ -87,5 +89,6 @@ int hw_plugin_dict_delete(struct hw_call *call, struct hw_slice key)
 {
 	const struct hw_plugin_call *c = hw_plugin_call_of(call);
 
-	return hw_dict_delete(dict_of(c), space_of(c), hw_plugin_str(key), now_of(c));
+	return (c->seat->trial ? hw_dict_would_delete : hw_dict_delete)(
+		dict_of(c), space_of(c), hw_plugin_str(key), now_of(c));
 }

@@ -144,7 +144,7 @@ int hw_plugin_seat_create(
 	seat->host = host;
 	seat->inbox = hw_hook_inbox_of(host->env, bench->worker);
 	seat->tenant = bench->tenant;
-	seat->published.trial = seat->reauths.trial = bench->trial;
+	seat->trial = seat->published.trial = seat->reauths.trial = bench->trial;
 	hw_list_init(&seat->waits);
 	hw_list_init(&seat->timers);
 	hw_list_init(&seat->jobs);

@@ -114,7 +114,7 @@ struct hw_session {
 	int64_t recheck_ms;     /* when it is checked at the latest */
 	/* then what cannot be decided is taken away; 0: all was decided */
 	int64_t undecided_until_ms;
-	uint64_t policy;        /* the hub's, when its verdicts were made; 0: none count */
+	uint64_t policy; /* the hub's, when its verdicts were made; 0: none count */
 	enum session_recheck recheck;
 	struct hw_list preview; /* in the preview, to be asked about */
 	struct hw_preview_slot *preview_slot;

@@ -50,6 +50,36 @@ def live(broker, *options, token=ADMIN_TOKEN, env=None):
     return cli("check", "--live", "--url", f"http://{broker.admin_address}", *options, env=env or {"HOOKWIRE_ADMIN_TOKEN": token})
 
 
+# does all that a policy can do to others
+BUSY = """
+return policy {
+  api = 1,
+  authorize = { subscribe = function(s, topic, ctx)
+    local n = ctx.dict.incr("asked")
+    assert(ctx.dict.add("first", "x") == (n == 1) or ctx.dict.get("first") == "x")
+    assert(ctx.dict.set("last", n))
+    ctx.log.info("asked " .. n)
+    ctx.metric("asked")
+    assert(ctx.publish { topic = "told:1", event = "ADDED", data = { entity_id = "e", payload = { n = n } } })
+    return allow()
+  end },
+}
+"""
+
+
+def test_what_the_new_policy_would_do_to_others_is_not_done():
+    with Broker({**CONFIG, "workers": 1}, files=FILES) as broker, client_of(broker, "told:1", "a:1") as client:
+        broker.write_file("p.lua", BUSY)
+        contains(preview(broker)["preview"], {"subscriptions": 2, "revoked_subscriptions": 0}, "the preview")
+        equal(client.drain(0.1), [], "what is heard of a preview")
+        check("asked" not in broker.log(), "it logged")
+        equal(broker.metric("hookwire_policy_asked_total", policy="p"), 0, "its counter")
+        broker.sighup()
+        broker.wait_log("asked 2")
+        check("asked 1" in broker.log() and "asked 3" not in broker.log(), "the preview has counted in the shared values")
+        equal(client.recv_event("told:1")["data"]["payload"]["n"], 1, "the first event")
+
+
 def test_what_a_reload_would_take_away_is_told_and_nothing_happens():
     with Broker(CONFIG, files=FILES) as broker:
         clients = [client_of(broker, "a:1", f"b:{n}", user=f"u{n}") for n in range(5)]

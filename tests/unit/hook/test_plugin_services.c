@@ -82,6 +82,52 @@ static void a_tenant_has_a_space_of_its_own(void **state HW_UNUSED)
 	forwarded_fini(&f);
 }
 
+/* Answers what it would, and nobody finds anything of it. */
+static enum hw_verdict write_all(struct hw_call *call)
+{
+	const struct hw_host *host = call->host;
+	int64_t sum = 0;
+
+	assert_int_equal(host->dict_set(call, HW_SLICE("k"), HW_SLICE("v"), 0), HW_DICT_OK);
+	assert_int_equal(host->dict_add(call, HW_SLICE("a"), HW_SLICE("v"), 0), HW_DICT_OK);
+	assert_int_equal(host->dict_incr(call, HW_SLICE("n"), 1, 0, &sum), HW_DICT_OK);
+	assert_int_equal(sum, 1);
+	assert_int_equal(host->dict_cas(call, HW_SLICE("kept"), HW_SLICE("v"), HW_SLICE("w"), 0),
+		HW_DICT_OK);
+	assert_int_equal(host->dict_delete(call, HW_SLICE("kept")), HW_DICT_OK);
+	assert_int_equal(host->publish(call, HW_SLICE("{\"topic\":\"a:1\",\"event\":\"ADDED\","
+						      "\"data\":{\"entity_id\":\"e\"}}")),
+		0);
+	assert_int_equal(host->reauth(call, HW_SLICE(""), HW_SLICE("")), 0);
+	return HW_ALLOW;
+}
+
+static void one_that_is_tried_does_nothing_to_others(void **state HW_UNUSED)
+{
+	static const struct forward to = {.authorize = write_all};
+	const struct hw_dict_value kept = {HW_DICT_BYTES, HW_STR("v")};
+	const struct hw_str space = HW_STR("acme");
+	struct hw_hook_bench *acme, *trial;
+	struct forwarded f;
+	struct hw_ask ask;
+	size_t bytes;
+
+	forwarded_init(&f);
+	acme = forwarded_bench(&f, &to, 1, "acme");
+	assert_int_equal(hw_hook_bench_create_trial(
+				 f.l.env, hw_hook_bench_chain(acme), space, WORKER, &trial),
+		0);
+	assert_int_equal(
+		hw_dict_set(f.l.env->dict, space, HW_STR("kept"), &kept, 0, f.l.now_ms), 0);
+	bytes = hw_dict_bytes(f.l.env->dict, space);
+	assert_int_equal(forwarded_ask(&f, trial, &ask, NULL), HW_ALLOW);
+	assert_int_equal(forwarded_ask(&f, trial, &ask, NULL), HW_ALLOW);
+	assert_int_equal(hw_dict_bytes(f.l.env->dict, space), bytes);
+	hw_hook_bench_destroy(&trial);
+	hw_hook_bench_destroy(&acme);
+	forwarded_fini(&f);
+}
+
 /* ---- digests and tokens ---- */
 
 static enum hw_verdict use_crypto(struct hw_call *call)
@@ -236,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_tenant_has_a_space_of_its_own),
+		cmocka_unit_test(one_that_is_tried_does_nothing_to_others),
 		cmocka_unit_test(digests_and_tokens_are_right),
 		cmocka_unit_test(reauth_reaches_every_worker_and_is_bounded),
 	};
