@@ -345,6 +345,11 @@ void hw_bench_answered(struct hw_hook_bench *bench, size_t i, const struct hw_en
 	hw_bench_note(bench, i, answer);
 }
 
+void hw_bench_unasked(struct hw_hook_bench *bench, size_t i)
+{
+	hw_breaker_forget(&bench->stats[i].breaker);
+}
+
 void hw_bench_forgotten(struct hw_hook_bench *bench, size_t i)
 {
 	hw_metric_add(bench->stats[i].pending, -1);

@@ -48,6 +48,8 @@ void hw_bench_timed(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage st
 	enum hw_verdict verdict, int64_t began_ns);
 /** The entry's script was ended for what it used up. */
 void hw_bench_killed(struct hw_hook_bench *bench, size_t i, enum hw_kill why);
+/** Nothing came of a call that was admitted: it was not made. */
+void hw_bench_unasked(struct hw_hook_bench *bench, size_t i);
 /** A call that was pending will have none. */
 void hw_bench_forgotten(struct hw_hook_bench *bench, size_t i);
 /** Counts a failed call and writes at most one log line a second. */

@@ -144,8 +144,11 @@ static void start_run(struct hw_lua_every *every)
 
 	every->began_ns = hw_hook_now_ns();
 	outcome = hw_lua_ready(es, guard, &chunk, &err);
-	if (outcome == HW_LUA_OK && every->index >= chunk->n_every)
-		return; /* this run of the file has fewer */
+	if (outcome == HW_LUA_OK && every->index >= chunk->n_every) {
+		/* this run of the file has fewer */
+		hw_bench_unasked(es->bench, es->index);
+		return;
+	}
 	if (outcome == HW_LUA_OK)
 		outcome = hw_lua_entry_task(es, guard, chunk, &task, &err);
 	if (outcome == HW_LUA_OK) {

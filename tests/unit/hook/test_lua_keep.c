@@ -362,9 +362,40 @@ static void a_reload_does_not_put_a_timer_off(void **state)
 	wait_fini(&ww);
 }
 
+/* A file may say something else each time it is run: here it has one timer less from the third
+ * second on. The call that its breaker lets try is then none, and the next one may. */
+static void a_timer_that_is_gone_leaves_the_breaker_as_it_was(void **state)
+{
+	struct wait_world ww;
+	struct wait_ask wa;
+	char policy[512];
+
+	(void)state;
+	NEEDS_SIGNALS();
+	wait_init(&ww);
+	ww.w.breaker = HW_BREAKER_DEFAULT;
+	ww.w.breaker.failures = 1;
+	snprintf(policy, sizeof(policy),
+		"local every = { { seconds = 1000, run = function() end } }\n"
+		"if os.time() < %lld then\n"
+		"  every[2] = { seconds = 1, run = function() while true do end end }\n"
+		"end\n"
+		"return policy { api = 1, every = every,\n"
+		"  authorize = { subscribe = function() return allow() end } }",
+		(long long)(ww.w.wall_ms / 1000 + 3));
+	world_policy(&ww.w, policy);
+	wait_pass(&ww, 1000);
+	assert_int_equal(wait_subscribe(&ww, &wa, "a:1"), HW_ERROR); /* it is open */
+	wait_pass(&ww, 1000);
+	wait_pass(&ww, 1000);
+	assert_int_equal(wait_subscribe(&ww, &wa, "a:1"), HW_ALLOW);
+	wait_fini(&ww);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_timer_that_is_gone_leaves_the_breaker_as_it_was),
 		cmocka_unit_test(timers_run_and_may_wait_and_never_overlap),
 		cmocka_unit_test(a_timer_that_fails_is_told_and_comes_again),
 		cmocka_unit_test(a_timer_that_is_killed_rests_by_the_breaker_and_makes_a_new_state),
