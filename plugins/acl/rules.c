@@ -244,8 +244,9 @@ enum hw_verdict acl_decide(const struct acl *acl, const struct hw_host *host,
 		bool match = (rule->operations & 1u << question->operation) && is_of(&a, p) &&
 			     is_about(&a, rule);
 
+		/* not HW_ERROR: it is this token's fault, and the breaker counts errors */
 		if (a.failed)
-			return HW_ERROR;
+			return HW_DENY;
 		if (match)
 			return rule->allow ? HW_ALLOW : HW_DENY;
 	}

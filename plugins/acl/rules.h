@@ -72,7 +72,7 @@ void acl_fini(struct acl *acl);
 /** The order of users. */
 int acl_compare(struct hw_slice a, struct hw_slice b);
 
-/** The answer of the first rule that matches. HW_DEFER: none did. HW_ERROR: a claim that a rule
- * asks for cannot be read. Any thread. */
+/** The answer of the first rule that matches. HW_DEFER: none did. HW_DENY also when a claim that a
+ * rule asks for cannot be read. Any thread. */
 enum hw_verdict acl_decide(const struct acl *acl, const struct hw_host *host,
 	const struct hw_who *who, const struct hw_question *question);
