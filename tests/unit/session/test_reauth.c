@@ -229,6 +229,42 @@ static void who_is_held_gets_nothing_while_a_hook_cannot_say(void **state)
 	world_fini(&w);
 }
 
+/* The hook cannot say what other claims open: that is asked again too, and ends like a sweep. */
+static void a_refresh_that_cannot_be_decided_is_asked_again(void **state)
+{
+	struct world w;
+	struct client c;
+	char policy[512];
+
+	(void)state;
+	world_init(&w, ALL);
+	snprintf(policy, sizeof(policy),
+		"return policy { api = 1, authorize = { subscribe = function(s, t)"
+		" if s.claims.mark == '' then return allow() end"
+		" if os.time() < %lld then return unavailable('soon') end"
+		" if t.resource == 'a' then return allow() end end } }",
+		(long long)(w.wall_ms / 1000 + 2));
+	swap_to(&w, 2, policy);
+	client_open(&w, &c, "u@acme", "a:1,b:1", false);
+	heard(&c, text, sizeof(text));
+	say(&c, "{\"type\":\"auth\",\"token\":\"u@acme1\",\"id\":1}");
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "\"type\":\"reply\""), 1);
+	assert_int_equal(count(text, "unsubscribed"), 0);
+	assert_int_equal(due(&w), 1);
+	pass(&w, AGAIN_MS);
+	assert_int_equal(due(&w), 1);
+	w.wall_ms += 2000;
+	pass(&w, AGAIN_MS);
+	heard(&c, text, sizeof(text));
+	assert_int_equal(count(text, "unsubscribed"), 1);
+	assert_non_null(strstr(text, "b:1"));
+	assert_int_equal(due(&w), 0);
+	assert_int_equal(c.closed_with, 0);
+	client_fini(&c);
+	world_fini(&w);
+}
+
 static void a_tenant_that_is_not_served_any_more_is_closed(void **state)
 {
 	struct world w;
@@ -568,6 +604,7 @@ int main(void)
 		cmocka_unit_test(a_hook_that_cannot_say_for_long_takes_away),
 		cmocka_unit_test(a_hook_that_recovers_decides),
 		cmocka_unit_test(who_is_held_gets_nothing_while_a_hook_cannot_say),
+		cmocka_unit_test(a_refresh_that_cannot_be_decided_is_asked_again),
 		cmocka_unit_test(a_tenant_that_is_not_served_any_more_is_closed),
 		cmocka_unit_test(nobody_is_asked_while_the_chain_is_the_same),
 		cmocka_unit_test(the_sweep_takes_its_time),
