@@ -20,6 +20,7 @@ struct hw_http_client {
 	struct hw_list queued, resolving, active;
 	size_t n_requests;
 	unsigned n_resolving;
+	bool any_lost; /* struct hw_http_request.lost_socket */
 	struct hw_trust *trust;
 	int64_t (*stub)(void *arg, const struct hw_http_spec *spec, struct hw_http_request *r);
 	void *stub_arg;
@@ -273,8 +274,7 @@ static void conclude(struct hw_http_request *r, CURLcode code)
 	finish(r);
 }
 
-/* What ended by curl's last step, and what may start since. */
-static void after_step(struct hw_http_client *client)
+static void conclude_all(struct hw_http_client *client)
 {
 	CURLMsg *message;
 	int n_left;
@@ -287,6 +287,45 @@ static void after_step(struct hw_http_client *client)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &r);
 		conclude(r, code);
+	}
+}
+
+static bool lost_one(struct hw_http_client *client)
+{
+	bool lost = false;
+
+	if (!client->any_lost)
+		return false;
+	client->any_lost = false;
+	hw_list_each (node, &client->active) {
+		struct hw_http_request *r = HW_CONTAINER_OF(node, struct hw_http_request, link);
+
+		lost |= r->lost_socket;
+		r->lost_socket = false;
+	}
+	return lost;
+}
+
+/* libcurl 7.88, which is Debian 12's, closes the socket of an address that refuses and waits to be
+ * called before it tries the next one. No socket and no timer of it is left that would: so all are
+ * looked at. */
+static void go_on_elsewhere(struct hw_http_client *client)
+{
+	int n_running;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	curl_multi_socket_all(client->multi, &n_running);
+#pragma GCC diagnostic pop
+}
+
+/* What ended by curl's last step, and what may start since. */
+static void after_step(struct hw_http_client *client)
+{
+	conclude_all(client);
+	if (lost_one(client)) {
+		go_on_elsewhere(client);
+		conclude_all(client);
 	}
 	start_queued(client);
 }
@@ -334,8 +373,13 @@ static int on_multi_socket(CURL *easy, curl_socket_t fd, int what, void *arg, vo
 	struct watch *watch = of_socket;
 	unsigned wanted = (what & CURL_POLL_IN ? HW_POLL_READ : 0u) |
 			  (what & CURL_POLL_OUT ? HW_POLL_WRITE : 0u);
+	struct hw_http_request *r = NULL;
 
-	(void)easy;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &r);
+	if (r) { /* else curl's own, for the ends of connections */
+		r->lost_socket = what == CURL_POLL_REMOVE;
+		client->any_lost |= r->lost_socket;
+	}
 	if (what == CURL_POLL_REMOVE) {
 		if (watch)
 			client->poller->watch(client->poller, &watch->poll, 0);

@@ -62,7 +62,8 @@ struct hw_http_request {
 	size_t charged;
 	bool active; /* in the multi handle */
 	bool resolving;
-	bool over; /* done was called */
+	bool lost_socket; /* curl has closed its socket, and no other was opened yet */
+	bool over;        /* done was called */
 	bool too_long, head_too_long, no_memory;
 	char reason[256];
 };

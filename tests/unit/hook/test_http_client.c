@@ -26,11 +26,12 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 	struct addrinfo **result)
 {
 	struct {
-		struct addrinfo info;
-		struct sockaddr_in address;
+		struct addrinfo info[2];
+		struct sockaddr_in address[2];
 	} * found;
+	/* that host has another address before: 127.0.0.2 */
+	int n = strcmp(node, "two.test") == 0 ? 2 : 1;
 
-	(void)node;
 	(void)hints;
 	pthread_mutex_lock(&resolver.lock);
 	resolver.n_running++;
@@ -43,15 +44,18 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 	found = calloc(1, sizeof(*found));
 	if (!found)
 		return EAI_MEMORY;
-	found->address = (struct sockaddr_in){.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)(service ? atoi(service) : 0)),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	found->info = (struct addrinfo){.ai_family = AF_INET,
-		.ai_socktype = SOCK_STREAM,
-		.ai_protocol = IPPROTO_TCP,
-		.ai_addrlen = sizeof(found->address),
-		.ai_addr = (struct sockaddr *)&found->address};
-	*result = &found->info;
+	for (int i = 0; i < n; i++) {
+		found->address[i] = (struct sockaddr_in){.sin_family = AF_INET,
+			.sin_port = htons((uint16_t)(service ? atoi(service) : 0)),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(n - 1 - i))};
+		found->info[i] = (struct addrinfo){.ai_family = AF_INET,
+			.ai_socktype = SOCK_STREAM,
+			.ai_protocol = IPPROTO_TCP,
+			.ai_addrlen = sizeof(found->address[i]),
+			.ai_addr = (struct sockaddr *)&found->address[i],
+			.ai_next = i + 1 < n ? &found->info[i + 1] : NULL};
+	}
+	*result = &found->info[0];
 	return 0;
 }
 
@@ -234,6 +238,61 @@ static void failures_say_what_happened(void **state)
 	wait_until(&w.ww, a.n_done);
 	assert_string_equal(a.error, "");
 	assert_int_equal(a.status, 503);
+	teardown(&w);
+}
+
+/* A listener whose queue is full, so that a client waits, and is refused when the listener goes. */
+struct full_listener {
+	int fd, fillers[4];
+};
+
+static void full_listener_open(struct full_listener *full, uint16_t port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+
+	full->fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(full->fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(full->fd, 0), 0);
+	for (size_t i = 0; i < HW_COUNT(full->fillers); i++) {
+		full->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(full->fillers[i], (struct sockaddr *)&at, sizeof(at));
+	}
+}
+
+static void full_listener_close(struct full_listener *full)
+{
+	close(full->fd);
+	for (size_t i = 0; i < HW_COUNT(full->fillers); i++)
+		close(full->fillers[i]);
+}
+
+/* A socket is waited for to become writable. */
+static bool connects(const struct wait_world *ww)
+{
+	for (int i = 0; i < WAIT_POLLS; i++)
+		if (ww->polls[i] && (ww->what[i] & HW_POLL_WRITE))
+			return true;
+	return false;
+}
+
+static void an_address_that_refuses_is_followed_by_the_next(void **state)
+{
+	struct full_listener full;
+	struct http_world w;
+	struct asked a;
+
+	(void)state;
+	setup(&w);
+	full_listener_open(&full, (uint16_t)w.server.port);
+	assert_int_equal(ask(&w, &a, (struct hw_http_spec){0}, "two.test", "/status/200"), 0);
+	wait_until(&w.ww, connects(&w.ww));
+	assert_int_equal(a.n_done, 0);
+	full_listener_close(&full);
+	wait_until(&w.ww, a.n_done);
+	assert_string_equal(a.error, "");
+	assert_int_equal(a.status, 200);
 	teardown(&w);
 }
 
@@ -510,6 +569,7 @@ int main(void)
 		cmocka_unit_test(an_answer_comes_and_the_connection_is_used_again),
 		cmocka_unit_test(what_is_sent_is_what_was_said),
 		cmocka_unit_test(failures_say_what_happened),
+		cmocka_unit_test(an_address_that_refuses_is_followed_by_the_next),
 		cmocka_unit_test(what_is_sent_is_charged_until_the_request_is_gone),
 		cmocka_unit_test(what_is_no_url_of_the_web_is_refused),
 		cmocka_unit_test(a_destroyed_request_is_never_heard_of),
