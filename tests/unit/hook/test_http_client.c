@@ -252,7 +252,11 @@ static void full_listener_open(struct full_listener *full, uint16_t port)
 		.sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
 
+	const int on = 1;
+
 	full->fd = socket(AF_INET, SOCK_STREAM, 0);
+	/* connections of another run may be remembered at this port */
+	assert_int_equal(setsockopt(full->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	assert_int_equal(bind(full->fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(listen(full->fd, 0), 0);
 	for (size_t i = 0; i < HW_COUNT(full->fillers); i++) {

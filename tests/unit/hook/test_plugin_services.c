@@ -95,10 +95,6 @@ static enum hw_verdict write_all(struct hw_call *call)
 	assert_int_equal(host->dict_cas(call, HW_SLICE("kept"), HW_SLICE("v"), HW_SLICE("w"), 0),
 		HW_DICT_OK);
 	assert_int_equal(host->dict_delete(call, HW_SLICE("kept")), HW_DICT_OK);
-	assert_int_equal(host->publish(call, HW_SLICE("{\"topic\":\"a:1\",\"event\":\"ADDED\","
-						      "\"data\":{\"entity_id\":\"e\"}}")),
-		0);
-	assert_int_equal(host->reauth(call, HW_SLICE(""), HW_SLICE("")), 0);
 	return HW_ALLOW;
 }
 
