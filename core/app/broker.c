@@ -67,10 +67,12 @@ static void announce(const struct hw_broker *b)
 	fflush(stdout);
 }
 
-static void give_fd(struct hw_worker_thread *t, int fd, enum hw_edge_kind kind, bool shared)
+static void give_fd(
+	struct hw_worker_thread *t, int fd, enum hw_edge_kind kind, bool shared, bool proxied)
 {
 	t->fds[t->n_fds] = fd;
 	t->kinds[t->n_fds] = kind;
+	t->proxied[t->n_fds] = proxied;
 	t->shared[t->n_fds++] = shared;
 }
 
@@ -93,7 +95,8 @@ static int listen_on(
 	if (listen->kind == HW_CONF_LISTEN_UNIX)
 		b->sockets[b->n_sockets++] = strdup(listen->path);
 	for (unsigned i = 0; i < (one ? 1 : b->n_workers); i++)
-		give_fd(&b->workers[i], fds[i], kind, one && kind == HW_EDGE_PUBLIC);
+		give_fd(&b->workers[i], fds[i], kind, one && kind == HW_EDGE_PUBLIC,
+			listen->proxy_protocol);
 	b->bound[b->n_bound++] = (struct hw_broker_bound){
 		kind == HW_EDGE_ADMIN ? "admin on" : "listening on", listen, port_of(&addr)};
 	return 0;

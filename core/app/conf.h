@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "app/conf_report.h"
+#include "base/address.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -21,7 +22,8 @@ struct hw_conf_value; /* app/conf_tree.h */
 
 enum hw_conf_listen_kind { HW_CONF_LISTEN_TCP, HW_CONF_LISTEN_UNIX };
 
-#define HW_CONF_LISTEN_MAX 15 /* addresses of "listen" */
+#define HW_CONF_LISTEN_MAX 15  /* addresses of "listen" */
+#define HW_CONF_PROXIES_MAX 64 /* entries of "trusted_proxies" */
 
 struct hw_conf_listen {
 	enum hw_conf_listen_kind kind;
@@ -32,6 +34,7 @@ struct hw_conf_listen {
 	const char *path;             /* unix: of the socket, fits sockaddr_un; TCP: NULL */
 	struct sockaddr_storage addr; /* ready for bind(2) */
 	socklen_t addr_len;
+	bool proxy_protocol; /* every connection begins with a PROXY protocol v2 header */
 	struct hw_conf_pos pos;
 };
 
@@ -170,6 +173,9 @@ struct hw_conf_global {
 		uint64_t line_bytes;   /* 65536 */
 		uint64_t buffer_bytes; /* 1048576 */
 	} decisions;
+	/* whose PROXY headers and X-Forwarded-For are believed; none */
+	const struct hw_address_block *trusted_proxies;
+	size_t n_trusted_proxies;
 	uint32_t drain_ms;  /* 10000; 0 = at once */
 	uint32_t reauth_ms; /* 5000; 0 = as fast as may be */
 	double max_revoke;  /* 0 to 1; 1: no bound */

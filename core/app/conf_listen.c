@@ -121,12 +121,6 @@ bool hw_conf_listen_parse(
 	uint64_t number;
 	bool v6;
 
-	if (v->type == HW_CONF_OBJECT && !v->broken) {
-		hw_conf_error(r, v,
-			"an address as an object is not in this version: TLS is not spoken yet; "
-			"write " FORMS ", and put a proxy that speaks TLS in front");
-		return false;
-	}
 	if (!hw_conf_expect(r, v, HW_CONF_STRING, "an address: " FORMS))
 		return false;
 	out->pos = hw_conf_pos_of(r, v);
@@ -166,6 +160,24 @@ bool hw_conf_listen_parse(
 	return false;
 }
 
+HW_CONF_READ(listen_address)
+{
+	(void)hw_conf_listen_parse(r, v, target);
+}
+
+/* An item of "listen": an address, or an object with one. false: refused. */
+static bool read_item(
+	struct hw_conf_reader *r, const struct hw_conf_value *v, struct hw_conf_listen *out)
+{
+	if (v->type != HW_CONF_OBJECT || v->broken)
+		return hw_conf_listen_parse(r, v, out);
+	hw_conf_read_members(r, &hw_conf_keys_listen, v, out);
+	if (!hw_conf_value_get(v, HW_STR("address")))
+		hw_conf_error(
+			r, v, "this listener has no \"address\"; add one, like \"127.0.0.1:8080\"");
+	return out->text != NULL;
+}
+
 HW_CONF_READ(listen)
 {
 	struct hw_conf_global *g = target;
@@ -185,12 +197,14 @@ HW_CONF_READ(listen)
 	for (const struct hw_conf_value *item = v->first; item; item = item->next) {
 		bool twice = false;
 
+		list[n] = (struct hw_conf_listen){0};
+
 		if (n == HW_CONF_LISTEN_MAX) {
 			hw_conf_error(r, item, "\"listen\" has more than %d addresses; remove some",
 				HW_CONF_LISTEN_MAX);
 			break;
 		}
-		if (!hw_conf_listen_parse(r, item, &list[n]) || r->part->arena.failed)
+		if (!read_item(r, item, &list[n]) || r->part->arena.failed)
 			continue;
 		for (size_t i = 0; i < n && !twice; i++)
 			twice = strcmp(list[i].text, list[n].text) == 0 &&
@@ -232,6 +246,12 @@ HW_CONF_READ(admin_listen)
 	struct hw_conf_listen listen = {0};
 	char shown[HW_CONF_SHOW_MAX];
 
+	if (v->type == HW_CONF_OBJECT && !v->broken) {
+		hw_conf_error(r, v,
+			"the admin listener is reached directly and takes no PROXY header; write "
+			"its address alone: \"127.0.0.1:8081\"");
+		return;
+	}
 	if (!hw_conf_listen_parse(r, v, &listen))
 		return;
 	if (!is_loopback(&listen)) {

@@ -98,6 +98,15 @@ static const struct hw_conf_key topic_keys[] = {
 };
 const struct hw_conf_keys hw_conf_keys_topic = TABLE(topic_keys);
 
+/* "address" is read first: it sets all but what the others say */
+static const struct hw_conf_key listen_keys[] = {
+	{OTHER("address", listen_address, "string")},
+	{AT("proxy_protocol", BOOL, listen, proxy_protocol), .initial = false},
+	{LATER("cert", "TLS is not spoken yet; put a proxy that speaks it in front")},
+	{LATER("key", "TLS is not spoken yet; put a proxy that speaks it in front")},
+};
+const struct hw_conf_keys hw_conf_keys_listen = TABLE(listen_keys);
+
 static const struct hw_conf_key admin_keys[] = {
 	{OTHER("listen", admin_listen, "string"), .text = "\"127.0.0.1:8081\""},
 	{OTHER("token", admin_token, "string"), .nullable = true},
@@ -164,9 +173,11 @@ static const struct hw_conf_keys decisions = TABLE(decisions_keys);
  * its retention from the journal's. */
 static const struct hw_conf_key global_keys[] = {
 	{SCHEMA},
-	{OTHER("listen", listen, "array"), .text = "[\"127.0.0.1:8080\"]"},
+	{OTHER("listen", listen, "array"), .members = &hw_conf_keys_listen,
+		.text = "[\"127.0.0.1:8080\"]"},
 	{GROUP("admin", admin), .nullable = true, .read = hw_conf_read_admin},
 	{AT("workers", U32, global, workers), RANGE(0, HW_JOURNAL_MAX_WORKERS, 0)},
+	{OTHER("trusted_proxies", trusted_proxies, "array"), .text = "[]"},
 	{GROUP("log", logging)},
 	{GROUP("auth", auth)},
 	{OTHER("plugin_path", plugin_path, "array"), .nullable = true},
@@ -185,7 +196,6 @@ static const struct hw_conf_key global_keys[] = {
 	{OTHER("max_revoke", max_revoke, "number"), .nullable = true},
 	{OTHER("echo", echo, "string"), .nullable = true},
 	{OTHER("include", include, "array"), .text = "[]"},
-	{LATER("trusted_proxies", "PROXY protocol and X-Forwarded-For are not read yet")},
 	{LATER("seal_cursors", "cursors show their sequence")},
 };
 const struct hw_conf_keys hw_conf_keys_global = TABLE(global_keys);

@@ -47,6 +47,7 @@ extern const struct hw_conf_keys hw_conf_keys_included; /* struct hw_conf_part *
 extern const struct hw_conf_keys hw_conf_keys_tenant;   /* struct hw_conf_tenant */
 extern const struct hw_conf_keys hw_conf_keys_topic;    /* struct hw_conf_topic_class */
 extern const struct hw_conf_keys hw_conf_keys_hook;     /* struct hw_conf_hook */
+extern const struct hw_conf_keys hw_conf_keys_listen;   /* struct hw_conf_listen */
 
 /** Sets what the tables give a default for; strings and what OTHER reads stay as they are. */
 void hw_conf_defaults(const struct hw_conf_keys *keys, void *target);
@@ -61,6 +62,8 @@ void hw_conf_read_members(struct hw_conf_reader *r, const struct hw_conf_keys *k
 	void hw_conf_read_##name( \
 		struct hw_conf_reader *r, const struct hw_conf_value *v, void *target)
 HW_CONF_READ(listen);
+HW_CONF_READ(listen_address);
+HW_CONF_READ(trusted_proxies);
 HW_CONF_READ(admin);
 HW_CONF_READ(admin_listen);
 HW_CONF_READ(admin_token);
@@ -89,7 +92,8 @@ HW_CONF_READ(history);
 HW_CONF_READ(journal_plugin);
 HW_CONF_READ(journal_config);
 
-/** "127.0.0.1:8080" and the like into @out; an error is at @v. false: refused. */
+/** "127.0.0.1:8080" and the like into @out, whose proxy_protocol stays as it is; an error is at @v.
+ * false: refused. */
 bool hw_conf_listen_parse(
 	struct hw_conf_reader *r, const struct hw_conf_value *v, struct hw_conf_listen *out);
 /** Sets @out to a numeric address that is known to be right. */

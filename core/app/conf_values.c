@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,62 @@ HW_CONF_READ(max_revoke)
 			hw_conf_show(v, shown), wanted);
 }
 
+#define PROXY_FORMS "\"10.0.0.7\", \"10.0.0.0/8\", \"2001:db8::/32\" or \"unix\""
+
+static bool read_block(
+	struct hw_conf_reader *r, const struct hw_conf_value *v, struct hw_address_block *out)
+{
+	char shown[HW_CONF_SHOW_MAX], right[HW_ADDRESS_BLOCK_TEXT];
+	int rc;
+
+	if (!hw_conf_expect(
+		    r, v, HW_CONF_STRING, "an address or a block of addresses: " PROXY_FORMS))
+		return false;
+	rc = hw_address_block_parse(v->text, out);
+	if (rc == -ERANGE && !v->secret) {
+		hw_address_block_print(out, right);
+		hw_conf_error(r, v,
+			"%s has bits set behind its prefix, so that it is unclear what is meant; "
+			"write \"%s\" for the whole block, or an address without a prefix",
+			hw_conf_show(v, shown), right);
+	} else if (rc) {
+		hw_conf_error(r, v,
+			"%s is no address and no block of addresses, and names are not looked up; "
+			"write " PROXY_FORMS,
+			hw_conf_show(v, shown));
+	} else if (out->prefix == 0 && out->base.kind != HW_ADDRESS_UNIX) {
+		hw_conf_warn(r, v,
+			"%s trusts every address: whoever can connect can say who he is; list the "
+			"proxies' own addresses",
+			hw_conf_show(v, shown));
+	}
+	return !rc;
+}
+
+HW_CONF_READ(trusted_proxies)
+{
+	struct hw_conf_global *g = target;
+	struct hw_address_block *list;
+	size_t n = 0;
+
+	if (!hw_conf_expect(r, v, HW_CONF_ARRAY, "an array of addresses: [\"127.0.0.1\"]"))
+		return;
+	if (v->n_children > HW_CONF_PROXIES_MAX) {
+		hw_conf_error(r, v,
+			"\"trusted_proxies\" has more than %d entries, and each connection is "
+			"compared with all of them; write larger blocks",
+			HW_CONF_PROXIES_MAX);
+		return;
+	}
+	list = hw_conf_arena_array(&r->part->arena, v->n_children, sizeof(*list));
+	if (!list)
+		return;
+	for (const struct hw_conf_value *item = v->first; item; item = item->next)
+		n += read_block(r, item, &list[n]);
+	g->trusted_proxies = list;
+	g->n_trusted_proxies = n;
+}
+
 HW_CONF_READ(plugin_path)
 {
 	struct hw_conf_global *g = target;
@@ -334,6 +391,18 @@ void hw_conf_global_rules(
 		v = find(root, "admin", "listen");
 		hw_conf_error(r, v ? v : hw_conf_value_get(root, HW_STR("admin")),
 			"the admin listener has an address of \"listen\"; give it one of its own");
+	}
+	v = hw_conf_value_get(root, HW_STR("trusted_proxies"));
+	for (size_t i = 0; (!v || v->n_children == 0) && i < g->n_listen; i++) {
+		if (!g->listen[i].proxy_protocol)
+			continue;
+		v = hw_conf_value_get(root, HW_STR("listen"));
+		hw_conf_error(r, v ? v : root,
+			"%s has \"proxy_protocol\", and there is nobody in \"trusted_proxies\": "
+			"every "
+			"connection would be refused; list the proxies' addresses there",
+			g->listen[i].text);
+		break;
 	}
 	v = hw_conf_value_get(root, HW_STR("hooks"));
 	if (v ? v->type == HW_CONF_ARRAY && v->n_children == 0 : !r->text_broken)

@@ -14,7 +14,8 @@ static void put_value(struct hw_buf *out, const struct hw_conf_global *c, size_t
 	switch (key) {
 	case 0:
 		for (size_t i = 0; i < c->n_listen; i++)
-			hw_buf_printf(out, "%s%s", i ? " " : "", c->listen[i].text);
+			hw_buf_printf(out, "%s%s%s", i ? " " : "", c->listen[i].text,
+				c->listen[i].proxy_protocol ? " (PROXY protocol)" : "");
 		break;
 	case 1:
 		hw_buf_puts(out, c->admin.enabled ? c->admin.listen.text : "");

@@ -11,6 +11,7 @@ struct made {
 	struct hw_generation g;
 	char *echo, *token, *cookie;
 	char **origins;
+	struct hw_address_block *proxies;
 };
 
 static void made_free(struct hw_generation *g)
@@ -28,6 +29,7 @@ static void made_free(struct hw_generation *g)
 	for (size_t i = 0; i < g->settings.n_origins; i++)
 		free(m->origins[i]);
 	free(m->origins);
+	free(m->proxies);
 	free(m->echo);
 	free(m->token);
 	free(m->cookie);
@@ -248,12 +250,17 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 		.reauth_ms = c->reauth_ms,
 	};
 	m->origins = calloc(c->auth.n_origins + 1, sizeof(*m->origins));
-	if (!m->origins || copy(&m->echo, c->echo) || copy(&m->token, c->admin.token) ||
-		copy(&m->cookie, c->auth.cookie))
+	m->proxies = calloc(c->n_trusted_proxies + 1, sizeof(*m->proxies));
+	if (!m->origins || !m->proxies || copy(&m->echo, c->echo) ||
+		copy(&m->token, c->admin.token) || copy(&m->cookie, c->auth.cookie))
 		return -ENOMEM;
 	for (; s->n_origins < c->auth.n_origins; s->n_origins++)
 		if (copy(&m->origins[s->n_origins], c->auth.origins[s->n_origins]))
 			return -ENOMEM;
+	if (c->n_trusted_proxies > 0)
+		memcpy(m->proxies, c->trusted_proxies, c->n_trusted_proxies * sizeof(*m->proxies));
+	s->trusted_proxies = m->proxies;
+	s->n_trusted_proxies = c->n_trusted_proxies;
 	s->origins = (const char *const *)m->origins;
 	s->echo_path = m->echo;
 	s->admin_token = m->token;

@@ -60,26 +60,27 @@ struct handed {
 	struct hw_task task;
 	struct hw_worker_thread *to;
 	int fd;
+	bool proxied;
 };
 
 static void take_handed(struct hw_task *task)
 {
 	struct handed *h = HW_CONTAINER_OF(task, struct handed, task);
 
-	hw_edge_accept(&h->to->edge, h->fd, "unix", HW_EDGE_PUBLIC);
+	hw_edge_accept(&h->to->edge, h->fd, "unix", HW_EDGE_PUBLIC, h->proxied);
 	free(h);
 }
 
-static void hand_out(struct hw_worker_thread *t, int fd)
+static void hand_out(struct hw_worker_thread *t, int fd, bool proxied)
 {
 	struct hw_worker_thread *to = &t->broker->workers[t->next_worker++ % t->broker->n_workers];
 	struct handed *h = to == t ? NULL : malloc(sizeof(*h));
 
 	if (!h) {
-		hw_edge_accept(&t->edge, fd, "unix", HW_EDGE_PUBLIC);
+		hw_edge_accept(&t->edge, fd, "unix", HW_EDGE_PUBLIC, proxied);
 		return;
 	}
-	*h = (struct handed){.task.run = take_handed, .to = to, .fd = fd};
+	*h = (struct handed){.task.run = take_handed, .to = to, .fd = fd, .proxied = proxied};
 	hw_loop_post(to->loop, &h->task);
 }
 
@@ -88,9 +89,9 @@ static void on_accepted(void *owner, int fd, const char *address)
 	struct listening *l = owner;
 
 	if (l->shared)
-		hand_out(l->worker, fd);
+		hand_out(l->worker, fd, l->proxied);
 	else
-		hw_edge_accept(&l->worker->edge, fd, address, l->kind);
+		hw_edge_accept(&l->worker->edge, fd, address, l->kind, l->proxied);
 }
 
 static const struct hw_listener_ops listener_ops = {.accepted = on_accepted};
@@ -98,8 +99,10 @@ static const struct hw_listener_ops listener_ops = {.accepted = on_accepted};
 static int listen_all(struct hw_worker_thread *t)
 {
 	for (size_t i = 0; i < t->n_fds; i++) {
-		t->listeners[i] = (struct listening){
-			.worker = t, .kind = t->kinds[i], .shared = t->shared[i]};
+		t->listeners[i] = (struct listening){.worker = t,
+			.kind = t->kinds[i],
+			.shared = t->shared[i],
+			.proxied = t->proxied[i]};
 		t->listeners[i].listener = hw_listener_create(t->loop, t->fds[i], &listener_ops,
 			&t->listeners[i], t->broker->log, refusal);
 		t->fds[i] = -1;

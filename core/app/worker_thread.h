@@ -25,13 +25,14 @@ struct hw_worker_thread {
 	bool started;
 	int fds[HW_WORKER_LISTENERS]; /* to listen on; -1 once taken */
 	enum hw_edge_kind kinds[HW_WORKER_LISTENERS];
-	bool shared[HW_WORKER_LISTENERS]; /* a unix socket: accepted here, handed out to all */
+	bool shared[HW_WORKER_LISTENERS];  /* a unix socket: accepted here, handed out to all */
+	bool proxied[HW_WORKER_LISTENERS]; /* connections begin with a PROXY header */
 	size_t n_fds;
 	struct listening {
 		struct hw_worker_thread *worker;
 		struct hw_listener *listener;
 		enum hw_edge_kind kind;
-		bool shared;
+		bool shared, proxied;
 	} listeners[HW_WORKER_LISTENERS];
 	unsigned next_worker; /* that gets the next descriptor of a shared listener */
 	struct hw_task stop_task, drain_task;

@@ -27,6 +27,7 @@ int hw_edge_init(struct hw_edge *edge)
 	hw_buf_init(&edge->out);
 	hw_buf_init(&edge->body);
 	edge->date_s = -1;
+	edge->told_ms = 0;
 	hw_edge_settings_changed(edge);
 	return 0;
 }
@@ -39,10 +40,11 @@ void hw_edge_fini(struct hw_edge *edge)
 	hw_buf_fini(&edge->body);
 }
 
-void hw_edge_accept(struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind)
+void hw_edge_accept(
+	struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind, bool proxied)
 {
 	hw_metric_add(edge->worker->counters->connections_total, 1);
-	http_open(edge, fd, address, kind);
+	http_open(edge, fd, address, kind, proxied);
 }
 
 void hw_edge_drain(struct hw_edge *edge)

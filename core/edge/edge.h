@@ -65,6 +65,7 @@ struct hw_edge {
 	struct hw_buf body;              /* the body of that answer */
 	char date[HW_HTTP_DATE_LEN + 1]; /* of date_s, a second of the wall clock */
 	int64_t date_s;
+	int64_t told_ms; /* when a refused PROXY header was logged; 0: never */
 };
 
 /** 0 or negative errno. */
@@ -72,8 +73,10 @@ HW_MUST_CHECK int hw_edge_init(struct hw_edge *edge);
 /** Closes what is still open, at once. */
 void hw_edge_fini(struct hw_edge *edge);
 /** Takes @fd (non-blocking) and serves it; on failure it is closed. @address is printable, and
- * copied. */
-void hw_edge_accept(struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind);
+ * copied. @proxied: the connection begins with a PROXY protocol v2 header, and is refused unless
+ * @address is that of a trusted proxy. */
+void hw_edge_accept(
+	struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind, bool proxied);
 /** After worker->draining became true: closes HTTP connections between two requests, the others
  * after their answer. New upgrades are refused from then on. Sessions are closed by whoever drains
  * them. */

@@ -1,5 +1,6 @@
 /* Inside core/edge: connections, and the HTTP exchanges that they carry.
- * edge.c: all connections; http.c: one HTTP connection; request.c: a head becomes an exchange;
+ * edge.c: all connections; http.c: one HTTP connection; client.c: whose it is; request.c: a head
+ * becomes an exchange;
  * routes.c: who answers it; answer.c: how; token.c: whose it is; upgrade.c: HTTP becomes WebSocket;
  * ws_conn.c: frames; ws.c, echo.c: what they carry. */
 #pragma once
@@ -94,6 +95,7 @@ struct exchange {
 	enum hw_code code;
 	const char *why; /* NULL: the code's message */
 	int64_t retry_after_ms;
+	char client[EDGE_ADDRESS_MAX]; /* that a proxy had it from; "": the connection's */
 	/* kept of the head */
 	struct hw_buf text;
 	struct kept origin, token, topics, cursor, key, trace_id;
@@ -127,16 +129,25 @@ void exchange_free(struct exchange **ex);
 /* http.c */
 struct hw_edge *http_edge(const struct exchange *ex);
 const struct hw_settings *http_settings(const struct exchange *ex);
+/** Of the client, as far as it can be told. */
 const char *http_address(const struct exchange *ex);
 enum hw_edge_kind http_kind(const struct exchange *ex);
 struct hw_stream *http_stream(const struct exchange *ex);
 /** The stream is another's from now on; HTTP's part of the connection ends when the caller has
  * returned. */
 struct hw_stream *http_give_stream(struct exchange *ex);
-void http_open(struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind);
+/** @proxied: it begins with a PROXY header. */
+void http_open(
+	struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind, bool proxied);
 /** What the exchange waited for has come: it is answered, or goes on. The connection may be gone
  * afterwards. */
 void http_resume(struct exchange *ex);
+
+/* client.c */
+/** Whether a connection from @peer may say whose it is. */
+bool client_may_tell(const struct hw_edge *edge, const char *peer);
+/** Finds out who sent the request, if it came by a proxy. */
+void client_find(struct exchange *ex, const struct hw_http1_request *request);
 
 /* request.c */
 /** Reads all that is needed of the head; whatever is wrong becomes the exchange's refusal. */

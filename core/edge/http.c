@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "edge/edge_internal.h"
+#include "wire/proxy2.h"
 
 enum {
 	HEAD_MS = 10000,
@@ -9,6 +10,7 @@ enum {
 	IDLE_MS = 60000,
 	WRITE_MS = 30000,   /* for a peer that does not read its answers */
 	MAX_QUEUED = 65536, /* of answers: then the next request waits */
+	LOG_EVERY_MS = 1000,
 };
 
 enum deadline {
@@ -20,7 +22,8 @@ enum deadline {
 	DEADLINE_WRITE
 };
 
-/* One HTTP connection; requests are answered one after the other.
+/* One HTTP connection; requests are answered one after the other. Before the first one there may be
+ * a PROXY header, whose time is the first head's.
  *
  *   reading ──> waiting (a hook) ──> reading      input: the bytes behind a request that is not
  * answered yet └──> choked (unsent answers) ──┘           finished: hw_stream_finish was called,
@@ -34,8 +37,9 @@ struct http_conn {
 	struct exchange *exchange; /* NULL between requests */
 	struct hw_buf input;
 	bool choked, finished;
-	bool used; /* a request came */
-	char address[EDGE_ADDRESS_MAX];
+	bool used;               /* a request came */
+	struct hw_proxy2 *proxy; /* a PROXY header that has not come whole; NULL: none is due */
+	char address[EDGE_ADDRESS_MAX]; /* the peer's, or what the PROXY header says */
 };
 
 struct hw_edge *http_edge(const struct exchange *ex)
@@ -50,7 +54,7 @@ const struct hw_settings *http_settings(const struct exchange *ex)
 
 const char *http_address(const struct exchange *ex)
 {
-	return ex->conn->address;
+	return ex->client[0] ? ex->client : ex->conn->address;
 }
 
 enum hw_edge_kind http_kind(const struct exchange *ex)
@@ -83,6 +87,7 @@ static void conn_destroy(struct edge_conn *base)
 	exchange_free(&conn->exchange);
 	hw_http1_fini(&conn->reader);
 	hw_buf_fini(&conn->input);
+	free(conn->proxy);
 	edge_conn_fini(&conn->base);
 	free(conn);
 }
@@ -344,6 +349,50 @@ void http_resume(struct exchange *ex)
 		go_on(conn);
 }
 
+/* ---- the PROXY header
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+/* Whoever is refused for it may try again at once: a line a second says enough. */
+static void tell_refused(struct hw_edge *edge, const char *address, const char *reason)
+{
+	struct hw_worker *w = edge->worker;
+	int64_t now_ms = hw_worker_now_ms(w);
+
+	hw_metric_add(w->counters->proxy_refused, 1);
+	if (edge->told_ms && now_ms - edge->told_ms < LOG_EVERY_MS)
+		return;
+	edge->told_ms = now_ms;
+	hw_log(w->log, HW_LOG_WARN, "edge", "a connection is refused for its PROXY header",
+		HW_F_Z("address", address), HW_F_Z("reason", reason));
+}
+
+/* The connection ends without an answer: whoever sent that may speak no HTTP. */
+static void refuse_header(struct http_conn *conn, const char *reason)
+{
+	tell_refused(conn->base.edge, conn->address, reason);
+	conn_destroy(&conn->base);
+}
+
+/* Moves @p and @len behind the header. false: it is not complete, or the connection is gone. */
+static bool read_header(struct http_conn *conn, uint8_t **p, size_t *len)
+{
+	size_t used;
+	int r = hw_proxy2_read(conn->proxy, *p, *len, &used);
+
+	if (r == HW_PROXY2_ERROR)
+		refuse_header(conn, conn->proxy->reason);
+	if (r != HW_PROXY2_DONE)
+		return false;
+	*p += used;
+	*len -= used;
+	if (conn->proxy->source.kind != HW_ADDRESS_NONE)
+		hw_address_print(&conn->proxy->source, conn->address);
+	free(conn->proxy);
+	conn->proxy = NULL;
+	return true;
+}
+
 /* ---- the stream's callbacks
  * -------------------------------------------------------------------------------------------------------
  */
@@ -352,6 +401,8 @@ static void on_received(void *owner, uint8_t *p, size_t len)
 {
 	struct http_conn *conn = owner;
 
+	if (conn->proxy && !read_header(conn, &p, &len))
+		return;
 	if (stopped(conn))
 		keep_input(conn, (const char *)p, len);
 	else
@@ -411,7 +462,9 @@ static void on_timer(struct hw_timer *timer)
 		abort_exchange(conn, 408, HW_CODE_BAD_REQUEST, "the body did not come in time");
 		break;
 	case DEADLINE_HEAD:
-		if (hw_http1_phase(&conn->reader) == HW_HTTP1_IN_HEAD)
+		if (conn->proxy)
+			refuse_header(conn, "it did not come in time");
+		else if (hw_http1_phase(&conn->reader) == HW_HTTP1_IN_HEAD)
 			abort_exchange(
 				conn, 408, HW_CODE_BAD_REQUEST, "the request did not come in time");
 		else
@@ -424,7 +477,8 @@ static void on_timer(struct hw_timer *timer)
 	}
 }
 
-void http_open(struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind)
+void http_open(
+	struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind, bool proxied)
 {
 	static const struct hw_stream_ops stream_ops = {
 		.received = on_received,
@@ -434,9 +488,15 @@ void http_open(struct hw_edge *edge, int fd, const char *address, enum hw_edge_k
 	static const struct edge_conn_ops ops = {.destroy = conn_destroy, .drain = conn_drain};
 	struct http_conn *conn = calloc(1, sizeof(*conn));
 	struct hw_stream *stream = hw_stream_create(edge->worker->loop, fd, &stream_ops, conn);
+	bool refused = proxied && !client_may_tell(edge, address);
 
-	if (!conn || !stream) {
+	if (conn && proxied && !refused)
+		conn->proxy = calloc(1, sizeof(*conn->proxy));
+	if (!conn || !stream || (proxied && !conn->proxy)) {
+		if (refused)
+			tell_refused(edge, address, "the address is not in trusted_proxies");
 		hw_stream_destroy(&stream);
+		free(conn ? conn->proxy : NULL);
 		free(conn);
 		return;
 	}

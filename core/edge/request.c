@@ -83,6 +83,7 @@ void exchange_open(struct exchange *ex, const struct hw_http1_request *request)
 {
 	struct hw_str origin = hw_http1_header(request, "Origin", NULL);
 
+	client_find(ex, request);
 	ex->minor = request->minor;
 	ex->keep_alive = request->keep_alive;
 	ex->head_only = hw_str_eq(request->method, HW_STR("HEAD"));

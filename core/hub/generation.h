@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/map.h"
 #include "hook/hooks.h"
 #include "journal/journal.h"
@@ -26,6 +27,9 @@ struct hw_settings {
 	int64_t ping_interval_ms, ping_timeout_ms;
 	int64_t drain_ms;
 	int64_t reauth_ms;
+	/* whose PROXY headers and X-Forwarded-For are believed */
+	const struct hw_address_block *trusted_proxies;
+	size_t n_trusted_proxies;
 	const char *echo_path;   /* NULL: off */
 	const char *admin_token; /* NULL: none */
 };

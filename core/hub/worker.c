@@ -15,6 +15,9 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 			COUNTER("http_requests_total", "HTTP requests read, refused ones too"),
 		.connections = GAUGE("connections", "Connections open now"),
 		.connections_total = COUNTER("connections_total", "Connections accepted"),
+		.proxy_refused = COUNTER("proxy_headers_refused_total",
+			"Connections closed for their PROXY header: missing, malformed, late, or "
+			"of an address that is not trusted"),
 		.sessions = GAUGE("sessions", "Sessions that are authenticated and open"),
 		.subscriptions = GAUGE("subscriptions", "Subscriptions of all sessions"),
 		.published = COUNTER("events_published_total", "Events stored in a journal"),

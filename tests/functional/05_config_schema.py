@@ -96,6 +96,7 @@ def enum_of(node):
 
 
 BASE = {  # has everything in it that a path of the reader's keys may lead to
+    "listen": [{"address": "127.0.0.1:8082"}], "trusted_proxies": ["127.0.0.1"],
     "admin": {}, "log": {}, "auth": {}, "journal": {"retention": {}, "memory": {}}, "slow": {}, "limits": {}, "heartbeat": {},
     "decisions": {"path": "decisions.ndjson"},
     "hooks": [{"lua": "open.lua", "budget": {}, "breaker": {}}],
@@ -154,7 +155,10 @@ class Both:
 # What stands for a key whose value is no number, switch or word.
 GOOD = {
     "/listen": [["127.0.0.1:8080"], ["[::]:8080", "unix:/run/x.sock", "localhost:0", "0.0.0.0:65535"],
-                [f"unix:{n}" for n in range(15)]],
+                [f"unix:{n}" for n in range(15)], [{"address": "[::1]:0"}, {"address": "unix:/run/x", "proxy_protocol": True}]],
+    "/listen/*/address": ["127.0.0.1:8080", "[::]:0", "unix:a.sock"],
+    "/trusted_proxies": [[], ["127.0.0.1", "10.0.0.0/8", "0.0.0.0/0"], ["::1", "2001:db8::/32", "[fe80::]/10", "::/0", "unix"],
+                         [f"192.0.2.{n}" for n in range(64)]],
     "/admin": [None, {}],
     "/admin/listen": ["127.0.0.1:8081", "127.1.2.3:1", "[::1]:8081", "unix:a.sock", "localhost:9"],
     "/admin/token": [None, "0123456789abcdef"],
@@ -284,6 +288,14 @@ BROKEN = [
     {"listen": [":80"]},
     {"listen": ["unix:"]},
     {"listen": [{"address": "127.0.0.1:443", "cert": "c", "key": "k"}]},
+    {"listen": [{"proxy_protocol": True}], "trusted_proxies": ["127.0.0.1"]},
+    {"listen": [{"address": "127.0.0.1:443", "proxy_protocol": "v2"}], "trusted_proxies": ["127.0.0.1"]},
+    {"admin": {"listen": {"address": "127.0.0.1:8081"}}},
+    {"trusted_proxies": "127.0.0.1"},
+    {"trusted_proxies": ["localhost"]},
+    {"trusted_proxies": ["127.0.0.1:80"]},
+    {"trusted_proxies": ["unix:/run/x"]},
+    {"trusted_proxies": [f"10.0.0.{n}" for n in range(65)]},
     {"listen": ["127.0.0.1:1", "127.0.0.1:1"]},
     {"admin": {"listen": "0.0.0.0:8081"}},
     {"admin": {"listen": "[::]:8081"}},

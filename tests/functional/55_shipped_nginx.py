@@ -28,9 +28,11 @@ class ShippedNginx(Proxy):
 
 def test_clients_get_through_and_no_token_gets_into_a_log():
     token = mint("u1")
-    with Broker() as broker, ShippedNginx(broker.address) as nginx:
-        with WsClient(nginx.address, token=token) as client:
+    with Broker({"trusted_proxies": ["127.0.0.1"]}) as broker, ShippedNginx(broker.address) as nginx:
+        with WsClient(nginx.address, token=token, source="127.0.0.2") as client:
             client.subscribe("gift-list:1")
+            listed = http(broker.admin_address, "GET", "/api/sessions?user=u1", token=ADMIN_TOKEN).json()["sessions"]
+            equal([row["address"] for row in listed], ["127.0.0.2"], "whose the session is")
             sent = http(nginx.address, "POST", "/publish", body={
                 "topic": "gift-list:1", "event": "ADDED", "data": {"entity_id": "e1", "payload": {}}}, token=mint("shop", backend=True))
             equal(sent.status, 200, "publish through nginx")

@@ -100,12 +100,12 @@ class HttpConnection(Stream):
                 raise Failure("a chunk does not end where its size says")
 
 
-def http(address, method, path, headers=None, body=b"", token=None, timeout=10.0):
-    """One request on a connection of its own; token becomes a bearer Authorization."""
+def http(address, method, path, headers=None, body=b"", token=None, timeout=10.0, source=None):
+    """One request on a connection of its own, from source if given; token becomes a bearer Authorization."""
     pairs = list(headers.items()) if isinstance(headers, dict) else list(headers or [])
     if token is not None:
         pairs.append(("Authorization", "Bearer " + token))
-    with HttpConnection(address, timeout) as connection:
+    with HttpConnection(address, timeout, source=source) as connection:
         return connection.request(method, path, pairs, body)
 
 

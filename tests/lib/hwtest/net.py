@@ -6,8 +6,11 @@ import time
 from .wait import scaled
 
 
-def open_socket(address, timeout=10.0, receive_buffer=None):
-    """Connects to "host:port", (host, port) or "unix:/path"; receive_buffer (bytes) makes a slow reader's window small."""
+def open_socket(address, timeout=10.0, receive_buffer=None, source=None):
+    """Connects to "host:port", (host, port) or "unix:/path"; receive_buffer (bytes) makes a slow reader's window small.
+
+    source: the address to come from; all of 127.0.0.0/8 is this machine's.
+    """
     if isinstance(address, str) and address.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         target = address[len("unix:"):]
@@ -21,6 +24,8 @@ def open_socket(address, timeout=10.0, receive_buffer=None):
         target = address
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if source:
+        sock.bind((source, 0))
     sock.settimeout(scaled(timeout))
     sock.connect(target)
     return sock
@@ -29,9 +34,9 @@ def open_socket(address, timeout=10.0, receive_buffer=None):
 class Stream:
     """Bytes in, bytes out. Reading past the end of what the peer sent raises EOFError, past the deadline TimeoutError."""
 
-    def __init__(self, address, timeout=10.0, receive_buffer=None):
+    def __init__(self, address, timeout=10.0, receive_buffer=None, source=None):
         self.timeout = timeout
-        self.sock = open_socket(address, timeout, receive_buffer)
+        self.sock = open_socket(address, timeout, receive_buffer, source)
         self.buffer = b""
         self.ended = False
 

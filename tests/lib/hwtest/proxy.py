@@ -42,6 +42,7 @@ http {{
 			proxy_set_header Host $http_host;
 			proxy_set_header Connection $connection_upgrade;
 			proxy_set_header Upgrade $http_upgrade;
+			{forward}
 			proxy_read_timeout 5s;
 			proxy_next_upstream off;
 		}}
@@ -69,8 +70,14 @@ frontend in
 	default_backend broker
 backend broker
 	option accept-invalid-http-response
-	server broker {upstream}
+	server broker {upstream} {forward}
 """
+
+# how a proxy says whose a request is
+_FORWARD = {
+    ("nginx", None): "", ("nginx", "header"): "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+    ("haproxy", None): "", ("haproxy", "header"): "\n\toption forwardfor", ("haproxy", "proxy2"): "send-proxy-v2",
+}
 
 
 def _free_port():
@@ -79,10 +86,13 @@ def _free_port():
 
 
 class Proxy:
-    """A reverse proxy in front of `upstream` (host:port); `kind` is "nginx" or "haproxy". Use it as a context manager."""
+    """A reverse proxy in front of `upstream` (host:port); `kind` is "nginx" or "haproxy". Use it as a context manager.
 
-    def __init__(self, kind, upstream):
-        self.kind, self.upstream = kind, upstream
+    forward: how it says whose a request is: None, "header" (X-Forwarded-For) or "proxy2" (HAProxy: PROXY protocol v2).
+    """
+
+    def __init__(self, kind, upstream, forward=None):
+        self.kind, self.upstream, self.forward = kind, upstream, _FORWARD[kind, forward]
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hookwire-proxy-"))
         self.process = None
         try:
@@ -115,10 +125,10 @@ class Proxy:
         if self.kind == "nginx":
             path = self.dir / "nginx.conf"
             user = "user root;" if os.geteuid() == 0 else ""
-            path.write_text(_NGINX.format(dir=self.dir, port=port, upstream=self.upstream, user=user))
+            path.write_text(_NGINX.format(dir=self.dir, port=port, upstream=self.upstream, user=user, forward=self.forward))
             return ["/usr/sbin/nginx", "-e", str(self.dir / "error.log"), "-p", str(self.dir), "-c", str(path)]
         path = self.dir / "haproxy.cfg"
-        path.write_text(_HAPROXY.format(port=port, upstream=self.upstream))
+        path.write_text(_HAPROXY.format(port=port, upstream=self.upstream, forward=self.forward))
         return ["/usr/sbin/haproxy", "-f", str(path), "-db"]
 
     def log(self):

@@ -69,17 +69,18 @@ class WsClient:
     """An open WebSocket. `stream` is the raw connection under it, for whatever has no method here."""
 
     def __init__(self, address, path="/ws", token=None, protocols=None, headers=None, query=None, timeout=10.0,
-                 receive_buffer=None):
+                 receive_buffer=None, source=None):
         """Connects and upgrades; raises Refused when the answer is not 101.
 
-        query: dict of further query members; token: the query's token; protocols: list for Sec-WebSocket-Protocol.
+        query: dict of further query members; token: the query's token; protocols: list for Sec-WebSocket-Protocol;
+        source: the address to come from.
         """
         members = dict(query or {})
         if token is not None:
             members["token"] = token
         if members:
             path += ("&" if "?" in path else "?") + urllib.parse.urlencode(members)
-        self.stream = HttpConnection(address, timeout, receive_buffer=receive_buffer)
+        self.stream = HttpConnection(address, timeout, receive_buffer=receive_buffer, source=source)
         self.close_frame = None
         self.protocol = None
         self.pending = []  # frames read ahead by ping()

@@ -27,6 +27,8 @@ static void an_empty_configuration_has_every_default(void **state)
 	assert_int_equal(g->listen[0].addr_len, sizeof(*in));
 	assert_false(g->admin.enabled);
 	assert_string_equal(g->admin.listen.text, "127.0.0.1:8081");
+	assert_int_equal(g->n_trusted_proxies, 0);
+	assert_false(g->listen[0].proxy_protocol);
 	assert_null(g->admin.token);
 	assert_int_equal(g->workers, 0);
 	assert_int_equal(g->log.level, HW_LOG_INFO);
@@ -68,7 +70,9 @@ static void an_empty_configuration_has_every_default(void **state)
 
 static const char full[] =
 	"{ \"$schema\": 5,\n"
-	"  \"listen\": [\"0.0.0.0:0\", \"[::1]:9\", \"unix:run.sock\", \"localhost:65535\"],\n"
+	"  \"listen\": [\"0.0.0.0:0\", \"[::1]:9\", {\"address\": \"unix:run.sock\"}, "
+	"{\"proxy_protocol\": true, \"address\": \"localhost:65535\"}],\n"
+	"  \"trusted_proxies\": [\"10.0.0.0/8\", \"::1\", \"unix\"],"
 	"  \"admin\": {\"listen\": \"[::1]:8081\", \"token\": \"${SECRET}\"},\n"
 	"  \"workers\": 4, \"log\": {\"level\": \"debug\", \"format\": \"json\"},\n"
 	"  \"auth\": {\"query\": false, \"cookie\": \"sid\", \"first_message\": false, "
@@ -112,6 +116,13 @@ static void every_key_is_read(void **state)
 	assert_string_equal(g->listen[2].path, expected);
 	assert_string_equal(((const struct sockaddr_un *)&g->listen[2].addr)->sun_path, expected);
 	assert_string_equal(g->listen[3].text, "127.0.0.1:65535");
+	assert_false(g->listen[1].proxy_protocol || g->listen[2].proxy_protocol);
+	assert_true(g->listen[3].proxy_protocol);
+	assert_int_equal(g->n_trusted_proxies, 3);
+	assert_int_equal(g->trusted_proxies[0].prefix, 8);
+	assert_int_equal(g->trusted_proxies[0].base.bytes[0], 10);
+	assert_int_equal(g->trusted_proxies[1].base.kind, HW_ADDRESS_V6);
+	assert_int_equal(g->trusted_proxies[2].base.kind, HW_ADDRESS_UNIX);
 	assert_true(g->admin.enabled);
 	assert_string_equal(g->admin.listen.text, "[::1]:8081");
 	assert_string_equal(g->admin.token, SECRET);
@@ -313,8 +324,25 @@ static void each_mistake_is_told_at_its_place(void **state)
 		 "xx"
 		 "xxxxxxxxxxxxxxxxxxxxxxxxxxxx\"]}",
 			"1:13", "too long"},
-		{"{\"listen\": [{\"address\": \"1.2.3.4:1\"}]}", "1:13",
+		{"{\"listen\": [{\"address\": \"1.2.3.4\"}]}", "1:25", "has no port"},
+		{"{\"listen\": [{\"proxy_protocol\": true}]}", "1:13", "no \"address\""},
+		{"{\"listen\": [{\"address\": \"1.2.3.4:1\", \"proxy\": true}]}", "1:38",
+			"did you mean \"proxy_protocol\"?"},
+		{"{\"listen\": [{\"address\": \"1.2.3.4:1\", \"cert\": \"x\"}]}", "1:38",
 			"not in this version: TLS"},
+		{"{\"listen\": [{\"address\": \"1.2.3.4:1\", \"proxy_protocol\": 2}]}", "1:56",
+			"true or false"},
+		{"{\"listen\": [{\"address\": \"1.2.3.4:1\", \"proxy_protocol\": true}]}", "1:12",
+			"nobody in \"trusted_proxies\""},
+		{"{\"admin\": {\"listen\": {\"address\": \"127.0.0.1:1\"}}}", "1:22",
+			"takes no PROXY header"},
+		{"{\"trusted_proxies\": \"127.0.0.1\"}", "1:21", "an array of addresses"},
+		{"{\"trusted_proxies\": [1]}", "1:22", "an address or a block of addresses"},
+		{"{\"trusted_proxies\": [\"proxy.example.com\"]}", "1:22",
+			"names are not looked up"},
+		{"{\"trusted_proxies\": [\"127.0.0.1:80\"]}", "1:22", "is no address"},
+		{"{\"trusted_proxies\": [\"10.1.2.3/8\"]}", "1:22",
+			"write \"10.0.0.0/8\" for the whole block"},
 		{"{\"admin\": {\"listen\": \"0.0.0.0:8081\"}}", "1:22",
 			"TLS, which is not in this version"},
 		{"{\"admin\": {\"listen\": \"192.168.1.1:8081\"}}", "1:22", "not in this version"},
@@ -443,8 +471,6 @@ static void each_mistake_is_told_at_its_place(void **state)
 		{"{\"include\": [\"*.d/x.json\"]}", "1:14",
 			"a wildcard in the name of a directory"},
 		/* later */
-		{"{\"trusted_proxies\": []}", "1:2",
-			"\"trusted_proxies\" is not in this version: "},
 		{"{\"max_revoke\": 1.5}", "1:16", "0 to 1"},
 		{"{\"seal_cursors\": true}", "1:2", "not in this version"},
 		{"{\"journal\": {\"plugin\": \"nonesuch\"}}", "1:24",
@@ -457,6 +483,16 @@ static void each_mistake_is_told_at_its_place(void **state)
 
 	for (size_t i = 0; i < HW_COUNT(cases); i++)
 		expect(*state, cases[i].text, cases[i].place, cases[i].words);
+}
+
+static void a_proxy_list_that_trusts_everybody_is_warned_of(void **state)
+{
+	struct load *l = *state;
+
+	load_good(l, "{\"hooks\": [{\"plugin\": \"jwt\"}], \"trusted_proxies\": "
+		     "[\"10.0.0.0/8\", \"::/0\"]}");
+	assert_int_equal(l->report.n_warnings, 1);
+	assert_problem(l, "hookwire.json", "1:66", "trusts every address");
 }
 
 static void null_stands_for_the_default_where_there_is_nothing(void **state)
@@ -480,7 +516,7 @@ static void all_problems_are_told_in_the_order_of_the_file(void **state)
 	struct load *l = *state;
 	size_t len = strlen(l->files.conf);
 
-	load(l, "{\"trusted_proxies\": [],\n"
+	load(l, "{\"seal_cursors\": [],\n"
 		"\"drain_ms\":\"1\",\n"
 		" \"echoo\": 1,\n"
 		"\"include\": [ \"none.json\"],\n"
@@ -584,6 +620,7 @@ int main(void)
 		TEST(a_unit_s_text_changes_only_with_its_meaning),
 		TEST(a_plugin_is_taken_from_the_first_directory_that_has_it),
 		TEST(each_mistake_is_told_at_its_place),
+		TEST(a_proxy_list_that_trusts_everybody_is_warned_of),
 		TEST(null_stands_for_the_default_where_there_is_nothing),
 		TEST(all_problems_are_told_in_the_order_of_the_file),
 		TEST(a_file_that_cannot_be_read_is_told),

@@ -140,19 +140,20 @@ static inline void edge_world_destroy(struct edge_world *ew)
 struct order_accept {
 	int fd;
 	enum hw_edge_kind kind;
+	bool proxied;
 };
 
 static inline void order_accept(struct edge_world *ew, void *arg)
 {
 	struct order_accept *a = arg;
 
-	hw_edge_accept(&ew->edge, a->fd, "192.0.2.1", a->kind);
+	hw_edge_accept(&ew->edge, a->fd, "192.0.2.1", a->kind, a->proxied);
 }
 
 /* A new connection: the client's end. */
-static inline int dial(struct edge_world *ew, enum hw_edge_kind kind)
+static inline int dial_as(struct edge_world *ew, enum hw_edge_kind kind, bool proxied)
 {
-	struct order_accept a = {.kind = kind};
+	struct order_accept a = {.kind = kind, .proxied = proxied};
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -160,6 +161,10 @@ static inline int dial(struct edge_world *ew, enum hw_edge_kind kind)
 	a.fd = pair[1];
 	on_loop(ew, order_accept, &a);
 	return pair[0];
+}
+static inline int dial(struct edge_world *ew, enum hw_edge_kind kind)
+{
+	return dial_as(ew, kind, false);
 }
 
 static inline void order_pass(struct edge_world *ew, void *arg)
