@@ -106,8 +106,11 @@ void exchange_open(struct exchange *ex, const struct hw_http1_request *request)
 
 static void after_login(struct exchange *ex, enum hw_verdict verdict)
 {
-	if (verdict != HW_ALLOW)
-		exchange_refuse(ex, 0, ex->login.code, ex->login.message);
+	if (verdict == HW_ALLOW)
+		return;
+	if (!exchange_refused(ex))
+		ex->retry_after_ms = ex->login.retry_after_ms;
+	exchange_refuse(ex, 0, ex->login.code, ex->login.message);
 }
 
 static void on_decided(struct hw_login *login)

@@ -53,6 +53,13 @@ struct hw_str hw_ask_tenant(const struct hw_ask *ask, const struct hw_hook_entry
 	return w ? hw_str_of(w->draft.tenant_id) : HW_STR_NULL;
 }
 
+struct hw_str hw_ask_user(const struct hw_ask *ask)
+{
+	const struct walk *w = ask->internal;
+
+	return w && w->draft.fixed ? hw_str_of(w->draft.user_id) : HW_STR_NULL;
+}
+
 /* ---- the ends of a walk ---- */
 
 static enum hw_verdict decide(struct hw_ask *ask, enum hw_verdict verdict, const char *code,
@@ -100,6 +107,7 @@ static enum hw_verdict fail(struct walk *w, const struct hw_entry_answer *answer
 
 static enum hw_verdict deny(struct walk *w, const struct hw_entry_answer *answer, const char *code)
 {
+	w->ask->retry_after_ms = answer->retry_after_ms;
 	return decide(w->ask, HW_DENY, answer->code ? answer->code : code, entry_of(w)->name,
 		answer->message);
 }

@@ -21,13 +21,14 @@ struct hw_entry_state; /* per bench × entry: a plugin's worker state, or a refe
  * set. */
 struct hw_entry_answer {
 	enum hw_verdict verdict;
-	const char *code;  /* static string, or NULL for the stage's default; ERROR is always
-			      `unavailable` */
-	char message[256]; /* for the client: only what the hook itself said to it (deny,
-			      unavailable) */
-	char detail[256];  /* ERROR, for the log only: the exception, "deadline", "out of memory" */
-	bool goes_on;      /* LIFECYCLE: the hook runs on by itself, hw_bench_answered follows */
-	bool said;         /* ERROR that the hook itself answered */
+	const char *code;       /* static string, or NULL for the stage's default; ERROR is always
+				   `unavailable` */
+	char message[256];      /* for the client: only what the hook itself said to it (deny,
+				   unavailable) */
+	int64_t retry_after_ms; /* DENY: likewise; 0 = nothing */
+	char detail[256]; /* ERROR, for the log only: the exception, "deadline", "out of memory" */
+	bool goes_on;     /* LIFECYCLE: the hook runs on by itself, hw_bench_answered follows */
+	bool said;        /* ERROR that the hook itself answered */
 	bool uncounted; /* ERROR that tells the breaker nothing: a mistake in the script, which may
 			   be one client's doing, or the end of another call */
 	/* AUTHENTICATE, malloc'd, NULL = not set */
@@ -148,6 +149,10 @@ void hw_hooks_resume(struct hw_ask *ask, struct hw_entry_answer *answer);
  * one that authenticate has fixed already, empty while there is none. Borrowed until the call ends.
  */
 struct hw_str hw_ask_tenant(const struct hw_ask *ask, const struct hw_hook_entry *entry);
+
+/** Who the present call is about, if authenticate has fixed it already; else p is NULL. Borrowed
+ * likewise. */
+struct hw_str hw_ask_user(const struct hw_ask *ask);
 
 /** A loader's first step: fills the base (one reference, names copied; registers and hash stay 0).
  * -ENOMEM. */

@@ -57,14 +57,18 @@ static enum hw_verdict dispatch(
 	switch (ask->stage) {
 	case HW_STAGE_AUTHENTICATE: {
 		struct hw_request request = *ask->request;
+		struct hw_str user = hw_ask_user(ask);
 
 		request.size = sizeof(request);
+		request.user_id = (struct hw_slice){user.p, user.len};
+		request.tenant_id = user.p ? call->tenant : (struct hw_slice){NULL, 0};
 		return plugin->table.authenticate(call, &request);
 	}
 	case HW_STAGE_AUTHORIZE: {
 		struct hw_question question = *ask->question;
 
 		question.size = sizeof(question);
+		question.again = question.again || hw_plugin_call_of(call)->seat->trial;
 		return plugin->table.authorize(call, &who, &question);
 	}
 	case HW_STAGE_TRANSFORM:

@@ -213,6 +213,7 @@ struct hw_ask {
 	enum hw_verdict verdict; /* ALLOW, DENY or ERROR */
 	const char *code;        /* PROTOCOL's error code when not ALLOW: static string */
 	char message[256];       /* for the client; "" if the hook gave none */
+	int64_t retry_after_ms;  /* DENY: likewise; 0 = none */
 	const char *decided_by;  /* name of the entry that decided, "" when nobody had an opinion;
 				    lives as the chain */
 	struct hw_identity *identity; /* AUTHENTICATE and ALLOW: one reference, the asker's */

@@ -13,6 +13,7 @@
 #include "wire/code.h"
 #include "wire/json.h"
 
+#define RETRY_MAX_MS INT64_C(86400000)
 #define SECONDS_MAX INT64_C(253402300799) /* the end of the year 9999 */
 
 /* ---- log and metrics ---- */
@@ -158,6 +159,15 @@ static int host_reason(struct hw_call *call, const char *code, struct hw_slice m
 	return 0;
 }
 
+/* As a reason: what is wrong with it changes no verdict. */
+static int host_retry_after(struct hw_call *call, int64_t ms)
+{
+	if (ms < 1 || ms > RETRY_MAX_MS)
+		return -1;
+	hw_plugin_call_of(call)->answer->retry_after_ms = ms;
+	return 0;
+}
+
 static int host_set_event(struct hw_call *call, struct hw_slice json)
 {
 	struct hw_plugin_call *c = hw_plugin_call_of(call);
@@ -195,6 +205,8 @@ void hw_plugin_take_answer(struct hw_plugin_call *c, const struct hw_answer *sai
 		(void)host_grant_act_as(call);
 	if (said->event.p)
 		(void)host_set_event(call, said->event);
+	if (said->retry_after_ms)
+		(void)host_retry_after(call, said->retry_after_ms);
 	c->answer->verdict = hw_plugin_verdict(c, said->verdict);
 }
 
@@ -251,6 +263,7 @@ static const struct hw_host functions = {
 	.journal_committed = hw_plugin_journal_committed,
 	.journal_failed = hw_plugin_journal_failed,
 	.journal_rows = hw_plugin_journal_rows,
+	.retry_after = host_retry_after,
 };
 
 int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,

@@ -15,7 +15,7 @@ static struct hw_str session_id(const struct hw_session *s)
  */
 
 enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct hw_str topic,
-	void (*decided)(struct hw_ask *ask))
+	bool again, void (*decided)(struct hw_ask *ask))
 {
 	struct hw_session *s = job->session;
 	struct hw_str resource = HW_STR_NULL, id = HW_STR_NULL;
@@ -28,6 +28,7 @@ enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct
 		.topic = hw_slice_of(topic),
 		.resource = hw_slice_of(resource),
 		.id = hw_slice_of(id),
+		.again = again,
 	};
 	hw_who_fill(&job->who, s->identity, session_id(s), hw_str_of(s->address));
 	hw_pins_take(&job->pins, s->hub);

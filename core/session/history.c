@@ -77,7 +77,7 @@ static bool after_ask(struct job *job, enum hw_verdict verdict)
 	if (verdict == HW_ALLOW)
 		return show(job);
 	session_error(s, job->command.id, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC),
-		job->ask.message, HW_CONTROL_NO_RETRY);
+		job->ask.message, hw_ask_retry_ms(&job->ask));
 	return true;
 }
 
@@ -92,8 +92,9 @@ static void on_decided(struct hw_ask *ask)
 bool command_history(struct job *job)
 {
 	struct hw_str topic = job->command.event.topic;
-	enum hw_verdict verdict = session_ask(job,
-		hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE, topic, on_decided);
+	enum hw_verdict verdict =
+		session_ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+			topic, false, on_decided);
 
 	return verdict == HW_PENDING ? false : after_ask(job, verdict);
 }

@@ -42,6 +42,7 @@ static enum hw_verdict refused(struct hw_login *login, enum hw_code denied)
 	hw_identity_unref(&login->identity);
 	login->code = hw_ask_code(ask, denied);
 	memcpy(login->message, ask->message, sizeof(login->message));
+	login->retry_after_ms = hw_ask_retry_ms(ask);
 	return ask->verdict;
 }
 
@@ -132,6 +133,7 @@ enum hw_verdict hw_login_start(struct hw_login *login)
 	login->identity = NULL;
 	login->hub = NULL;
 	login->code = HW_CODE_NONE;
+	login->retry_after_ms = HW_CONTROL_NO_RETRY;
 	login->ask = (struct hw_ask){
 		.stage = HW_STAGE_AUTHENTICATE,
 		.global = login->worker->global,

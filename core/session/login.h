@@ -24,6 +24,7 @@ struct hw_login {
 	uint64_t policy;              /* the hub's, when the session was admitted */
 	enum hw_code code;            /* not ALLOW */
 	char message[256];
+	int64_t retry_after_ms; /* not ALLOW; HW_CONTROL_NO_RETRY */
 	/* its own */
 	struct hw_ask ask;
 	struct hw_who who;

@@ -17,6 +17,7 @@ static void answer_ask(struct hw_publish *p)
 {
 	p->by_hook = true;
 	answer(p, hw_ask_code(&p->ask, HW_CODE_FORBIDDEN_TOPIC), p->ask.message);
+	p->retry_after_ms = hw_ask_retry_ms(&p->ask);
 }
 
 /* For who asks later why it is nowhere. */

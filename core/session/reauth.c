@@ -149,10 +149,10 @@ static enum hw_verdict ask_next(struct job *job)
 	hw_pins_drop(&job->pins);
 	job->asked_generation = s->worker->generation->number;
 	if (!job->admitted)
-		return session_ask(job, HW_OP_SESSION, HW_STR_NULL, on_decided);
+		return session_ask(job, HW_OP_SESSION, HW_STR_NULL, true, on_decided);
 	topic = hw_hub_topic_name(s->sub.subs[job->recheck].topic);
 	return session_ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
-		topic, on_decided);
+		topic, true, on_decided);
 }
 
 /* true: all is asked, or something is undecided, or the session is closed. */

@@ -181,7 +181,7 @@ void session_forget_unacked(struct hw_session *s);
 /** Asks whether the session may; ALLOW, DENY or ERROR are in job->ask, PENDING continues in
  * @decided. */
 enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct hw_str topic,
-	void (*decided)(struct hw_ask *ask));
+	bool again, void (*decided)(struct hw_ask *ask));
 
 /* reauth.c */
 void reauth_init(struct hw_worker *w);

@@ -21,6 +21,7 @@ struct grant {
 	struct hw_str raw;
 	char *own; /* heap: @topic where its name was escaped */
 	enum hw_code code;
+	int64_t retry_after_ms; /* refused: when to try again; 0: nobody said */
 	bool has_cursor;
 	struct hw_cursor cursor;
 	bool recovers; /* from @after on */
@@ -79,7 +80,7 @@ static void tell_refused(struct job *job, const struct grant *g, const char *mes
 	hw_buf_printf(&job->scratch, ": %s",
 		message && *message ? message : hw_code_info(g->code)->message);
 	hw_control_error(session_out(s), s->plain, HW_STR_NULL, g->code, hw_buf_view(&job->scratch),
-		HW_CONTROL_NO_RETRY);
+		g->retry_after_ms ? g->retry_after_ms : HW_CONTROL_NO_RETRY);
 	session_send(s);
 }
 
@@ -412,6 +413,7 @@ static void take_verdict(struct job *job, enum hw_verdict verdict)
 		return;
 	session_note_refused(
 		job->session, HW_REFUSED_SUBSCRIBE, g->topic, code, job->ask.decided_by);
+	g->retry_after_ms = job->ask.retry_after_ms;
 	refuse(job, g, code, job->ask.message);
 }
 
@@ -457,7 +459,7 @@ static bool ask_next(struct job *job)
 	}
 	verdict =
 		session_ask(job, hw_topic_is_wildcard(g->topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
-			g->topic, on_decided);
+			g->topic, false, on_decided);
 	if (verdict == HW_PENDING)
 		return false;
 	take_verdict(job, verdict);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "hook/hooks.h"
 #include "wire/code.h"
+#include "wire/control.h"
 
 static inline void hw_who_fill(struct hw_who *who, const struct hw_identity *identity,
 	struct hw_str session, struct hw_str address)
@@ -20,6 +21,13 @@ static inline void hw_who_fill(struct hw_who *who, const struct hw_identity *ide
 		.claims = hw_slice_of(identity->claims),
 		.expires_at = identity->expires_at,
 	};
+}
+
+/** When the client may try again, as answers have it: HW_CONTROL_NO_RETRY if no hook said so. */
+static inline int64_t hw_ask_retry_ms(const struct hw_ask *ask)
+{
+	return ask->verdict == HW_DENY && ask->retry_after_ms ? ask->retry_after_ms
+							      : HW_CONTROL_NO_RETRY;
 }
 
 /** The code of a decision that was not ALLOW: the hook's own, else @denied for DENY and unavailable

@@ -78,6 +78,9 @@ struct hw_request {
 	struct hw_slice origin;    /* Origin header, or empty */
 	struct hw_slice path;      /* "/ws", "/publish" … */
 	struct hw_slice transport; /* "ws" or "http" */
+	/* Minor 1. Who it is, once an entry before this one has said so; else empty. */
+	struct hw_slice user_id;
+	struct hw_slice tenant_id;
 };
 
 /** The session as later hooks see it. */
@@ -102,6 +105,10 @@ struct hw_question {
 	struct hw_slice resource; /* "gift-list" */
 	struct hw_slice id;       /* "family-123", "*" */
 	struct hw_slice event;    /* PUBLISH: the event as JSON; else empty */
+	/* Minor 1. Not 0: nobody does it now. What was granted is looked at again (a reload, a
+	 * reauth, changed claims), or somebody wants to know what would be answered: who counts
+	 * does not count this. */
+	int again;
 };
 
 enum hw_lifecycle_kind { HW_ON_CONNECT, HW_ON_DISCONNECT };
@@ -148,6 +155,7 @@ struct hw_answer {
 	int act_as; /* authenticate, authorize(PUBLISH): as grant_act_as */
 	/* transform: */
 	struct hw_slice event;
+	int64_t retry_after_ms; /* as retry_after */
 };
 
 /* ---- a journal
@@ -370,6 +378,10 @@ struct hw_host {
 	/* What was asked for by journal_read; copied. 0 or -1 likewise. */
 	int (*journal_rows)(
 		const struct hw_host *host, uint64_t ticket, const struct hw_journal_rows *rows);
+
+	/* With HW_DENY: when it is worth trying again, 1 ms to a day. The client hears it where the
+	 * answer has a place for it. 0, or -1: out of range, and nothing is said. */
+	int (*retry_after)(struct hw_call *call, int64_t ms);
 };
 
 #define HW_HOST_HAS(host, member) \

@@ -274,6 +274,64 @@ static void reauth_reaches_every_worker_and_is_bounded(void **state HW_UNUSED)
 	forwarded_fini(&f);
 }
 
+static int64_t retries[] = {0, -1, 86400001, 1500, 86400000};
+static size_t n_retries;
+static uint64_t retry_ticket;
+static const struct hw_host *retry_host;
+
+static enum hw_verdict deny_for_a_while(struct hw_call *call)
+{
+	int64_t ms = retries[n_retries];
+	int expected = ms >= 1 && ms <= 86400000 ? 0 : -1;
+
+	assert_true(HW_HOST_HAS(call->host, retry_after));
+	assert_int_equal(call->host->retry_after(call, ms), expected);
+	return HW_DENY;
+}
+
+static enum hw_verdict answer_later(struct hw_call *call)
+{
+	retry_host = call->host;
+	retry_ticket = call->host->suspend(call, 0);
+	return HW_PENDING;
+}
+
+static void on_retry_decided(struct hw_ask *ask)
+{
+	(void)ask;
+	n_retries++;
+}
+
+static void a_refusal_may_say_when_to_try_again(void **state)
+{
+	static const struct forward denies = {.authorize = deny_for_a_while};
+	static const struct forward waits = {.authorize = answer_later};
+	const struct hw_answer later = {
+		.size = sizeof(later), .verdict = HW_DENY, .retry_after_ms = 2500};
+	struct hw_hook_bench *bench;
+	struct forwarded f;
+	struct hw_ask ask;
+
+	(void)state;
+	forwarded_init(&f);
+	bench = forwarded_bench(&f, &denies, 1, "acme");
+	for (n_retries = 0; n_retries < HW_COUNT(retries); n_retries++) {
+		assert_int_equal(forwarded_ask(&f, bench, &ask, NULL), HW_DENY);
+		assert_int_equal(ask.retry_after_ms, n_retries < 3 ? 0 : retries[n_retries]);
+	}
+	hw_hook_bench_destroy(&bench);
+	bench = forwarded_bench(&f, &waits, 2, "acme");
+	n_retries = 0;
+	assert_int_equal(forwarded_ask(&f, bench, &ask, on_retry_decided), HW_PENDING);
+	assert_int_equal(retry_host->finish(retry_host, retry_ticket, &later), 0);
+	forwarded_turn(&f);
+	assert_int_equal(n_retries, 1);
+	assert_int_equal(ask.verdict, HW_DENY);
+	assert_int_equal(ask.retry_after_ms, 2500);
+	hw_hook_bench_destroy(&bench);
+	forwarded_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +339,7 @@ int main(void)
 		cmocka_unit_test(one_that_is_tried_does_nothing_to_others),
 		cmocka_unit_test(digests_and_tokens_are_right),
 		cmocka_unit_test(reauth_reaches_every_worker_and_is_bounded),
+		cmocka_unit_test(a_refusal_may_say_when_to_try_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
