@@ -143,7 +143,7 @@ static enum hw_verdict ask(struct hw_preview_slot *slot)
 	struct hw_preview *p = slot->preview;
 	struct hw_str name = HW_STR_NULL, resource = HW_STR_NULL, id = HW_STR_NULL;
 
-	slot->question = (struct hw_question){.size = sizeof(slot->question), .again = 1};
+	slot->question = (struct hw_question){.size = sizeof(slot->question)};
 	slot->question.operation = HW_OP_SESSION;
 	if (slot->admitted) {
 		name = hw_hub_topic_name(s->sub.subs[slot->next].topic);
