@@ -169,6 +169,12 @@ def test_a_reload_changes_who_is_trusted_and_drops_nobody():
                 refused.send(proxy_header())
             check(refused.closed(), "the former proxy's header is still believed")
         equal(seen_behind(proxy_header(), proxied, source="127.0.0.7"), ONE, "the new proxy's header")
+        # where the protocol is spoken is settled at the start
+        broker.write_config({**broker.config, "listen": ["127.0.0.1:0", "127.0.0.1:0"]})
+        broker.sighup()
+        broker.wait_log(r"WARN .*a changed key needs a restart key=listen")
+        broker.wait_log(r"reload: reloaded generation=3")
+        equal(seen_behind(proxy_header(), proxied, source="127.0.0.7"), ONE, "a header at a listener that is to lose the protocol")
         # a session is whose it was when it came
         equal(client.request({"type": "publish", **EVENT, "id": "1"})["message"], f"you are {ONE}", "a session that was there before")
         equal(session_address(broker, "u2"), ONE, "its address in the list")
