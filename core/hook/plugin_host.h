@@ -48,7 +48,6 @@ struct hw_plugin_seat {
 	struct hw_list jobs;         /* struct hw_plugin_job.link: not done yet */
 	bool trial;                  /* the bench's */
 	unsigned n_waits, n_timers;
-	bool trial;          /* it is only tried: it does nothing to others */
 	uint64_t last_timer; /* the number that was given last */
 	struct hw_publish_quota published;
 	struct hw_reauth_quota reauths;
