@@ -67,6 +67,7 @@ struct said {
 	const char *source;
 	bool global;
 	bool heard;
+	bool shadow;
 	enum hw_verdict verdict;
 	const char *code;
 	char message[256], detail[256];
@@ -258,8 +259,10 @@ static int add_hooks(struct evaluation *e, const struct hw_conf_hook *hooks, siz
 		return -ENOMEM;
 	e->said = more;
 	for (size_t i = 0; i < n; i++)
-		e->said[e->n_said++] = (struct said){
-			.name = hooks[i].name, .source = hooks[i].given, .global = global};
+		e->said[e->n_said++] = (struct said){.name = hooks[i].name,
+			.source = hooks[i].given,
+			.global = global,
+			.shadow = hooks[i].shadow};
 	return 0;
 }
 
@@ -532,6 +535,10 @@ static void explain_one(const struct evaluation *e, size_t i)
 	bool transform = e->ask.stage == HW_STAGE_TRANSFORM;
 
 	printf("  %-6s  %s (%s): ", s->global ? "global" : "tenant", s->name, s->source);
+	if (s->shadow) {
+		puts("not asked: it is a shadow, and decides nothing");
+		return;
+	}
 	if (!s->heard) {
 		puts(e->last > 0 && i >= e->last && ends_it(e, &e->said[e->last - 1])
 				? "not reached"

@@ -74,6 +74,7 @@ struct hw_conf_hook {
 	struct hw_conf_breaker breaker;
 	bool breaker_given;            /* a global entry has none unless it is */
 	int revoke;                    /* enum hw_conf_revoke */
+	bool shadow;                   /* asked and counted, decides nothing; default false */
 	struct hw_str text;            /* the whole entry like config, to hash; SECRET */
 	struct hw_conf_pos pos;        /* of the entry */
 	struct hw_conf_pos source_pos; /* of the value of "lua" or "plugin" */

@@ -56,7 +56,7 @@ static const struct hw_conf_key hook_keys[] = {
 	{GROUP("breaker", breaker), .offset = offsetof(struct hw_conf_hook, breaker)},
 	{OTHER("on_error", on_error, "string"), .text = "\"unavailable\""},
 	{AT("revoke", WORD, hook, revoke), .words = revoke_words, .initial = HW_CONF_REVOKE_SWEEP},
-	{LATER("shadow", "an entry that is listed decides")},
+	{AT("shadow", BOOL, hook, shadow), .initial = false},
 };
 const struct hw_conf_keys hw_conf_keys_hook = TABLE(hook_keys);
 

@@ -108,8 +108,7 @@ static bool is_kept(const struct hw_conf *conf, const struct hw_conf_part *part)
 static struct hw_hook_chain *same_as_before(
 	struct hw_hook_chain *before, struct hw_hook_chain *chain)
 {
-	if (!before ||
-		memcmp(hw_hook_chain_hash(before), hw_hook_chain_hash(chain), HW_SHA256_LEN) != 0)
+	if (!before || !hw_hook_chain_same(before, chain))
 		return chain;
 	hw_hook_chain_unref(&chain);
 	return hw_hook_chain_ref(before);
@@ -143,6 +142,7 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 			.global = global,
 			.generation = m->number,
 			.revoke_now = hook->revoke == HW_CONF_REVOKE_NOW,
+			.shadow = hook->shadow,
 		};
 
 		/* one client could shut a global entry for all tenants: only who wants that */

@@ -7,6 +7,7 @@
 #include "hook/chain_internal.h"
 #include "hook/env.h"
 #include "hook/series.h"
+#include "hook/shadow.h"
 
 #define LOG_EVERY_MS 1000
 
@@ -125,6 +126,7 @@ static void free_bench(struct hw_hook_bench *bench)
 {
 	hw_hook_chain_unref(&bench->chain);
 	free(bench->tenant);
+	free(bench->shadow_space);
 	free(bench->states);
 	free(bench->stats);
 	free(bench);
@@ -149,7 +151,12 @@ static int create(struct hw_hook_env *env, struct hw_hook_chain *chain, struct h
 	bench->states = calloc(n + 1, sizeof(bench->states[0]));
 	bench->stats = calloc(n + 1, sizeof(bench->stats[0]));
 	hw_list_init(&bench->pending);
-	rc = bench->tenant && bench->states && bench->stats ? attach(bench) : -ENOMEM;
+	hw_list_init(&bench->shadows);
+	/* no tenant can have this name */
+	if (asprintf(&bench->shadow_space, "%.*s!shadow", HW_STR_ARG(tenant)) < 0)
+		bench->shadow_space = NULL;
+	rc = bench->tenant && bench->shadow_space && bench->states && bench->stats ? attach(bench)
+										   : -ENOMEM;
 	if (rc < 0) {
 		free_bench(bench);
 		return rc;
@@ -178,6 +185,7 @@ void hw_hook_bench_destroy(struct hw_hook_bench **bench)
 		return;
 	b->closing = true;
 	hw_walks_end(b);
+	hw_shadows_end(b);
 	detach(b, b->n_entries);
 	for (size_t i = 0; i < b->n_entries; i++)
 		if (b->stats[i].breaker.state != HW_BREAKER_CLOSED)
@@ -218,7 +226,9 @@ void hw_hook_bench_inherit(struct hw_hook_bench *to, struct hw_hook_bench *from)
 		for (size_t j = 0; entry->ops->inherit && j < from->n_entries; j++) {
 			struct hw_hook_entry *before = hw_hook_chain_entry(from->chain, j);
 
-			if (before->ops == entry->ops && strcmp(before->name, entry->name) == 0)
+			/* nothing of what a shadow made up comes into a decision */
+			if (before->ops == entry->ops && before->shadow == entry->shadow &&
+				strcmp(before->name, entry->name) == 0)
 				entry->ops->inherit(entry, to->states[i], from->states[j]);
 		}
 	}
@@ -241,11 +251,17 @@ bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage sta
 bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation)
 {
 	for (size_t i = 0; i < bench->n_entries; i++) {
-		if (hw_entry_asked(
-			    hw_hook_chain_entry(bench->chain, i), HW_STAGE_AUTHORIZE, operation))
+		const struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
+
+		if (!entry->shadow && hw_entry_asked(entry, HW_STAGE_AUTHORIZE, operation))
 			return true;
 	}
 	return false;
+}
+
+const char *hw_bench_space(const struct hw_hook_bench *bench, const struct hw_hook_entry *entry)
+{
+	return entry->shadow ? bench->shadow_space : bench->tenant;
 }
 
 /* ---- calls and the breaker ---- */
@@ -362,6 +378,7 @@ void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_sta
 	const char *why = answer->detail[0]    ? answer->detail
 			  : answer->message[0] ? answer->message
 					       : "it gave no reason";
+	const struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
 	struct hw_bench_stats *stats = &bench->stats[i];
 	int64_t now_ms = hw_clock_mono_ms(bench->env->clock);
 
@@ -372,10 +389,11 @@ void hw_bench_note_error(struct hw_hook_bench *bench, size_t i, enum hw_hook_sta
 		stats->n_unlogged++;
 		return;
 	}
-	hw_log(bench->env->log, HW_LOG_WARN, "hook", "hook failed",
-		HW_F_Z("hook", hw_hook_chain_entry(bench->chain, i)->name),
-		HW_F_STR("tenant", tenant), HW_F_Z("stage", hw_stage_name(stage)),
-		HW_F_Z("why", why), HW_F_SOME("unlogged", stats->n_unlogged));
+	hw_log(bench->env->log, HW_LOG_WARN, "hook",
+		entry->shadow ? "a shadow failed, which decides nothing" : "hook failed",
+		HW_F_Z("hook", entry->name), HW_F_STR("tenant", tenant),
+		HW_F_Z("stage", hw_stage_name(stage)), HW_F_Z("why", why),
+		HW_F_SOME("unlogged", stats->n_unlogged));
 	stats->log_after_ms = now_ms + LOG_EVERY_MS;
 	stats->n_unlogged = 0;
 }

@@ -7,6 +7,7 @@
 #include "hook/chain_internal.h"
 #include "hook/decisions_internal.h"
 #include "hook/draft.h"
+#include "hook/shadow.h"
 
 /* A walk's place in the list of a bench that must not die under it. */
 struct place {
@@ -26,10 +27,12 @@ struct walk {
 	struct place in_global, in_tenant; /* linked while it waits */
 	bool at_tenant;                    /* the second half has begun */
 	bool waiting;
-	bool act_as;           /* AUTHORIZE: by a guard that allowed */
-	struct hw_draft draft; /* AUTHENTICATE */
-	int64_t began_ns;      /* for the decision log; 0: it does not want to know */
-	struct hw_str event;   /* as it was at first */
+	bool act_as;               /* AUTHORIZE: by a guard that allowed */
+	bool unasked;              /* AUTHORIZE(SESSION): nobody of the tenant's is asked */
+	struct hw_shadow *shadows; /* that it came by */
+	struct hw_draft draft;     /* AUTHENTICATE */
+	int64_t began_ns;          /* for the decision log; 0: it does not want to know */
+	struct hw_str event;       /* as it was at first */
 };
 
 static struct hw_hook_bench *bench_of(const struct walk *w)
@@ -50,6 +53,8 @@ struct hw_str hw_ask_tenant(const struct hw_ask *ask, const struct hw_hook_entry
 		return hw_str_of(ask->tenant->tenant);
 	if (ask->who)
 		return (struct hw_str){ask->who->tenant_id.p, ask->who->tenant_id.len};
+	if (ask->shadow)
+		return hw_shadow_tenant(ask->shadow);
 	return w ? hw_str_of(w->draft.tenant_id) : HW_STR_NULL;
 }
 
@@ -263,10 +268,8 @@ static bool enter_tenant(struct walk *w)
 	if (ask->stage == HW_STAGE_AUTHENTICATE && enter_tenant_of_draft(w))
 		return true;
 	if (ask->stage == HW_STAGE_AUTHORIZE && ask->question->operation == HW_OP_SESSION &&
-		ask->tenant && !hw_hook_bench_has_operation(ask->tenant, HW_OP_SESSION)) {
-		allow(ask, "");
-		return true;
-	}
+		ask->tenant && !hw_hook_bench_has_operation(ask->tenant, HW_OP_SESSION))
+		w->unasked = true; /* but shadows may be on the way to the end */
 	w->at_tenant = true;
 	ask->position = 0;
 	return false;
@@ -282,6 +285,8 @@ static enum hw_verdict finish(struct walk *w)
 		ask->identity = hw_draft_identity(&w->draft);
 		return ask->identity ? allow(ask, w->draft.fixed_by) : unavailable(ask, "");
 	case HW_STAGE_AUTHORIZE:
+		if (w->unasked)
+			break;
 		return decide(ask, HW_DENY, "forbidden_topic", "", "");
 	case HW_STAGE_TRANSFORM:
 	case HW_STAGE_FILTER:
@@ -291,6 +296,30 @@ static enum hw_verdict finish(struct walk *w)
 		break;
 	}
 	return allow(ask, "");
+}
+
+/* It is not waited for, nor heard: the walk goes on as if it were not there. */
+static void keep_shadow(struct walk *w)
+{
+	const struct hw_question *question = w->ask->question;
+	bool authorize = w->ask->stage == HW_STAGE_AUTHORIZE;
+
+	hw_shadow_keep(&w->shadows, bench_of(w), w->ask->position, w->ask,
+		hw_ask_tenant(w->ask, entry_of(w)),
+		authorize ? (struct hw_str){question->topic.p, question->topic.len} : HW_STR_NULL);
+}
+
+static void tell_shadows(struct walk *w)
+{
+	const struct hw_ask *ask = w->ask;
+
+	if (!w->shadows)
+		return;
+	hw_shadows_decided(&w->shadows, &(struct hw_shadow_live){.verdict = ask->verdict,
+						.by = ask->decided_by,
+						.identity = ask->identity,
+						.act_as = ask->act_as,
+						.unasked = w->unasked});
 }
 
 /* The next entry that is asked, from where the walk stands. 0 there is one; 1 decided; -1 none is
@@ -305,8 +334,11 @@ static int seek(struct walk *w)
 		struct hw_hook_bench *bench = bench_of(w);
 
 		if (bench && ask->position < bench->n_entries) {
-			if (hw_entry_asked(entry_of(w), ask->stage, operation))
-				return 0;
+			if (hw_entry_asked(entry_of(w), ask->stage, operation)) {
+				if (!entry_of(w)->shadow)
+					return 0;
+				keep_shadow(w);
+			}
 			ask->position++;
 			continue;
 		}
@@ -371,6 +403,7 @@ static void cancel_call(struct walk *w)
 static void forget(struct walk *w)
 {
 	w->ask->internal = NULL;
+	hw_shadows_forget(&w->shadows);
 	hw_draft_fini(&w->draft);
 	free(w);
 }
@@ -415,6 +448,7 @@ enum hw_verdict hw_hooks_ask(struct hw_ask *ask)
 		verdict = unavailable(ask, entry_of(&w)->name);
 	}
 	ask->internal = NULL;
+	tell_shadows(&w);
 	hw_draft_fini(&w.draft);
 	log_it(&w);
 	return verdict;
@@ -426,6 +460,10 @@ void hw_hooks_resume(struct hw_ask *ask, struct hw_entry_answer *answer)
 	enum hw_verdict verdict;
 	bool decided;
 
+	if (ask->shadow) {
+		hw_shadow_resume(ask->shadow, answer);
+		return;
+	}
 	if (!w || !w->waiting) {
 		hw_entry_answer_fini(answer);
 		return;
@@ -446,6 +484,7 @@ void hw_hooks_resume(struct hw_ask *ask, struct hw_entry_answer *answer)
 		return;
 	}
 	log_it(w);
+	tell_shadows(w);
 	forget(w);
 	ask->decided(ask);
 }

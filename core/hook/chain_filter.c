@@ -2,6 +2,7 @@
 #include "hook/chain_internal.h"
 #include "hook/decisions_internal.h"
 #include "hook/series.h"
+#include "hook/shadow.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +16,13 @@ struct step {
 	struct hw_ask ask;
 	struct hw_view *view;
 	const struct hw_json *values; /* of the entries still to be asked */
+	struct hw_shadow *shadows;    /* that were on the way */
 	enum hw_verdict verdict;
 };
 
 /* A hook's event is held to the same rules as a client's; where it goes is not a hook's to change.
  */
-static bool event_valid(const struct step *step, struct hw_entry_answer *answer)
+static bool event_valid(struct hw_str topic, struct hw_entry_answer *answer)
 {
 	struct hw_event ev;
 	struct hw_err err = {""};
@@ -28,7 +30,7 @@ static bool event_valid(const struct step *step, struct hw_entry_answer *answer)
 	if (hw_event_parse((struct hw_str){answer->event, answer->event_len}, 0, &ev, NULL, &err))
 		snprintf(answer->detail, sizeof(answer->detail), "made an invalid event: %.200s",
 			err.text);
-	else if (!hw_str_eq(ev.topic, step->view->topic))
+	else if (!hw_str_eq(ev.topic, topic))
 		snprintf(answer->detail, sizeof(answer->detail), "changed the event's topic");
 	else
 		return true;
@@ -50,28 +52,28 @@ static void take_event(struct step *step, struct hw_entry_answer *answer)
 
 /* One entry's answer, with all that makes it a failure taken into account: its breaker counts that.
  */
-static void call_entry(
-	struct step *step, struct hw_hook_bench *bench, size_t i, struct hw_entry_answer *answer)
+void hw_view_call(struct hw_hook_bench *bench, size_t i, struct hw_ask *ask, struct hw_str topic,
+	struct hw_entry_answer *answer)
 {
 	struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
 
 	answer->verdict = HW_ERROR;
-	if (!hw_bench_admit(bench, i, step->ask.stage)) {
+	if (!hw_bench_admit(bench, i, ask->stage)) {
 		snprintf(answer->detail, sizeof(answer->detail),
 			"not asked: its last calls failed, and its breaker is open");
 		return;
 	}
-	step->ask.began_ns = hw_hook_now_ns();
-	answer->verdict = entry->ops->call(entry, bench->states[i], &step->ask, answer);
+	ask->began_ns = hw_hook_now_ns();
+	answer->verdict = entry->ops->call(entry, bench->states[i], ask, answer);
 	if (answer->verdict == HW_PENDING) {
-		entry->ops->cancel(entry, bench->states[i], &step->ask);
+		entry->ops->cancel(entry, bench->states[i], ask);
 		snprintf(answer->detail, sizeof(answer->detail), "%s cannot wait",
-			hw_stage_name(step->ask.stage));
+			hw_stage_name(ask->stage));
 		answer->verdict = HW_ERROR;
-	} else if (answer->verdict == HW_ALLOW && answer->event && !event_valid(step, answer)) {
+	} else if (answer->verdict == HW_ALLOW && answer->event && !event_valid(topic, answer)) {
 		answer->verdict = HW_ERROR;
 	}
-	hw_bench_timed(bench, i, step->ask.stage, answer->verdict, step->ask.began_ns);
+	hw_bench_timed(bench, i, ask->stage, answer->verdict, ask->began_ns);
 	hw_bench_note(bench, i, answer);
 }
 
@@ -99,8 +101,13 @@ static void ask_entry(struct step *step, struct hw_hook_bench *bench, size_t i)
 
 	step->values += reads->n;
 	step->ask.audience = &audience;
+	if (entry->shadow) {
+		hw_shadow_keep(&step->shadows, bench, i, &step->ask,
+			hw_ask_tenant(&step->ask, entry), step->view->topic);
+		return;
+	}
 	step->view->decided_by = entry->name;
-	call_entry(step, bench, i, &answer);
+	hw_view_call(bench, i, &step->ask, step->view->topic, &answer);
 	if (step->view->heard)
 		tell(step, entry, &answer);
 	switch (answer.verdict) {
@@ -154,6 +161,8 @@ enum hw_verdict hw_hooks_view(struct hw_view *view)
 		return HW_ERROR;
 	ask_stage(&step, HW_STAGE_FILTER);
 	ask_stage(&step, HW_STAGE_REDACT);
+	hw_shadows_decided(&step.shadows,
+		&(struct hw_shadow_live){.verdict = step.verdict, .by = view->decided_by});
 	if (step.verdict != HW_ALLOW) {
 		free(view->new_event);
 		view->new_event = NULL;

@@ -25,6 +25,9 @@ struct hw_bench_stats {
 	struct hw_hook_all_series *all;
 	struct hw_hook_stage_series *stages[HW_N_STAGES];
 	struct hw_metric *kills[HW_N_KILLS]; /* NULL: it is no script */
+	struct hw_metric *dropped;           /* NULL: it is no shadow */
+	int64_t shadow_log_after_ms;
+	uint64_t n_shadow_unlogged;
 	int64_t log_after_ms; /* monotonic: a hook that fails at every call does not fill the log */
 	uint64_t n_unlogged;
 };
@@ -35,6 +38,11 @@ const char *hw_stage_name(enum hw_hook_stage stage);
 /** Asks the entry, if its breaker lets it. HW_PENDING is followed by one of the next two. */
 enum hw_verdict hw_bench_call(
 	struct hw_hook_bench *bench, size_t i, struct hw_ask *ask, struct hw_entry_answer *answer);
+/** Asks filter or redact: never waits, and an answer that is no event of @topic is an error. */
+void hw_view_call(struct hw_hook_bench *bench, size_t i, struct hw_ask *ask, struct hw_str topic,
+	struct hw_entry_answer *answer);
+/** The space of the values that the entry shares with others: hook/dict.h. */
+const char *hw_bench_space(const struct hw_hook_bench *bench, const struct hw_hook_entry *entry);
 /** The same without a question, for a hook that calls itself: whether it may, what it said at once,
  * or that it goes on, until hw_bench_answered. */
 bool hw_bench_admit(struct hw_hook_bench *bench, size_t i, enum hw_hook_stage stage);

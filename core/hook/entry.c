@@ -16,7 +16,8 @@
 
 struct hw_hook_chain {
 	atomic_uint n_refs;
-	uint8_t hash[HW_SHA256_LEN];
+	uint8_t hash[HW_SHA256_LEN]; /* of what decides */
+	uint8_t full_hash[HW_SHA256_LEN];
 	size_t n_entries;
 	struct hw_hook_entry *entries[];
 };
@@ -41,6 +42,7 @@ int hw_entry_init(struct hw_hook_entry *entry, const struct hw_entry_ops *ops,
 		.kind = spec->kind,
 		.global = spec->global,
 		.revoke_now = spec->revoke_now,
+		.shadow = spec->shadow,
 		.generation = spec->generation,
 		.budget = spec->budget,
 		.breaker = spec->breaker};
@@ -115,7 +117,7 @@ static struct hw_str config_of(const struct hw_hook_spec *spec)
 static void hash_spec(const struct hw_hook_spec *spec, const uint8_t source_hash[HW_SHA256_LEN],
 	uint8_t out[HW_SHA256_LEN])
 {
-	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->revoke_now,
+	uint64_t numbers[] = {(uint64_t)spec->kind, spec->global, spec->revoke_now, spec->shadow,
 		spec->budget.cpu_ms, spec->budget.load_ms, spec->budget.memory_bytes,
 		spec->budget.deadline_ms, spec->budget.in_flight, spec->budget.idle_ms,
 		spec->breaker.failures, spec->breaker.share_percent, spec->breaker.min_calls,
@@ -244,18 +246,22 @@ struct hw_hook_chain *hw_hook_chain_create(struct hw_hook_entry *const *entries,
 {
 	struct hw_hook_chain *chain =
 		calloc(1, sizeof(*chain) + n_entries * sizeof(chain->entries[0]));
-	struct hw_sha256 s;
+	struct hw_sha256 s, full;
 
 	if (!chain)
 		return NULL;
 	atomic_init(&chain->n_refs, 1);
 	chain->n_entries = n_entries;
 	hw_sha256_init(&s);
+	hw_sha256_init(&full);
 	for (size_t i = 0; i < n_entries; i++) {
 		chain->entries[i] = hw_hook_entry_ref(entries[i]);
-		hw_sha256_add(&s, entries[i]->hash, HW_SHA256_LEN);
+		hw_sha256_add(&full, entries[i]->hash, HW_SHA256_LEN);
+		if (!entries[i]->shadow)
+			hw_sha256_add(&s, entries[i]->hash, HW_SHA256_LEN);
 	}
 	hw_sha256_finish(&s, chain->hash);
+	hw_sha256_finish(&full, chain->full_hash);
 	return chain;
 }
 
@@ -282,6 +288,11 @@ const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain)
 	return chain->hash;
 }
 
+bool hw_hook_chain_same(const struct hw_hook_chain *a, const struct hw_hook_chain *b)
+{
+	return memcmp(a->full_hash, b->full_hash, HW_SHA256_LEN) == 0;
+}
+
 bool hw_hook_chain_names(const struct hw_hook_chain *chain, const char *decided_by)
 {
 	for (size_t i = 0; i < chain->n_entries; i++)
@@ -305,7 +316,7 @@ const char *hw_hook_chain_registers(
 bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain)
 {
 	for (size_t i = 0; i < chain->n_entries; i++)
-		if (chain->entries[i]->revoke_now)
+		if (chain->entries[i]->revoke_now && !chain->entries[i]->shadow)
 			return true;
 	return false;
 }

@@ -81,6 +81,7 @@ struct hw_hook_entry {
 	char *path;
 	enum hw_hook_kind kind;
 	bool global, revoke_now;
+	bool shadow;         /* decides nothing: shadow.h */
 	unsigned generation; /* that it was loaded for */
 	struct hw_hook_budget budget;
 	struct hw_breaker_rules breaker;
@@ -135,6 +136,9 @@ struct hw_hook_bench {
 	struct hw_bench_stats *stats; /* per entry: bench.c */
 	struct hw_list pending; /* walks that wait, chain.c's; a walk is in the lists of both its
 				   benches */
+	struct hw_list shadows; /* questions to shadows, shadow.c's */
+	size_t n_shadows, shadow_bytes;
+	char *shadow_space; /* of the values that shadows share: a tenant's own is not theirs */
 	unsigned n_refs;
 	bool retired; /* another bench has its place */
 	bool trial;   /* asked what it would decide: no effect may come of it */

@@ -16,7 +16,7 @@
 
 /* Lua behind struct hw_entry_ops: who has which state, when it is made and dropped, and the copy
  * of what a policy answered. The entries of one tenant's chain share bench->lua; a global entry
- * has a state of its own. */
+ * has a state of its own, and so has a shadow, whose end is nobody else's business. */
 
 static struct hw_lua_entry *lua_entry(struct hw_hook_entry *entry)
 {
@@ -318,6 +318,12 @@ static void files_hash(const struct hw_hook_entry *base, bool now, uint8_t out[H
 
 /* ---- benches ---- */
 
+/* Does it share its state with no other entry? */
+static bool alone(const struct hw_hook_entry *entry)
+{
+	return entry->global || entry->shadow;
+}
+
 static int attach(
 	struct hw_hook_entry *entry, struct hw_hook_bench *bench, struct hw_entry_state **out)
 {
@@ -335,7 +341,7 @@ static int attach(
 		free(state);
 		return -ENOMEM;
 	}
-	if (!entry->global && bench->lua_bytes < entry->budget.memory_bytes)
+	if (!alone(entry) && bench->lua_bytes < entry->budget.memory_bytes)
 		bench->lua_bytes = entry->budget.memory_bytes;
 	*out = state;
 	return 0;
@@ -414,7 +420,7 @@ static uint32_t reload_budget_us(const struct hw_lua_entry *entry)
 
 struct hw_lua_state **hw_lua_slot(struct hw_entry_state *es)
 {
-	return es->entry->base.global ? &es->own : &es->bench->lua;
+	return alone(&es->entry->base) ? &es->own : &es->bench->lua;
 }
 
 enum hw_lua_outcome hw_lua_ready(struct hw_entry_state *es, struct hw_guard *guard,
@@ -423,7 +429,7 @@ enum hw_lua_outcome hw_lua_ready(struct hw_entry_state *es, struct hw_guard *gua
 	struct hw_lua_entry *entry = es->entry;
 	struct hw_lua_state **slot = hw_lua_slot(es);
 	size_t memory_bytes =
-		entry->base.global ? entry->base.budget.memory_bytes : es->bench->lua_bytes;
+		alone(&entry->base) ? entry->base.budget.memory_bytes : es->bench->lua_bytes;
 	enum hw_lua_outcome outcome;
 
 	if (!*slot) {
@@ -431,6 +437,7 @@ enum hw_lua_outcome hw_lua_ready(struct hw_entry_state *es, struct hw_guard *gua
 			memory_bytes, ms_to_us(entry->base.budget.load_ms), slot, err);
 		if (outcome != HW_LUA_OK)
 			return outcome;
+		(*slot)->space = hw_bench_space(es->bench, &entry->base);
 		(*slot)->io = hw_hook_env_io(entry->base.env, es->bench->worker);
 		hw_lua_idle_start(es);
 	}

@@ -69,6 +69,7 @@ struct hw_hook_spec {
 	unsigned generation;             /* that it is loaded for, to be told; decides nothing */
 	bool revoke_now; /* when the chain changes, sessions get nothing until they are re-checked
 			  */
+	bool shadow;     /* asked and counted, but it decides nothing: shadow.h */
 };
 
 /** @script_lib: folder of Lua's require, may be NULL. @plugin_cache: folder (exists, exec-mounted,
@@ -112,9 +113,12 @@ struct hw_hook_chain *hw_hook_chain_create(struct hw_hook_entry *const *entries,
 struct hw_hook_chain *hw_hook_chain_ref(struct hw_hook_chain *chain);
 void hw_hook_chain_unref(
 	struct hw_hook_chain **chain); /* any thread; plugins are unloaded by hw_hook_env_reap */
-/** SHA-256 over the entries' kinds, sources, settings and budgets, in order. */
+/** SHA-256 over the kinds, sources, settings and budgets of the entries that decide, in order:
+ * shadows are not in it. */
 const uint8_t *hw_hook_chain_hash(const struct hw_hook_chain *chain);
-/** Does any of its entries say "revoke": "now"? */
+/** Are they the same entries, shadows included? */
+bool hw_hook_chain_same(const struct hw_hook_chain *a, const struct hw_hook_chain *b);
+/** Does any of its entries that decide say "revoke": "now"? */
 bool hw_hook_chain_revokes_now(const struct hw_hook_chain *chain);
 /** Is @decided_by, of an ask, one of its entries? */
 bool hw_hook_chain_names(const struct hw_hook_chain *chain, const char *decided_by);
@@ -166,6 +170,7 @@ enum hw_hook_stage {
 };
 /** Does any entry of the bench's chain register this? Lets the caller skip work nobody asks for. */
 bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage);
+/** The same of those that decide. */
 bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation);
 /** The name of the next entry, from the *@i-th on, that registers @stage; NULL: there is none. *@i
  * is then where to go on from: 0 at first. */
@@ -223,7 +228,8 @@ struct hw_ask {
 
 	/* the chain's own */
 	size_t position;
-	int64_t began_ns; /* the call of the entry there */
+	int64_t began_ns;         /* the call of the entry there */
+	struct hw_shadow *shadow; /* it is a copy, put to a shadow */
 	void *internal;
 };
 

@@ -5,6 +5,7 @@
 
 #include "hook/entry_internal.h"
 #include "hook/publish.h"
+#include "hook/shadow.h"
 
 static struct hw_hook_inbox *make(struct hw_hook_env *env, unsigned worker)
 {
@@ -20,6 +21,7 @@ static struct hw_hook_inbox *make(struct hw_hook_env *env, unsigned worker)
 	inbox->worker = worker;
 	hw_list_init(&inbox->mails);
 	hw_list_init(&inbox->publishes);
+	hw_shadows_init(inbox);
 	atomic_init(&inbox->any, false);
 	return inbox;
 }
@@ -162,6 +164,7 @@ void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker)
 	inbox->wake = NULL;
 	inbox->timers = NULL;
 	pthread_mutex_unlock(&inbox->lock);
+	hw_timer_cancel(&inbox->shadow_turn); /* they went with their benches */
 	hw_publishes_forget(inbox);
 	inbox->publish = NULL;
 	inbox->reauth = NULL;

@@ -42,6 +42,8 @@ struct hw_hook_inbox {
 	void *reauth_arg;
 	/* the worker's own */
 	struct hw_timers *timers;
+	struct hw_list shadows; /* questions that are due: shadow.c's */
+	struct hw_timer shadow_turn;
 	/* under the lock */
 	pthread_mutex_t lock;
 	struct hw_list mails;

@@ -95,10 +95,12 @@ void hw_lua_push_ctx(lua_State *lua, struct hw_lua_chunk *chunk)
 	static const luaL_Reg logs[] = {{"debug", log_debug}, {"info", log_info},
 		{"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
 
-	lua_createtable(lua, 0, 12);
+	lua_createtable(lua, 0, 14);
 	hw_lua_push_json(lua, hw_str_of(chunk->entry->config));
 	hw_lua_make_deep_readonly(lua);
 	lua_setfield(lua, -2, "config");
+	lua_pushboolean(lua, chunk->entry->base.shadow);
+	lua_setfield(lua, -2, "shadow");
 	lua_newtable(lua);
 	lua_setfield(lua, -2, "state");
 	luaL_newlib(lua, logs);

@@ -75,7 +75,7 @@ static struct hw_dict *dict_of(lua_State *lua)
 
 static struct hw_str space_of(lua_State *lua)
 {
-	return hw_str_of(hw_lua_of(lua)->tenant);
+	return hw_str_of(hw_lua_of(lua)->space);
 }
 
 static int64_t now_of(lua_State *lua)

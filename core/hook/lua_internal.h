@@ -94,6 +94,7 @@ struct hw_lua_state {
 	struct hw_guard *guard; /* of the running call */
 	struct hw_hook_env *env;
 	const char *tenant;
+	const char *space; /* of the values that it shares with others */
 	size_t memory_bytes;
 	int globals;                  /* registry reference: what an environment starts as */
 	struct hw_lua_chunk *chunks;  /* malloc'd */
@@ -190,7 +191,7 @@ struct hw_entry_state {
 	struct hw_hook_bench *bench;
 	size_t index; /* in the bench */
 	struct hw_lua_entry *entry;
-	struct hw_lua_state *own;   /* a global entry's */
+	struct hw_lua_state *own;   /* a global entry's, a shadow's */
 	struct hw_list asked;       /* tasks of questions that wait, hw_lua_task.asked */
 	struct hw_lua_every *every; /* its timers, entry->n_every: lua_every.c */
 	char *saved;                /* what save gave, for the next state: JSON; NULL: nothing */

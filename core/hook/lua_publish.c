@@ -6,6 +6,12 @@
 
 /* ctx.publish, ctx.reauthorize and ctx.metric: what a policy tells others. */
 
+/* Is nothing to come of it for others? */
+static bool no_effect(const struct hw_lua_state *state)
+{
+	return state->bench->trial || state->running->entry->base.shadow;
+}
+
 static enum hw_hook_publish_outcome queue(
 	struct hw_lua_state *state, struct hw_str event, struct hw_err *err)
 {
@@ -13,7 +19,7 @@ static enum hw_hook_publish_outcome queue(
 
 	if (!state->bench) /* it is being tried */
 		return HW_HOOK_PUBLISH_NOWHERE;
-	state->published.trial = state->bench->trial;
+	state->published.trial = no_effect(state);
 	return hw_hook_publish(hw_hook_inbox_of(state->env, state->bench->worker),
 		&state->published, hw_lua_running_tenant(state), event,
 		state->running->entry->base.name, ask ? ask->depth : 0, err);
@@ -76,7 +82,7 @@ int hw_lua_reauthorize(lua_State *lua)
 	topic = check_filter(lua, "topic");
 	hw_lua_host_begin(lua);
 	if (state->bench) {
-		state->reauths.trial = state->bench->trial;
+		state->reauths.trial = no_effect(state);
 		rc = hw_hook_reauth(hw_hook_inbox_of(state->env, state->bench->worker),
 			&state->reauths, hw_lua_running_tenant(state), user_id, topic);
 	}

@@ -116,7 +116,7 @@ static struct hw_lua_state *new_state(
 	if (!state)
 		return NULL;
 	state->env = env;
-	state->tenant = tenant;
+	state->tenant = state->space = tenant;
 	state->memory_bytes = memory_bytes;
 	hw_list_init(&state->tasks);
 	hw_list_init(&state->idle_tasks);

@@ -7,7 +7,7 @@
 /* A bench's tenant is the name of its space: a plugin reaches no other. */
 static struct hw_str space_of(const struct hw_plugin_call *c)
 {
-	return hw_str_of(c->seat->tenant);
+	return hw_str_of(c->seat->space);
 }
 
 static struct hw_dict *dict_of(const struct hw_plugin_call *c)

@@ -42,6 +42,7 @@ struct hw_plugin_seat {
 	struct hw_plugin_host *host;
 	struct hw_hook_inbox *inbox; /* NULL: the worker has none: no call waits, no timer fires */
 	const char *tenant;          /* the bench's, borrowed */
+	const char *space;           /* likewise: of the values that it shares with others */
 	void *state;                 /* the plugin's, from worker_init */
 	struct hw_list waits;        /* struct hw_plugin_wait.link */
 	struct hw_list timers;       /* struct hw_plugin_timer.link */

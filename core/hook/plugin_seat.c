@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hook/chain_internal.h"
 #include "hook/plugin_host.h"
 
 #define KEPT_MAX_BYTES (1u << 20)
@@ -144,7 +145,10 @@ int hw_plugin_seat_create(
 	seat->host = host;
 	seat->inbox = hw_hook_inbox_of(host->env, bench->worker);
 	seat->tenant = bench->tenant;
-	seat->trial = seat->published.trial = seat->reauths.trial = bench->trial;
+	seat->trial = bench->trial;
+	/* what a shadow would do to others is not done either */
+	seat->published.trial = seat->reauths.trial = bench->trial || host->entry->shadow;
+	seat->space = hw_bench_space(bench, host->entry);
 	hw_list_init(&seat->waits);
 	hw_list_init(&seat->timers);
 	hw_list_init(&seat->jobs);

@@ -17,7 +17,9 @@ struct hw_hook_series {
 	struct hw_metric *open, *opened, *refused; /* NULL: no entry had a breaker */
 	struct hw_metric *kills[HW_N_KILLS];       /* NULL: no script */
 	struct hw_metric *generation;
-	bool breaks; /* the last entry has a breaker */
+	bool breaks;               /* the last entry has a breaker */
+	bool shadow;               /* the last entry is one */
+	struct hw_metric *dropped; /* NULL: no entry was a shadow */
 	unsigned n_benches;
 };
 
@@ -128,6 +130,45 @@ static void find_stage(struct hw_metrics *metrics, const struct hw_hook_series *
 	hw_buf_fini(&labels);
 }
 
+/* Has it an answer there that can be compared with what was decided? */
+static bool compares(int stage)
+{
+	return stage != HW_STAGE_LIFECYCLE && stage != HW_STAGE_EVERY;
+}
+
+static void find_shadow_stage(struct hw_metrics *metrics, const struct hw_hook_series *series,
+	enum hw_hook_stage stage, struct hw_hook_stage_series *out)
+{
+	struct hw_buf labels;
+
+	hw_buf_init(&labels);
+	for (int i = 0; i < (int)HW_COUNT(out->agrees); i++) {
+		label(&labels, series, "stage", hw_stage_name(stage));
+		hw_metrics_label(&labels, "agrees", i ? HW_STR("yes") : HW_STR("no"));
+		out->agrees[i] = hw_metrics_get(metrics, HW_METRIC_COUNTER,
+			"hookwire_hook_shadow_total",
+			"Answers of shadow hooks, by whether the decision would have been the same "
+			"with them.",
+			text_of(&labels));
+	}
+	hw_buf_fini(&labels);
+}
+
+static struct hw_metric *find_dropped(
+	struct hw_metrics *metrics, const struct hw_hook_series *series)
+{
+	struct hw_metric *dropped;
+	struct hw_buf labels;
+
+	hw_buf_init(&labels);
+	label(&labels, series, NULL, NULL);
+	dropped = hw_metrics_get(metrics, HW_METRIC_COUNTER, "hookwire_hook_shadow_dropped_total",
+		"Questions that shadow hooks were not asked, or did not answer before a reload.",
+		text_of(&labels));
+	hw_buf_fini(&labels);
+	return dropped;
+}
+
 static void find_own(struct hw_metrics *metrics, struct hw_hook_series *series,
 	const struct hw_hook_entry *entry)
 {
@@ -166,6 +207,10 @@ void hw_hook_series_enter(struct hw_hook_bench *bench, const struct hw_hook_entr
 		series->n_benches++;
 		series->pending = stats->pending;
 		series->breaks = stats->open != NULL;
+		series->shadow = entry->shadow;
+		if (entry->shadow && !series->dropped)
+			series->dropped = find_dropped(bench->env->metrics, series);
+		stats->dropped = entry->shadow ? series->dropped : NULL;
 		if (stats->open) {
 			series->open = stats->open;
 			series->opened = stats->opened;
@@ -182,6 +227,9 @@ void hw_hook_series_enter(struct hw_hook_bench *bench, const struct hw_hook_entr
 			continue;
 		if (!stage->calls)
 			find_stage(bench->env->metrics, series, (enum hw_hook_stage)i, stage);
+		if (entry->shadow && compares(i) && !stage->agrees[0])
+			find_shadow_stage(
+				bench->env->metrics, series, (enum hw_hook_stage)i, stage);
 		stage->calls = stats->calls[i];
 		stage->errors = stats->errors[i];
 		stats->stages[i] = stage;
@@ -217,8 +265,8 @@ static void tell_ms(struct hw_buf *out, const struct hw_histogram *h, double sha
 		hw_buf_printf(out, "%.4g", s * 1000);
 }
 
-static void tell_stage(
-	struct hw_buf *out, enum hw_hook_stage which, const struct hw_hook_stage_series *stage)
+static void tell_stage(struct hw_buf *out, bool shadow, enum hw_hook_stage which,
+	const struct hw_hook_stage_series *stage)
 {
 	hw_buf_printf(out, "{\"stage\":\"%s\",\"calls\":%lld,\"errors\":%lld,\"verdicts\":{",
 		hw_stage_name(which), value_of(stage->calls), value_of(stage->errors));
@@ -229,6 +277,9 @@ static void tell_stage(
 	tell_ms(out, stage->duration, 0.5);
 	hw_buf_puts(out, ",\"p99_ms\":");
 	tell_ms(out, stage->duration, 0.99);
+	if (shadow && compares((int)which))
+		hw_buf_printf(out, ",\"shadow\":{\"agrees\":%lld,\"differs\":%lld}",
+			value_of(stage->agrees[1]), value_of(stage->agrees[0]));
 	hw_buf_putc(out, '}');
 }
 
@@ -251,6 +302,10 @@ static void tell_series(struct hw_buf *out, const struct hw_hook_series *series)
 			value_of(series->opened), value_of(series->refused));
 	else
 		hw_buf_puts(out, "null");
+	if (series->shadow)
+		hw_buf_printf(out, ",\"shadow\":{\"dropped\":%lld}", value_of(series->dropped));
+	else
+		hw_buf_puts(out, ",\"shadow\":null");
 	hw_buf_puts(out, ",\"stages\":[");
 	for (int i = 0; i < HW_N_STAGES; i++) {
 		if (!series->stages[i].calls)
@@ -258,7 +313,7 @@ static void tell_series(struct hw_buf *out, const struct hw_hook_series *series)
 		if (!first)
 			hw_buf_putc(out, ',');
 		first = false;
-		tell_stage(out, (enum hw_hook_stage)i, &series->stages[i]);
+		tell_stage(out, series->shadow, (enum hw_hook_stage)i, &series->stages[i]);
 	}
 	hw_buf_puts(out, "]}");
 }

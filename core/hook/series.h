@@ -12,6 +12,8 @@ struct hw_hook_stage_series {
 	struct hw_metric *calls, *errors;
 	struct hw_metric *verdicts[4];
 	struct hw_histogram *duration;
+	struct hw_metric
+		*agrees[2]; /* of a shadow: no, yes; NULL: it is none, or decides nothing */
 };
 
 struct hw_hook_series;

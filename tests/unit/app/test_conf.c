@@ -430,7 +430,8 @@ static void each_mistake_is_told_at_its_place(void **state)
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"on_error\": \"deny\"}]}", "1:42",
 			"not in this version"},
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"scope\": 1}]}", "1:30",
-			"known here: name, lua, plugin, config, budget, breaker, on_error, revoke"},
+			"known here: name, lua, plugin, config, budget, breaker, on_error, revoke, "
+			"shadow"},
 		/* tenants and topics */
 		{"{\"tenants\": []}", "1:13", "write an object"},
 		{"{\"tenants\": {\"\": {\"hooks\": []}}}", "1:14", "it is empty"},
@@ -477,8 +478,8 @@ static void each_mistake_is_told_at_its_place(void **state)
 			"there is no plugin \"nonesuch\""},
 		{"{\"journal\": {\"config\": []}}", "1:24", "an object"},
 		{"{\"hooks\": [{\"plugin\": \"jwt\", \"revoke\": \"later\"}]}", "1:40", "sweep"},
-		{"{\"hooks\": [{\"plugin\": \"jwt\", \"shadow\": true}]}", "1:30",
-			"not in this version"},
+		{"{\"hooks\": [{\"plugin\": \"jwt\", \"shadow\": \"yes\"}]}", "1:40",
+			"true or false"},
 	};
 
 	for (size_t i = 0; i < HW_COUNT(cases); i++)
