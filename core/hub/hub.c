@@ -54,7 +54,10 @@ void hw_hub_note_policy(struct hw_hub *hub)
 {
 	uint64_t parts[] = {chain_number(hub->worker->global), chain_number(hub->bench)};
 
-	hub->policy = hw_hash(&hub->worker->tenants->hash_key, parts, sizeof(parts)) | 1;
+	uint64_t policy = hw_hash(&hub->worker->tenants->hash_key, parts, sizeof(parts)) | 1;
+
+	hub->policy_changed |= hub->policy != 0 && hub->policy != policy;
+	hub->policy = policy;
 }
 
 static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out)

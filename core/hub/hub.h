@@ -52,7 +52,8 @@ struct hw_hub {
 	struct hw_list left_link;
 	uint64_t policy; /* of the chains that decide here, by their hashes; never 0. A verdict is
 			    as good as new while it is what it was. */
-	bool revoke_now; /* the last swap took or gave an entry that says "revoke": "now" */
+	bool policy_changed; /* since worker->policy_changed was called; who is called clears it */
+	bool revoke_now;     /* the last swap took or gave an entry that says "revoke": "now" */
 	struct hw_reader *reader;
 	struct hw_map topics; /* by name, patterns by "resource:*" */
 	struct hw_classes classes;

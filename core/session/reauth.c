@@ -6,11 +6,15 @@
 #include "wire/topic.h"
 
 enum {
-	SLICE_MS = 2,      /* of work in one turn: deliveries and sockets come in between */
-	SLICE_ASKS = 1024, /* the same, whatever the clock says */
-	IN_FLIGHT = 32,    /* checks whose hooks wait; a script's calls that wait are bounded too,
-			      and clients want some of them */
-	AGAIN_MS = 250,    /* until what could not be decided is asked again */
+	/* of work in one turn: deliveries and sockets come in between, and what waits for them is
+	 * what a reload costs who is not concerned */
+	SLICE_MS = 1,
+	SLICE_ASKS = 32,
+	SLICE_LOOKS = 256, /* sessions looked at in one turn for what their policy is */
+	PACE_MS = 16,   /* those due in between go together: a wake-up costs as much as a check */
+	IN_FLIGHT = 32, /* checks whose hooks wait; a script's calls that wait are bounded too,
+			   and clients want some of them */
+	AGAIN_MS = 250, /* until what could not be decided is asked again */
 };
 
 static struct hw_sweep *sweep_of(const struct hw_session *s)
@@ -218,6 +222,7 @@ static void log_end(struct hw_sweep *sweep)
 		HW_F_UINT("worker", sweep->worker->index), HW_F_UINT("sessions", sweep->n_checked),
 		HW_F_UINT("revoked", sweep->n_revoked), HW_F_UINT("closed", sweep->n_closed));
 	sweep->n_checked = sweep->n_revoked = sweep->n_closed = 0;
+	sweep->found = false;
 }
 
 /* It is on no list any more, whatever became of it. */
@@ -229,12 +234,12 @@ static void settle(struct hw_session *s)
 		return;
 	sweep->n_running -= s->recheck == RECHECK_RUNNING;
 	s->recheck = RECHECK_NONE;
+	hw_timer_cancel(&s->recheck_at);
 	hw_list_remove(&s->due);
 	hw_metric_add(s->worker->counters->recheck_due, -1);
 	if (--sweep->n_open == 0)
 		log_end(sweep);
-	else if (!hw_list_empty(&sweep->now) || !hw_list_empty(&sweep->paced) ||
-		 !hw_list_empty(&sweep->again))
+	else if (!hw_list_empty(&sweep->now) || !hw_list_empty(&sweep->paced))
 		wake_now(sweep); /* there may be room for another now */
 }
 
@@ -244,18 +249,34 @@ void reauth_leave(struct hw_session *s)
 	s->held = false;
 }
 
+/* A wheel and no list in the order of their times: sweeps overlap when reloads follow each other.
+ */
+static void on_due(struct hw_timer *timer)
+{
+	struct hw_session *s = HW_CONTAINER_OF(timer, struct hw_session, recheck_at);
+
+	hw_list_push(&sweep_of(s)->paced, &s->due);
+	wake_now(sweep_of(s));
+}
+
+void reauth_enter(struct hw_session *s)
+{
+	hw_timer_init(&s->recheck_at, on_due);
+}
+
 static void put_due(struct hw_session *s, int64_t at_ms)
 {
 	struct hw_sweep *sweep = sweep_of(s);
 
 	if (s->recheck == RECHECK_NONE) {
+		sweep->found = true;
 		sweep->n_open++;
 		hw_metric_add(s->worker->counters->recheck_due, 1);
-		s->recheck_ms = at_ms;
 		s->recheck = RECHECK_DUE;
-		hw_list_push(&sweep->paced, &s->due);
+		hw_timer_arm(sweep->worker->timers, &s->recheck_at, at_ms);
 	}
 	if (s->held && s->recheck == RECHECK_DUE) {
+		hw_timer_cancel(&s->recheck_at);
 		hw_list_remove(&s->due);
 		hw_list_push(&sweep->now, &s->due);
 	}
@@ -267,14 +288,14 @@ static void ask_again(struct hw_session *s)
 	struct hw_sweep *sweep = sweep_of(s);
 
 	if (s->recheck == RECHECK_NONE) {
+		sweep->found = true;
 		sweep->n_open++;
 		hw_metric_add(s->worker->counters->recheck_due, 1);
 	}
 	sweep->n_running -= s->recheck == RECHECK_RUNNING;
 	s->recheck = RECHECK_DUE;
-	s->recheck_ms = hw_worker_now_ms(s->worker) + AGAIN_MS;
 	hw_list_remove(&s->due);
-	hw_list_push(&sweep->again, &s->due);
+	hw_timer_arm(sweep->worker->timers, &s->recheck_at, hw_worker_now_ms(s->worker) + AGAIN_MS);
 	wake_now(sweep); /* there may be room for another now */
 }
 
@@ -374,38 +395,104 @@ static void check(struct hw_session *s)
 		job_start_recheck(s);
 }
 
-/* The first of the list, if its time has come. */
-static struct hw_session *first_due(struct hw_sweep *sweep, struct hw_list *list, int64_t now_ms)
+static struct hw_session *next_due(struct hw_sweep *sweep)
 {
-	struct hw_session *s;
+	struct hw_list *list = hw_list_empty(&sweep->now) ? &sweep->paced : &sweep->now;
 
-	if (hw_list_empty(list))
-		return NULL;
-	s = HW_CONTAINER_OF(list->next, struct hw_session, due);
-	if (s->recheck_ms > now_ms) {
-		wake(sweep, s->recheck_ms);
-		return NULL;
-	}
-	return s;
+	return hw_list_empty(list) ? NULL : HW_CONTAINER_OF(list->next, struct hw_session, due);
 }
 
-static struct hw_session *next_due(struct hw_sweep *sweep, int64_t now_ms)
-{
-	struct hw_session *s;
+/* ---- the look for sessions whose verdicts are of another policy ---- */
 
-	if (!hw_list_empty(&sweep->now))
-		return HW_CONTAINER_OF(sweep->now.next, struct hw_session, due);
-	s = first_due(sweep, &sweep->again, now_ms);
-	return s ? s : first_due(sweep, &sweep->paced, now_ms);
+/* While it lasts it counts as one that is open, and those that are not looked at yet as due: nobody
+ * may believe that all is asked. */
+static void set_unlooked(struct hw_sweep *sweep, size_t n)
+{
+	hw_metric_add(
+		sweep->worker->counters->recheck_due, (int64_t)n - (int64_t)sweep->n_unlooked);
+	sweep->n_unlooked = n;
+}
+
+static void end_look(struct hw_sweep *sweep)
+{
+	sweep->next = NULL;
+	set_unlooked(sweep, 0);
+	if (--sweep->n_open == 0 && sweep->found)
+		log_end(sweep);
+}
+
+/* Evenly over reauth_ms, by the place among all. */
+static int64_t due_ms(const struct hw_sweep *sweep)
+{
+	int64_t all_ms = sweep->worker->generation->settings.reauth_ms;
+	int64_t after_ms =
+		(int64_t)((double)all_ms * (double)sweep->n_looked / (double)sweep->n_all);
+
+	return sweep->began_ms + after_ms / PACE_MS * PACE_MS;
+}
+
+/* One that was due before keeps its time. */
+static void look_at(struct hw_sweep *sweep, struct hw_session *s)
+{
+	sweep->n_looked++;
+	if (s->recheck != RECHECK_NONE)
+		return;
+	if (sweep->n_unlooked > 0)
+		set_unlooked(sweep, sweep->n_unlooked - 1);
+	if (s->hub && !s->closed && s->policy != s->hub->policy)
+		put_due(s, due_ms(sweep));
+}
+
+static void look(struct hw_sweep *sweep)
+{
+	struct hw_list *head = &sweep->worker->sessions->all;
+
+	for (unsigned i = 0; sweep->next && i < SLICE_LOOKS; i++) {
+		struct hw_session *s;
+
+		/* who came since is of the new policy, or says so itself */
+		if (sweep->next == head || sweep->n_looked == sweep->n_all) {
+			end_look(sweep);
+			return;
+		}
+		s = HW_CONTAINER_OF(sweep->next, struct hw_session, all);
+		sweep->next = sweep->next->next;
+		look_at(sweep, s);
+	}
+	if (sweep->next)
+		wake_now(sweep);
+}
+
+static void begin_sweep(struct hw_worker *w)
+{
+	struct hw_sweep *sweep = &w->sessions->sweep;
+	size_t n_all = w->sessions->n, n_open = sweep->n_open - (sweep->next != NULL);
+
+	sweep->n_open = n_open + 1; /* one that goes on begins again */
+	sweep->next = w->sessions->all.next;
+	sweep->n_all = n_all;
+	sweep->n_looked = 0;
+	sweep->began_ms = hw_worker_now_ms(w);
+	set_unlooked(sweep, n_all > n_open ? n_all - n_open : 0);
+	wake_now(sweep);
+}
+
+/* Its place in the look is its neighbour's. */
+void reauth_forget(struct hw_session *s)
+{
+	struct hw_sweep *sweep = sweep_of(s);
+
+	if (sweep->next == &s->all)
+		sweep->next = s->all.next;
 }
 
 static void on_timer(struct hw_timer *timer)
 {
 	struct hw_sweep *sweep = HW_CONTAINER_OF(timer, struct hw_sweep, timer);
-	int64_t now_ms = hw_worker_now_ms(sweep->worker);
 	struct hw_list parked, *node;
 	struct hw_session *s;
 
+	look(sweep);
 	slice_begin(sweep);
 	hw_list_init(&parked);
 	hw_list_splice(&parked, &sweep->parked);
@@ -415,38 +502,13 @@ static void on_timer(struct hw_timer *timer)
 		if (go_on(job))
 			job->rechecked(job);
 	}
-	while (sweep->n_running < IN_FLIGHT && (s = next_due(sweep, now_ms))) {
+	while (sweep->n_running < IN_FLIGHT && (s = next_due(sweep))) {
 		if (!slice_take(sweep)) {
 			wake_now(sweep);
 			break;
 		}
 		check(s);
 	}
-}
-
-/* Sessions whose verdicts are of another policy are due, evenly over reauth_ms. Those that were due
- * before keep their place. */
-static void begin_sweep(struct hw_worker *w)
-{
-	struct hw_sweep *sweep = &w->sessions->sweep;
-	int64_t now_ms = hw_worker_now_ms(w), all_ms = w->generation->settings.reauth_ms;
-	size_t n = 0, i = 0;
-
-	hw_list_each (node, &w->sessions->all) {
-		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
-
-		n += s->hub && !s->closed && s->policy != s->hub->policy;
-	}
-	hw_list_each (node, &w->sessions->all) {
-		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
-
-		if (!s->hub || s->closed || s->policy == s->hub->policy)
-			continue;
-		i++;
-		put_due(s, now_ms + (int64_t)((double)all_ms * (double)i / (double)n));
-	}
-	if (n)
-		wake_now(sweep);
 }
 
 static bool follows(const struct hw_session *s, struct hw_str topic)
@@ -486,19 +548,41 @@ size_t hw_sessions_reauthorize(struct hw_worker *w, const struct hw_session_matc
 		s->policy = 0;
 		n++;
 	}
-	begin_sweep(w);
+	if (n)
+		begin_sweep(w);
 	return n;
+}
+
+/* Whose entries say so gets nothing from now on. */
+static void hold_all(struct hw_worker *w)
+{
+	int64_t now_ms = hw_worker_now_ms(w);
+
+	hw_list_each (node, &w->sessions->all) {
+		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
+
+		if (s->hub && !s->closed && s->hub->revoke_now && s->policy != s->hub->policy) {
+			hold(s);
+			put_due(s, now_ms);
+		}
+	}
 }
 
 static void on_policy_changed(struct hw_worker *w)
 {
-	hw_list_each (node, &w->sessions->all) {
-		struct hw_session *s = HW_CONTAINER_OF(node, struct hw_session, all);
+	bool any = false, holds = false;
 
-		if (s->hub && !s->closed && s->hub->revoke_now && s->policy != s->hub->policy)
-			hold(s);
+	for (hw_map_each (&w->hubs, i)) {
+		struct hw_hub *hub = w->hubs.slots[i].value;
+
+		any |= hub->policy_changed;
+		holds |= hub->policy_changed && hub->revoke_now;
+		hub->policy_changed = false;
 	}
-	begin_sweep(w);
+	if (holds)
+		hold_all(w);
+	if (any)
+		begin_sweep(w);
 }
 
 void reauth_init(struct hw_worker *w)
@@ -508,7 +592,6 @@ void reauth_init(struct hw_worker *w)
 	sweep->worker = w;
 	hw_list_init(&sweep->now);
 	hw_list_init(&sweep->paced);
-	hw_list_init(&sweep->again);
 	hw_list_init(&sweep->parked);
 	hw_timer_init(&sweep->timer, on_timer);
 	w->policy_changed = on_policy_changed;

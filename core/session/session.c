@@ -221,6 +221,7 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	hw_list_init(&s->inbox);
 	hw_list_init(&s->catch_up);
 	hw_list_init(&s->due);
+	reauth_enter(s);
 	hw_list_init(&s->preview);
 	hw_timer_init(&s->timer, on_timer);
 	hw_reading_init(&s->reading, &session_reading_ops);
@@ -266,6 +267,7 @@ void hw_session_destroy(struct hw_session **session)
 	hw_timer_cancel(&s->timer);
 	hw_list_remove(&s->catch_up);
 	walks_leave(s);
+	reauth_forget(s);
 	hw_list_remove(&s->all);
 	s->worker->sessions->n--;
 	job_free(&s->job);

@@ -32,14 +32,19 @@ struct hw_sessions {
 		struct hw_worker *worker;
 		struct hw_list now;    /* sessions to be checked as soon as may be: nothing is
 					  delivered to them until then */
-		struct hw_list paced;  /* and those that have until hw_session.recheck_ms */
-		struct hw_list again;  /* and those that could not be decided: not before then */
+		struct hw_list paced;  /* and those whose hw_session.recheck_at has come */
 		struct hw_list parked; /* checks that go on in the next turn: struct job.parked */
 		struct hw_timer timer;
 		size_t n_open;    /* sessions that are not checked yet, whatever they wait for */
 		size_t n_running; /* of these: being checked */
 		size_t n_checked, n_revoked, n_closed; /* since nothing was open */
 		int64_t slice_until_ms;
+		/* The look for sessions whose policy is another, a slice in each turn: from the
+		 * first to the last that was there when it began. */
+		struct hw_list *next; /* in hw_sessions.all; NULL: nothing is looked for */
+		size_t n_all, n_looked, n_unlooked;
+		int64_t began_ms;
+		bool found;          /* any, since nothing was open */
 		unsigned slice_asks; /* left */
 	} sweep;
 	int64_t system_log_after_ms; /* monotonic: hooks that publish badly do not fill the log */
@@ -111,7 +116,7 @@ struct hw_session {
 	uint64_t held_position; /* in the journal's memory: from there on a full socket holds it */
 	struct job *job;        /* NULL: nothing is being worked on */
 	struct hw_list due;     /* in the sweep */
-	int64_t recheck_ms;     /* when it is checked at the latest */
+	struct hw_timer recheck_at; /* when its turn has come */
 	/* then what cannot be decided is taken away; 0: all was decided */
 	int64_t undecided_until_ms;
 	uint64_t policy; /* the hub's, when its verdicts were made; 0: none count */
@@ -197,6 +202,10 @@ void reauth_note(struct hw_session *s, uint64_t policy);
 void reauth_join(struct hw_session *s);
 /** The session is closed. */
 void reauth_leave(struct hw_session *s);
+/** It is new. */
+void reauth_enter(struct hw_session *s);
+/** It is about to leave the list of all. */
+void reauth_forget(struct hw_session *s);
 
 /* preview.c */
 void preview_leave(struct hw_session *s);

@@ -198,6 +198,14 @@ static inline void world_turn(struct world *w)
 	hw_worker_flushed(&w->worker);
 }
 
+/* Turns, for as long as one leaves something to do at once; @most of them. */
+static inline void world_turns(struct world *w, unsigned most)
+{
+	do
+		world_turn(w);
+	while (--most > 0 && hw_timers_wait_ms(w->worker.timers, w->mono_ms) == 0);
+}
+
 static inline int client_message(void *arg, struct hw_str text)
 {
 	struct client *c = arg;
