@@ -40,15 +40,19 @@ void load_broker_start(
 
 char *load_broker_token(const char *user)
 {
+	return load_token(HW_STR(SECRET), user, "acme");
+}
+
+char *load_token(struct hw_str secret, const char *user, const char *tenant)
+{
 	struct hw_buf claims;
 	struct hw_err err;
 	char *token = NULL;
 
 	hw_buf_init(&claims);
-	hw_buf_printf(&claims, "{\"sub\":\"%s\",\"tenant_id\":\"acme\",\"exp\":%lld}", user,
+	hw_buf_printf(&claims, "{\"sub\":\"%s\",\"tenant_id\":\"%s\",\"exp\":%lld}", user, tenant,
 		(long long)time(NULL) + TOKEN_LIFE_S);
-	if (hw_jwt_mint(HW_JWT_HS256, HW_STR(SECRET), HW_STR_NULL, hw_buf_view(&claims), &token,
-		    &err) != 0)
+	if (hw_jwt_mint(HW_JWT_HS256, secret, HW_STR_NULL, hw_buf_view(&claims), &token, &err) != 0)
 		load_die("minting a token: %s", err.text);
 	hw_buf_fini(&claims);
 	return token;

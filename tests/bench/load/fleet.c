@@ -53,7 +53,7 @@ void load_send(int fd, const struct hw_buf *bytes)
 	}
 }
 
-static void raise_file_limit(size_t n)
+void load_raise_file_limit(size_t n)
 {
 	struct rlimit limit;
 
@@ -267,7 +267,7 @@ void load_fleet_open(struct load_fleet *f, const struct load_server *server,
 
 void load_fleet_subscribe(struct load_fleet *f, size_t n, bool tokens)
 {
-	raise_file_limit(n);
+	load_raise_file_limit(n);
 	f->clients = reallocarray(f->clients, n + 1, sizeof(*f->clients));
 	if (!f->clients)
 		load_die("out of memory");

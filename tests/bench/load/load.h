@@ -134,6 +134,8 @@ void load_broker_start(
 	struct load_server *s, const struct load_dir *dir, const char *binary, bool pinned);
 /** A token of @user, to be freed. */
 char *load_broker_token(const char *user);
+/** The same of another tenant of a broker with another secret. */
+char *load_token(struct hw_str secret, const char *user, const char *tenant);
 
 /* ---- fleet.c: many clients ---- */
 
@@ -184,6 +186,36 @@ void load_fleet_run(struct load_fleet *f, const struct load_plan *plan, struct l
 /** Closes every connection; what comes after the last round is an event too many. */
 void load_fleet_close(struct load_fleet *f);
 
+/* ---- crowd.c: thousands of sessions that follow a few topics each, under a steady load ---- */
+
+struct load_crowd_plan {
+	int port;
+	struct hw_str secret;
+	const char *tenants[2]; /* the sessions' in turn */
+	size_t n_sessions, per_topic;
+	double rate; /* deliveries a second */
+};
+
+/* What was delivered between two calls of load_crowd_begin and load_crowd_end. */
+struct load_crowd_phase {
+	double seconds;
+	uint64_t n_published, n_events;
+	double p50_ms, p99_ms, max_ms; /* from just before an event is sent until it is read */
+	double behind_ms;              /* the latest that a publish came after its time */
+};
+
+struct load_crowd;
+struct load_crowd *load_crowd_open(const struct load_crowd_plan *plan);
+void load_crowd_begin(struct load_crowd *c);
+/** Publishes at its rate until @until_ns, or until @fd is readable (-1: never looked at). Every
+ * session has to get each event of its topic once, in order, and nothing else: else load_die. */
+void load_crowd_run(struct load_crowd *c, uint64_t until_ns, int fd);
+/** Waits for all that is on its way. */
+void load_crowd_end(struct load_crowd *c, struct load_crowd_phase *out);
+void load_crowd_close(struct load_crowd **c);
+
+/** So many descriptors, or load_die. */
+void load_raise_file_limit(size_t n);
 /** A connected, non-blocking socket, or load_die. */
 int load_connect(int port);
 void load_send(int fd, const struct hw_buf *bytes);

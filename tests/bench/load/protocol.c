@@ -169,7 +169,7 @@ static struct load_message cut_hookwire(struct hw_str in, bool *upgraded)
 
 	if (m.kind != LOAD_OTHER || !*upgraded || m.body.p[0] != '{')
 		return m;
-	if (hw_str_starts(m.body, HW_STR("{\"topic\":\"" LOAD_TOPIC "\"")))
+	if (hw_str_starts(m.body, HW_STR("{\"topic\":\"" LOAD_TOPIC)))
 		m.kind = LOAD_EVENT;
 	else if (contains(m.body, HW_STR("\"type\":\"welcome\"")))
 		m.kind = LOAD_GREETED;
