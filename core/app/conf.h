@@ -179,8 +179,11 @@ struct hw_conf_global {
 	size_t n_trusted_proxies;
 	uint32_t drain_ms;  /* 10000; 0 = at once */
 	uint32_t reauth_ms; /* 5000; 0 = as fast as may be */
-	double max_revoke;  /* 0 to 1; 1: no bound */
-	const char *echo;   /* NULL: off */
+	struct {
+		uint32_t grace_ms; /* 3000 */
+	} occupancy;
+	double max_revoke; /* 0 to 1; 1: no bound */
+	const char *echo;  /* NULL: off */
 	/* directories that may not exist; default: see hw_conf_default_plugin_path */
 	const char *const *plugin_path;
 	size_t n_plugin_path;

@@ -145,6 +145,11 @@ static const struct hw_conf_key slow_keys[] = {
 };
 static const struct hw_conf_keys slow = TABLE(slow_keys);
 
+static const struct hw_conf_key occupancy_keys[] = {
+	{AT("grace_ms", U32, global, occupancy.grace_ms), RANGE(0, MINUTE_MS, 3000)},
+};
+static const struct hw_conf_keys occupancy = TABLE(occupancy_keys);
+
 static const struct hw_conf_key limits_keys[] = {
 	{AT("message_bytes", U64, global, limits.message_bytes), RANGE(128, 64 * MIB, 64 * KIB)},
 	{AT("body_bytes", U64, global, limits.body_bytes), RANGE(128, GIB, MIB)},
@@ -190,6 +195,7 @@ static const struct hw_conf_key global_keys[] = {
 	{GROUP("slow", slow)},
 	{GROUP("limits", limits)},
 	{GROUP("heartbeat", heartbeat)},
+	{GROUP("occupancy", occupancy)},
 	{GROUP("decisions", decisions), .nullable = true, .read = hw_conf_read_decisions},
 	{AT("drain_ms", U32, global, drain_ms), RANGE(0, HOUR_MS, 10000)},
 	{AT("reauth_ms", U32, global, reauth_ms), RANGE(0, HOUR_MS, 5000)},

@@ -248,6 +248,7 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 		.ping_timeout_ms = c->heartbeat.timeout_ms,
 		.drain_ms = c->drain_ms,
 		.reauth_ms = c->reauth_ms,
+		.grace_ms = c->occupancy.grace_ms,
 	};
 	m->origins = calloc(c->auth.n_origins + 1, sizeof(*m->origins));
 	m->proxies = calloc(c->n_trusted_proxies + 1, sizeof(*m->proxies));

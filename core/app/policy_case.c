@@ -17,8 +17,8 @@
 
 static const char *const keys[] = {"name", "config", "global", "budget", "session", "http",
 	"now_ms", "wait_ms", "steps", "ask", "topic", "event", "token", "address", "origin", "path",
-	"transport", "close_code", "expect", "code", "message", "error", "identity", "act_as",
-	"changed", "requests", "published", "log"};
+	"transport", "close_code", "number", "expect", "code", "message", "error", "identity",
+	"act_as", "changed", "requests", "published", "log"};
 
 /* What a case may ask. */
 static const struct hw_play_question questions[] = {
@@ -32,6 +32,9 @@ static const struct hw_play_question questions[] = {
 	{"see", HW_STAGE_FILTER, 0, 0, true, true},
 	{"connect", HW_STAGE_LIFECYCLE, 0, HW_ON_CONNECT, false, false},
 	{"disconnect", HW_STAGE_LIFECYCLE, 0, HW_ON_DISCONNECT, false, false},
+	{"occupied", HW_STAGE_LIFECYCLE, 0, HW_ON_OCCUPIED, true, false},
+	{"vacated", HW_STAGE_LIFECYCLE, 0, HW_ON_VACATED, true, false},
+	{"published", HW_STAGE_LIFECYCLE, 0, HW_ON_PUBLISH, true, true},
 	/* nobody is asked: wait_ms pass; and then the policy is loaded anew */
 	{"wait", HW_STAGE_EVERY, 0, 0, false, false},
 	{"reload", HW_STAGE_EVERY, 0, 0, false, false},
@@ -350,7 +353,15 @@ static void make_question(struct hw_play *p, struct texts *t)
 		.event = hw_slice_of(hw_str_of(t->event))};
 	t->lifecycle = (struct hw_lifecycle){.size = sizeof(t->lifecycle),
 		.kind = p->question->kind,
-		.close_code = (int)look_number(p, "close_code", 0)};
+		.close_code = (int)look_number(p, "close_code", 0),
+		.topic = t->question.topic,
+		.resource = t->question.resource,
+		.id = t->question.id,
+		.event = t->question.event,
+		.number = (uint64_t)look_number(p, "number", 1)};
+	/* nobody in particular occupies a topic */
+	if (p->question->kind == HW_ON_OCCUPIED || p->question->kind == HW_ON_VACATED)
+		t->who = (struct hw_who){.size = sizeof(t->who), .tenant_id = t->who.tenant_id};
 	t->request = (struct hw_request){.size = sizeof(t->request),
 		.token = hw_slice_of(hw_str_of(hw_play_text(p, "token", "token"))),
 		.address = hw_slice_of(hw_str_of(hw_play_text(p, "address", ADDRESS))),
@@ -428,7 +439,8 @@ static bool ready(struct hw_play *p)
 	if (!p->question)
 		hw_play_complain(p,
 			"'ask' is one of authenticate, subscribe, wildcard, publish, presence, "
-			"session, transform, see, connect, disconnect, wait, reload; not '%s'",
+			"session, transform, see, connect, disconnect, occupied, vacated, "
+			"published, wait, reload; not '%s'",
 			name ? name : "");
 	hw_buf_init(&scratch);
 	wrong = stubs ? hw_policy_stub_check(stubs, &scratch) : NULL;

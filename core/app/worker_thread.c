@@ -171,7 +171,7 @@ static void begin_drain(struct hw_task *task)
 {
 	struct hw_worker_thread *t = HW_CONTAINER_OF(task, struct hw_worker_thread, drain_task);
 
-	t->worker.draining = true;
+	hw_worker_drain(&t->worker);
 	t->drain_ms = t->worker.generation->settings.drain_ms;
 	t->drain_from_ms = t->drain_empty_ms = hw_loop_now_ms(t->loop);
 	t->drain_sessions = hw_sessions_count(&t->worker);
@@ -217,6 +217,7 @@ static void *run_worker(void *arg)
 			"no watchdog for this worker: its Lua hooks answer unavailable");
 	hw_loop_run(t->loop);
 	hw_edge_close_all(&t->edge);
+	hw_worker_leave(&t->worker);
 	hw_watchdog_leave_thread(t->broker->watchdog);
 	atomic_fetch_sub(&t->broker->n_running, 1);
 	hw_broker_wake(t->broker);

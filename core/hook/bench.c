@@ -19,11 +19,12 @@ const char *hw_stage_name(enum hw_hook_stage stage)
 	return names[stage];
 }
 
-bool hw_entry_asked(
-	const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation)
+bool hw_entry_asked(const struct hw_hook_entry *entry, enum hw_hook_stage stage, int about)
 {
 	if (stage == HW_STAGE_AUTHORIZE)
-		return entry->registers & HW_REGISTERS_OPERATION(operation);
+		return entry->registers & HW_REGISTERS_OPERATION(about);
+	if (stage == HW_STAGE_LIFECYCLE)
+		return entry->registers & HW_REGISTERS_KIND(about);
 	return entry->registers & HW_REGISTERS_STAGE(stage);
 }
 
@@ -254,6 +255,15 @@ bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_oper
 		const struct hw_hook_entry *entry = hw_hook_chain_entry(bench->chain, i);
 
 		if (!entry->shadow && hw_entry_asked(entry, HW_STAGE_AUTHORIZE, operation))
+			return true;
+	}
+	return false;
+}
+
+bool hw_hook_bench_has_kind(const struct hw_hook_bench *bench, enum hw_lifecycle_kind kind)
+{
+	for (size_t i = 0; i < bench->n_entries; i++) {
+		if (hw_entry_asked(hw_hook_chain_entry(bench->chain, i), HW_STAGE_LIFECYCLE, kind))
 			return true;
 	}
 	return false;

@@ -327,14 +327,18 @@ static void tell_shadows(struct walk *w)
 static int seek(struct walk *w)
 {
 	struct hw_ask *ask = w->ask;
-	enum hw_operation operation =
-		ask->stage == HW_STAGE_AUTHORIZE ? ask->question->operation : HW_OP_SUBSCRIBE;
+	int about = 0;
+
+	if (ask->stage == HW_STAGE_AUTHORIZE)
+		about = ask->question->operation;
+	else if (ask->stage == HW_STAGE_LIFECYCLE)
+		about = ask->lifecycle->kind;
 
 	for (;;) {
 		struct hw_hook_bench *bench = bench_of(w);
 
 		if (bench && ask->position < bench->n_entries) {
-			if (hw_entry_asked(entry_of(w), ask->stage, operation)) {
+			if (hw_entry_asked(entry_of(w), ask->stage, about)) {
 				if (!entry_of(w)->shadow)
 					return 0;
 				keep_shadow(w);

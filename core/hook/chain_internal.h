@@ -32,8 +32,8 @@ struct hw_bench_stats {
 	uint64_t n_unlogged;
 };
 
-bool hw_entry_asked(
-	const struct hw_hook_entry *entry, enum hw_hook_stage stage, enum hw_operation operation);
+/** @about: of AUTHORIZE the operation, of LIFECYCLE the kind; else nothing. */
+bool hw_entry_asked(const struct hw_hook_entry *entry, enum hw_hook_stage stage, int about);
 const char *hw_stage_name(enum hw_hook_stage stage);
 /** Asks the entry, if its breaker lets it. HW_PENDING is followed by one of the next two. */
 enum hw_verdict hw_bench_call(

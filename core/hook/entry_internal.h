@@ -13,6 +13,7 @@
 /* bits of hw_hook_entry.registers */
 #define HW_REGISTERS_STAGE(stage) (1u << (stage))
 #define HW_REGISTERS_OPERATION(operation) (1u << (8 + (operation)))
+#define HW_REGISTERS_KIND(kind) (1u << (16 + (kind))) /* of lifecycle, beside its stage */
 
 struct hw_entry_state; /* per bench × entry: a plugin's worker state, or a reference to the bench's
 			  Lua state; opaque to the chain */

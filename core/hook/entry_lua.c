@@ -196,8 +196,13 @@ static uint32_t registers_of(const struct hw_lua_chunk *chunk)
 		[HW_LUA_TRANSFORM] = HW_REGISTERS_STAGE(HW_STAGE_TRANSFORM),
 		[HW_LUA_FILTER] = HW_REGISTERS_STAGE(HW_STAGE_FILTER),
 		[HW_LUA_REDACT] = HW_REGISTERS_STAGE(HW_STAGE_REDACT),
-		[HW_LUA_CONNECT] = HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE),
-		[HW_LUA_DISCONNECT] = HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE),
+#define KIND(kind) HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE) | HW_REGISTERS_KIND(kind)
+		[HW_LUA_CONNECT] = KIND(HW_ON_CONNECT),
+		[HW_LUA_DISCONNECT] = KIND(HW_ON_DISCONNECT),
+		[HW_LUA_OCCUPIED] = KIND(HW_ON_OCCUPIED),
+		[HW_LUA_VACATED] = KIND(HW_ON_VACATED),
+		[HW_LUA_PUBLISHED] = KIND(HW_ON_PUBLISH),
+#undef KIND
 	};
 	uint32_t registers = chunk->n_every > 0 ? HW_REGISTERS_STAGE(HW_STAGE_EVERY) : 0;
 
@@ -377,7 +382,7 @@ static enum hw_lua_function function_of(const struct hw_ask *ask)
 	case HW_STAGE_EVERY:
 		break;
 	case HW_STAGE_LIFECYCLE:
-		return ask->lifecycle->kind == HW_ON_CONNECT ? HW_LUA_CONNECT : HW_LUA_DISCONNECT;
+		return (enum hw_lua_function)(HW_LUA_CONNECT + (int)ask->lifecycle->kind);
 	}
 	return HW_LUA_N_FUNCTIONS;
 }
@@ -580,6 +585,7 @@ static enum hw_verdict let_wait(
 	snprintf(task->tenant, sizeof(task->tenant), "%.*s", (int)tenant.len, tenant.p);
 	task->unasked = true;
 	task->began_ns = task->q.ask->began_ns;
+	task->depth = task->q.ask->depth;
 	task->q.ask = NULL;
 	answer->goes_on = true;
 	return HW_ALLOW;
@@ -643,8 +649,7 @@ static enum hw_verdict call(struct hw_hook_entry *base, struct hw_entry_state *e
 		return fail(answer, "this thread may not run Lua: it has not entered the watchdog");
 	outcome = hw_lua_ready(es, guard, &chunk, &err);
 	if (outcome == HW_LUA_OK) {
-		/* the other of a stage's two functions, or one that this run of the file did not
-		 * register */
+		/* one that this run of the file did not register */
 		if (chunk->functions[function_of(ask)] == LUA_NOREF)
 			return ask->stage == HW_STAGE_LIFECYCLE ? HW_ALLOW : HW_DEFER;
 		outcome = start(es, guard, chunk, ask, &task, &err);

@@ -192,6 +192,7 @@ static uint32_t registered(const struct hw_plugin *table)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_FILTER);
 	if (table->redact)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_REDACT);
+	/* which kinds: once it is loaded, see start */
 	if (table->lifecycle)
 		bits |= HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE);
 	return bits;
@@ -219,6 +220,18 @@ static int take_reads(
 	return rc;
 }
 
+/* What is told of none of them is not told at all. */
+static uint32_t kinds(const struct plugin_entry *plugin)
+{
+	const uint32_t all = (1u << (HW_ON_PUBLISH + 1)) - 1;
+	uint32_t wanted = 1u << HW_ON_CONNECT | 1u << HW_ON_DISCONNECT;
+
+	if (plugin->table.lifecycle_kinds)
+		wanted = all &
+			 plugin->table.lifecycle_kinds(&plugin->host.host, plugin->host.instance);
+	return HW_REGISTERS_KIND(0) * wanted;
+}
+
 static int start(struct plugin_entry *plugin, const struct hw_hook_spec *spec,
 	struct hw_hook_problem *problem)
 {
@@ -232,6 +245,8 @@ static int start(struct plugin_entry *plugin, const struct hw_hook_spec *spec,
 	if (plugin->table.load && !spec->only_check &&
 		plugin->table.load(host, settings, &plugin->host.instance, &said) != 0)
 		return refused(&said, problem);
+	if (plugin->table.lifecycle && !spec->only_check)
+		plugin->base.registers |= kinds(plugin);
 	return 0;
 }
 

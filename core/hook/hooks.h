@@ -172,6 +172,7 @@ enum hw_hook_stage {
 bool hw_hook_bench_has(const struct hw_hook_bench *bench, enum hw_hook_stage stage);
 /** The same of those that decide. */
 bool hw_hook_bench_has_operation(const struct hw_hook_bench *bench, enum hw_operation operation);
+bool hw_hook_bench_has_kind(const struct hw_hook_bench *bench, enum hw_lifecycle_kind kind);
 /** The name of the next entry, from the *@i-th on, that registers @stage; NULL: there is none. *@i
  * is then where to go on from: 0 at first. */
 const char *hw_hook_chain_registers(
@@ -198,13 +199,14 @@ struct hw_ask {
 	 * nobody is. */
 	void (*heard)(struct hw_ask *ask, const struct hw_heard *heard);
 	enum hw_hook_stage stage;
-	struct hw_hook_bench *global;         /* never NULL */
-	struct hw_hook_bench *tenant;         /* NULL only for AUTHENTICATE, see find_tenant */
-	const struct hw_request *request;     /* AUTHENTICATE */
-	const struct hw_who *who;             /* all others */
-	const struct hw_question *question;   /* AUTHORIZE */
-	struct hw_str event;                  /* TRANSFORM, FILTER, REDACT: complete JSON text */
-	const struct hw_audience *audience;   /* FILTER, REDACT: what the entry may know */
+	struct hw_hook_bench *global;       /* never NULL */
+	struct hw_hook_bench *tenant;       /* NULL only for AUTHENTICATE, see find_tenant, and for
+					       LIFECYCLE: then the guards alone are told */
+	const struct hw_request *request;   /* AUTHENTICATE */
+	const struct hw_who *who;           /* all others */
+	const struct hw_question *question; /* AUTHORIZE */
+	struct hw_str event;                /* TRANSFORM, FILTER, REDACT: complete JSON text */
+	const struct hw_audience *audience; /* FILTER, REDACT: what the entry may know */
 	const struct hw_lifecycle *lifecycle; /* LIFECYCLE */
 	/** AUTHENTICATE: called once the global entries have fixed the identity; returns the
 	 * tenant's bench, or NULL with ask->code and ask->message set (403 unlisted tenant,

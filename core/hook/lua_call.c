@@ -24,16 +24,49 @@ static void push_request(lua_State *lua, const struct hw_request *request)
 	set_slice(lua, "transport", request->transport);
 }
 
-static void push_topic(lua_State *lua, const struct hw_question *question)
+static void push_topic(
+	lua_State *lua, struct hw_slice name, struct hw_slice resource, struct hw_slice id)
 {
-	if (question->operation == HW_OP_SESSION) {
-		lua_pushnil(lua);
-		return;
-	}
 	lua_createtable(lua, 0, 3);
-	set_slice(lua, "name", question->topic);
-	set_slice(lua, "resource", question->resource);
-	set_slice(lua, "id", question->id);
+	set_slice(lua, "name", name);
+	set_slice(lua, "resource", resource);
+	set_slice(lua, "id", id);
+}
+
+static struct hw_str str_of(struct hw_slice s)
+{
+	return (struct hw_str){s.p, s.len};
+}
+
+/* What has happened, and nobody waits for. */
+static bool is_told(enum hw_lua_function f)
+{
+	return f >= HW_LUA_CONNECT && f <= HW_LUA_PUBLISHED;
+}
+
+static int push_told(lua_State *lua, const struct hw_lua_question *q)
+{
+	const struct hw_ask *ask = q->ask;
+	const struct hw_lifecycle *what = ask->lifecycle;
+
+	switch (q->function) {
+	case HW_LUA_OCCUPIED:
+	case HW_LUA_VACATED:
+		push_topic(lua, what->topic, what->resource, what->id);
+		lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->ctx);
+		lua_pushinteger(lua, (lua_Integer)what->number);
+		return 3;
+	case HW_LUA_PUBLISHED:
+		hw_lua_push_event(lua, str_of(what->event));
+		hw_lua_push_session(lua, ask->who);
+		lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->ctx);
+		return 3;
+	default:
+		hw_lua_push_session(lua, ask->who);
+		lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->ctx);
+		lua_pushinteger(lua, what->close_code);
+		return 3;
+	}
 }
 
 /* The functions that are about an event as a whole: it is at index 1 of the stack while they run.
@@ -63,20 +96,19 @@ static int push_arguments(lua_State *lua, const struct hw_lua_question *q)
 		lua_pushvalue(lua, 1);
 		hw_lua_push_audience(lua, ask->audience, hw_lua_function_names[q->function]);
 		return 2;
-	case HW_LUA_CONNECT:
-	case HW_LUA_DISCONNECT:
-		hw_lua_push_session(lua, ask->who);
-		lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->ctx);
-		lua_pushinteger(lua, ask->lifecycle->close_code);
-		return 3;
 	default:
+		if (is_told(q->function))
+			return push_told(lua, q);
 		hw_lua_push_session(lua, ask->who);
-		push_topic(lua, ask->question);
+		if (ask->question->operation == HW_OP_SESSION)
+			lua_pushnil(lua);
+		else
+			push_topic(lua, ask->question->topic, ask->question->resource,
+				ask->question->id);
 		lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->ctx);
 		if (ask->question->event.len == 0)
 			return 3;
-		hw_lua_push_event(
-			lua, (struct hw_str){ask->question->event.p, ask->question->event.len});
+		hw_lua_push_event(lua, str_of(ask->question->event));
 		return 4;
 	}
 }
@@ -187,11 +219,11 @@ static int answered(lua_State *lua, int status, lua_KContext context)
 	struct hw_lua_question *q = &task->q;
 
 	(void)status;
-	switch (q->function) {
-	case HW_LUA_CONNECT:
-	case HW_LUA_DISCONNECT:
+	if (is_told(q->function)) {
 		q->verdict.verdict = HW_ALLOW;
 		return 0;
+	}
+	switch (q->function) {
 	case HW_LUA_TRANSFORM:
 	case HW_LUA_REDACT:
 		return finish_transform(lua, q);
@@ -213,7 +245,7 @@ int hw_lua_call(lua_State *lua)
 		hw_lua_push_event(lua, q->ask->event);
 	lua_rawgeti(lua, LUA_REGISTRYINDEX, q->chunk->functions[q->function]);
 	n = push_arguments(lua, q);
-	n_results = q->function == HW_LUA_CONNECT || q->function == HW_LUA_DISCONNECT ? 0 : 1;
+	n_results = is_told(q->function) ? 0 : 1;
 	lua_callk(lua, n, n_results, (lua_KContext)task, answered);
 	return answered(lua, LUA_OK, (lua_KContext)task);
 }

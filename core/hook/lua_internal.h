@@ -29,8 +29,11 @@ enum hw_lua_function {
 	HW_LUA_TRANSFORM,
 	HW_LUA_FILTER,
 	HW_LUA_REDACT,
-	HW_LUA_CONNECT,
+	HW_LUA_CONNECT, /* from here to PUBLISHED as enum hw_lifecycle_kind */
 	HW_LUA_DISCONNECT,
+	HW_LUA_OCCUPIED,
+	HW_LUA_VACATED,
+	HW_LUA_PUBLISHED,
 	HW_LUA_SAVE, /* these two are for the broker's own use: lua_keep.c */
 	HW_LUA_RESTORE,
 	HW_LUA_N_FUNCTIONS

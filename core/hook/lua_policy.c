@@ -24,6 +24,9 @@ const char *const hw_lua_function_names[HW_LUA_N_FUNCTIONS] = {
 	[HW_LUA_REDACT] = "redact",
 	[HW_LUA_CONNECT] = "on.connect",
 	[HW_LUA_DISCONNECT] = "on.disconnect",
+	[HW_LUA_OCCUPIED] = "on.occupied",
+	[HW_LUA_VACATED] = "on.vacated",
+	[HW_LUA_PUBLISHED] = "on.publish",
 	[HW_LUA_SAVE] = "save",
 	[HW_LUA_RESTORE] = "restore",
 };
@@ -69,7 +72,7 @@ static void take_group(lua_State *lua, struct hw_lua_chunk *chunk, const char *g
 {
 	static const char *const authorize[] = {
 		"subscribe", "wildcard", "publish", "presence", "session"};
-	static const char *const on[] = {"connect", "disconnect"};
+	static const char *const on[] = {"connect", "disconnect", "occupied", "vacated", "publish"};
 	bool is_on = strcmp(group, "on") == 0;
 
 	if (lua_type(lua, -1) != LUA_TTABLE)

@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "hook/lua_internal.h"
+#include "hook/lua_task.h"
 #include "hook/lua_value.h"
 #include "hook/publish.h"
 
@@ -15,14 +16,18 @@ static bool no_effect(const struct hw_lua_state *state)
 static enum hw_hook_publish_outcome queue(
 	struct hw_lua_state *state, struct hw_str event, struct hw_err *err)
 {
-	const struct hw_ask *ask = state->ask;
+	unsigned depth = 0;
 
 	if (!state->bench) /* it is being tried */
 		return HW_HOOK_PUBLISH_NOWHERE;
 	state->published.trial = no_effect(state);
+	if (state->ask)
+		depth = state->ask->depth;
+	else if (state->task)
+		depth = state->task->depth;
 	return hw_hook_publish(hw_hook_inbox_of(state->env, state->bench->worker),
 		&state->published, hw_lua_running_tenant(state), event,
-		state->running->entry->base.name, ask ? ask->depth : 0, err);
+		state->running->entry->base.name, depth, err);
 }
 
 /* publish(event) → true, or nil, why. The event is a table, or a text of JSON. */

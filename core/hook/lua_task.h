@@ -35,6 +35,7 @@ struct hw_lua_task {
 	void (*done)(struct hw_lua_task *task, enum hw_lua_outcome outcome, struct hw_err *err);
 	void *owner;      /* the callee's */
 	int64_t began_ns; /* of an unasked one: the call */
+	unsigned depth;   /* likewise: of the ask */
 	bool never_waits;
 	int run_ref;                        /* lua_every.c's: the function */
 	bool unasked;                       /* nobody waits for it: ends with its state at once */

@@ -87,7 +87,8 @@ static void pack_all(struct packer *p, struct hw_shadow *s)
 	struct hw_slice *slices[] = {&s->request.token, &s->request.address, &s->request.origin,
 		&s->request.path, &s->request.transport, &s->who.user_id, &s->who.tenant_id,
 		&s->who.session, &s->who.address, &s->who.claims, &s->question.topic,
-		&s->question.resource, &s->question.id, &s->question.event};
+		&s->question.resource, &s->question.id, &s->question.event, &s->lifecycle.topic,
+		&s->lifecycle.resource, &s->lifecycle.id, &s->lifecycle.event};
 
 	for (size_t i = 0; i < HW_COUNT(slices); i++)
 		pack_slice(p, slices[i]);

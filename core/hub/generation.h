@@ -27,6 +27,7 @@ struct hw_settings {
 	int64_t ping_interval_ms, ping_timeout_ms;
 	int64_t drain_ms;
 	int64_t reauth_ms;
+	int64_t grace_ms; /* before a topic without subscriptions is vacated */
 	/* whose PROXY headers and X-Forwarded-For are believed */
 	const struct hw_address_block *trusted_proxies;
 	size_t n_trusted_proxies;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hub/hub_internal.h"
+#include "hub/occupancy.h"
 #include "wire/topic.h"
 
 enum { TURN_RUNS = 512 }; /* then the sockets get their turn; the fan-out goes on from its cursor */
@@ -18,6 +19,7 @@ struct hw_topic_sub {
 struct hw_topic {
 	struct hw_topic_sub *subs;
 	uint32_t n, cap;
+	struct hw_occupied *occupied; /* while n > 0; NULL of a pattern */
 	size_t name_len;
 	char name[];
 };
@@ -60,6 +62,8 @@ void hw_hub_note_policy(struct hw_hub *hub)
 	hub->policy = policy;
 }
 
+static void on_grace(struct hw_timer *timer);
+
 static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out)
 {
 	const struct hw_tenant_rules *rules = hw_generation_rules(w->generation, tenant_id);
@@ -75,6 +79,8 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 	hw_list_init(&hub->left_link);
 	hw_list_init(&hub->read_link);
 	hw_list_init(&hub->unread_link);
+	hw_list_init(&hub->telling_link);
+	hw_timer_init(&hub->grace_timer, on_grace);
 	hw_list_init(&hub->behind);
 	hw_list_init(&hub->behind_link);
 	hw_classes_init(hub);
@@ -112,6 +118,8 @@ void hw_hub_destroy(struct hw_hub **hub_in)
 		atomic_store(&hub->tenant->hubs[hub->worker->index], NULL);
 	hw_list_remove(&hub->read_link);
 	hw_list_remove(&hub->unread_link);
+	hw_list_remove(&hub->telling_link);
+	hw_timer_cancel(&hub->grace_timer);
 	hw_list_remove(&hub->behind_link);
 	hw_classes_fini(hub);
 	hw_reader_destroy(&hub->reader);
@@ -144,6 +152,72 @@ int hw_hub_get(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out
 	}
 	*out = hub;
 	return 0;
+}
+
+/* ---- occupancy: what this worker's first and last subscription of a topic mean to the tenant ----
+ */
+
+static int64_t grace_ms(const struct hw_hub *hub)
+{
+	return hub->worker->draining ? 0 : hub->worker->generation->settings.grace_ms;
+}
+
+static int occupy(struct hw_hub *hub, struct hw_topic *t)
+{
+	bool tell = false;
+	int r;
+
+	if (hw_topic_is_wildcard(hw_hub_topic_name(t)))
+		return 0; /* it names no topic, and would occupy all there could be */
+	r = hw_occupancy_join(&hub->tenant->occupancy, hw_hub_topic_name(t), &t->occupied, &tell);
+	if (tell)
+		hw_notices_tell(hub);
+	return r;
+}
+
+static void come_again(struct hw_hub *hub, int64_t at_ms)
+{
+	if (at_ms != INT64_MAX)
+		hw_timer_arm(hub->worker->timers, &hub->grace_timer, at_ms);
+}
+
+static void vacate(struct hw_hub *hub, struct hw_topic *t)
+{
+	int64_t now_ms = hw_worker_now_ms(hub->worker);
+	bool tell = false;
+
+	if (!t->occupied)
+		return;
+	if (hw_occupancy_leave(
+		    &hub->tenant->occupancy, &t->occupied, now_ms, grace_ms(hub), &tell) &&
+		!hw_timer_armed(&hub->grace_timer))
+		come_again(hub, now_ms + grace_ms(hub));
+	if (tell)
+		hw_notices_tell(hub);
+}
+
+void hw_hub_check_grace(struct hw_hub *hub)
+{
+	bool tell = false;
+
+	come_again(hub, hw_occupancy_expire(&hub->tenant->occupancy, hw_worker_now_ms(hub->worker),
+				grace_ms(hub), &tell));
+	if (tell)
+		hw_notices_tell(hub);
+}
+
+static void on_grace(struct hw_timer *timer)
+{
+	hw_hub_check_grace(HW_CONTAINER_OF(timer, struct hw_hub, grace_timer));
+}
+
+void hw_hub_end_grace(struct hw_hub *hub)
+{
+	bool tell = false;
+
+	hw_occupancy_end(&hub->tenant->occupancy, &tell);
+	if (tell)
+		hw_notices_tell(hub);
 }
 
 /* ---- subscriptions
@@ -215,7 +289,8 @@ static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str na
 		return -ENOMEM;
 	if ((t->n == t->cap && grow((void **)&t->subs, &t->cap, sizeof(*t->subs))) ||
 		(s->n_subs == s->cap_subs &&
-			grow((void **)&s->subs, &s->cap_subs, sizeof(*s->subs)))) {
+			grow((void **)&s->subs, &s->cap_subs, sizeof(*s->subs))) ||
+		(t->n == 0 && occupy(hub, t))) {
 		topic_drop_if_empty(hub, t);
 		return -ENOMEM;
 	}
@@ -259,6 +334,8 @@ static void unlink_at(struct hw_hub *hub, struct hw_subscriber *s, uint32_t link
 	s->subs[link] = s->subs[--s->n_subs];
 	if (link < s->n_subs)
 		s->subs[link].topic->subs[s->subs[link].index].link = link;
+	if (t->n == 0)
+		vacate(hub, t);
 	topic_drop_if_empty(hub, t);
 	hw_quota_release(&hub->tenant->subscriptions, 1);
 	hw_metric_add(hub->worker->counters->subscriptions, -1);

@@ -65,6 +65,8 @@ struct hw_hub {
 	size_t n_patterns;
 	uint64_t n_subscriptions;
 	struct hw_list read_link, unread_link;
+	struct hw_list telling_link; /* of hw_notices.telling */
+	struct hw_timer grace_timer; /* of topics that this worker was the last to leave */
 	struct hw_hub *told_next;
 	atomic_bool told;
 };

@@ -23,3 +23,7 @@ bool hw_hub_pump_some(struct hw_hub *hub);
 void hw_hub_stop(struct hw_hub *hub);
 /** Without subscriptions: stops reading, once nothing of this turn needs the segments. */
 void hw_hub_rest(struct hw_hub *hub);
+/** The grace period may be another now. */
+void hw_hub_check_grace(struct hw_hub *hub);
+/** No topic is in grace from now on. */
+void hw_hub_end_grace(struct hw_hub *hub);

@@ -7,6 +7,7 @@
 #include "hook/inbox.h"
 #include "hook/store.h"
 #include "hub/hub_internal.h"
+#include "hub/notices.h"
 
 enum {
 	BATCH_EVENTS = 512,
@@ -19,6 +20,7 @@ struct hw_keep {
 	struct hw_tenant *tenant;
 	struct hw_keep_wait *wait; /* NULL: nobody waits; the worker's own */
 	struct hw_idempotency_entry *key;
+	struct hw_notice *notice;
 	struct hw_append event; /* its slices point into @data */
 	size_t bytes;
 	int result;
@@ -91,6 +93,9 @@ static void keep_end(struct hw_worker *w, struct hw_keep *k)
 	uint64_t number = k->number;
 
 	w->keep_bytes -= k->bytes;
+	if (!result)
+		hw_notice_tell(&k->notice, number);
+	hw_notice_drop(&k->notice);
 	free(k);
 	if (!wait)
 		return;
@@ -145,8 +150,10 @@ static void on_answered(struct hw_store_append *append, int r, uint64_t first_nu
 	if (hw_hook_inbox_offer(b->env, b->worker_index, &b->mail))
 		return;
 	/* the worker has ended, and with it who waited */
-	for (size_t i = 0; i < b->n; i++)
+	for (size_t i = 0; i < b->n; i++) {
+		hw_notice_abandon(&b->keeps[i]->notice);
 		free(b->keeps[i]);
+	}
 	free(b);
 }
 
@@ -231,7 +238,8 @@ void hw_keeps_fini(struct hw_worker *w)
  */
 
 int hw_hub_append(struct hw_hub *hub, const struct hw_append *event,
-	struct hw_idempotency_entry *key, struct hw_keep_wait *wait, uint64_t *number)
+	struct hw_idempotency_entry *key, struct hw_notice *notice, struct hw_keep_wait *wait,
+	uint64_t *number)
 {
 	struct hw_worker *w = hub->worker;
 	struct hw_keep *k;
@@ -239,14 +247,20 @@ int hw_hub_append(struct hw_hub *hub, const struct hw_append *event,
 	int r = hw_journal_append(hub->tenant->journal, event, number, &wake);
 
 	if (r != HW_JOURNAL_TO_STORE) {
-		if (!r)
+		if (!r) {
 			hw_hubs_tell(hub->tenant, wake);
+			hw_notice_tell(&notice, *number);
+		}
+		hw_notice_drop(&notice);
 		return r;
 	}
 	k = w->keep_bytes < QUEUE_BYTES_MAX ? keep_new(hub, event) : NULL;
-	if (!k)
+	if (!k) {
+		hw_notice_drop(&notice);
 		return -EAGAIN;
+	}
 	k->key = key;
+	k->notice = notice;
 	k->wait = wait;
 	wait->keep = k;
 	w->keep_bytes += k->bytes;

@@ -13,6 +13,7 @@
 
 struct hw_keep;
 struct hw_idempotency_entry;
+struct hw_notice;
 
 /* Embedded in who appends, zeroed. One worker's own. */
 struct hw_keep_wait {
@@ -26,9 +27,11 @@ enum { HW_HUB_LATER = 1 };
 /** Appends to the tenant's journal and tells every worker that reads it. 0 and *@number, 0 =
  * without an id; HW_HUB_LATER: done follows, and @key (NULL: none) is settled or released by then
  * by whom it is left to here; -ENOMEM; -EAGAIN: the store takes nothing now. What @event points to
- * is copied where it must. */
+ * is copied where it must. Takes @notice (NULL: none): hooks hear of it if and when it is stored.
+ */
 HW_MUST_CHECK int hw_hub_append(struct hw_hub *hub, const struct hw_append *event,
-	struct hw_idempotency_entry *key, struct hw_keep_wait *wait, uint64_t *number);
+	struct hw_idempotency_entry *key, struct hw_notice *notice, struct hw_keep_wait *wait,
+	uint64_t *number);
 /** done is not called any more. */
 void hw_keep_forget(struct hw_keep_wait *wait);
 /** What @from waits for, @to waits for from now on. */

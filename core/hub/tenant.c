@@ -18,6 +18,7 @@ static void tenant_free(struct hw_tenant *t)
 {
 	hw_journal_destroy(&t->journal);
 	hw_idempotency_fini(&t->idempotency);
+	hw_occupancy_fini(&t->occupancy);
 	free((char *)(uintptr_t)t->id.p);
 	free(t);
 }
@@ -75,6 +76,7 @@ static int tenant_create(struct hw_tenants *tenants, struct hw_str id,
 	if (!t)
 		return r;
 	hw_idempotency_init(&t->idempotency, &tenants->hash_key);
+	hw_occupancy_init(&t->occupancy, &tenants->hash_key);
 	t->id = (struct hw_str){hw_str_dup(id), id.len};
 	t->journal = hw_journal_create(&rules->classes, &tenants->hash_key);
 	if (t->id.p && t->journal)

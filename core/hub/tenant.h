@@ -1,6 +1,6 @@
-/* A tenant as all workers share it: its journal, its limits, its idempotency keys. Made when first
- * named, kept until the broker ends. Isolation is by construction: whoever holds this pointer
- * reaches no other tenant's things. */
+/* A tenant as all workers share it: its journal, its limits, its idempotency keys, which of its
+ * topics are occupied. Made when first named, kept until the broker ends. Isolation is by
+ * construction: whoever holds this pointer reaches no other tenant's things. */
 #pragma once
 
 #include <pthread.h>
@@ -9,6 +9,7 @@
 #include "base/quota.h"
 #include "hub/generation.h"
 #include "hub/idempotency.h"
+#include "hub/occupancy.h"
 #include "journal/journal.h"
 
 struct hw_hub;
@@ -22,6 +23,7 @@ struct hw_tenant {
 	struct hw_quota subscriptions;
 	struct hw_rate publishes;
 	struct hw_idempotency idempotency;
+	struct hw_occupancy occupancy;
 	_Atomic(struct hw_hub *) hubs[HW_JOURNAL_MAX_WORKERS]; /* by worker; whoever appends tells
 								  the ones that read */
 	atomic_uint generation;                                /* whose limits are in force */

@@ -45,6 +45,16 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 				"What authorizing again took away", "what=\"subscription\""),
 		.revoked_sessions = hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_revoked_total",
 			"What authorizing again took away", "what=\"session\""),
+		.occupied = GAUGE("topics_occupied", "Topics with a subscription, or in grace "
+						     "after the last one, of all tenants"),
+		.untold_occupancy =
+			hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_lifecycle_untold_total",
+				"What hooks were not told of because too much waited to be told",
+				"what=\"occupancy\""),
+		.untold_published =
+			hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_lifecycle_untold_total",
+				"What hooks were not told of because too much waited to be told",
+				"what=\"publish\""),
 	};
 #undef COUNTER
 #undef GAUGE
@@ -71,6 +81,7 @@ int hw_worker_init(struct hw_worker *w, struct hw_generation *g)
 	hw_list_init(&w->unread_hubs);
 	hw_list_init(&w->catching_up);
 	hw_list_init(&w->keeps);
+	hw_notices_init(&w->notices);
 	w->turn = 1;
 	hw_list_init(&w->left_benches);
 	w->generation = hw_generation_ref(g);
@@ -91,7 +102,21 @@ void hw_worker_fini(struct hw_worker *w)
 	hw_refusals_fini(&w->refusals);
 	hw_hook_bench_destroy(&w->global);
 	hw_hook_inbox_close(w->env, w->index);
+	hw_notices_fini(&w->notices);
 	hw_generation_unref(&w->generation);
+}
+
+void hw_worker_drain(struct hw_worker *w)
+{
+	w->draining = true;
+	for (hw_map_each (&w->hubs, i))
+		hw_hub_end_grace(w->hubs.slots[i].value);
+}
+
+void hw_worker_leave(struct hw_worker *w)
+{
+	hw_worker_drain(w);
+	hw_notices_run_all(w);
 }
 
 /* ---- telling and reading
@@ -124,7 +149,7 @@ bool hw_worker_has_work(struct hw_worker *w)
 {
 	return atomic_load(&w->told) || !hw_list_empty(&w->unread_hubs) ||
 	       !hw_list_empty(&w->catching_up) || !hw_list_empty(&w->keeps) ||
-	       hw_hook_inbox_has(w->env, w->index);
+	       hw_notices_has(&w->notices) || hw_hook_inbox_has(w->env, w->index);
 }
 
 bool hw_worker_turn(struct hw_worker *w)
@@ -177,6 +202,7 @@ void hw_worker_flushed(struct hw_worker *w)
 		hw_classes_flushed(hub);
 	}
 	w->turn++;
+	hw_notices_run(w); /* now that nobody waits for what was queued */
 }
 
 /* ---- generations
@@ -296,6 +322,7 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **re
 			left_global && (revokes_now(left_global) || revokes_now(w->global));
 		hub_swap(w, hub, left_global != NULL, &left);
 		hw_hub_note_policy(hub);
+		hw_hub_check_grace(hub);
 	}
 	if (w->policy_changed)
 		w->policy_changed(w);

@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "base/timers.h"
 #include "hub/generation.h"
+#include "hub/notices.h"
 #include "hub/refusals.h"
 #include "hub/tenant.h"
 
@@ -25,6 +26,7 @@ struct hw_counters {
 	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
 	struct hw_metric *filtered, *filter_failed;
 	struct hw_metric *rechecked, *revoked_subscriptions, *revoked_sessions;
+	struct hw_metric *occupied, *untold_occupancy, *untold_published;
 };
 void hw_counters_init(struct hw_counters *c, struct hw_metrics *metrics);
 
@@ -54,6 +56,7 @@ struct hw_worker {
 	_Atomic(struct hw_hub *) told; /* stack of hubs whose journal grew, linked by told_next */
 	struct hw_list keeps;          /* events that are to be handed to the store: keep.c */
 	size_t keep_bytes;             /* these, and those that it has not answered */
+	struct hw_notices notices;     /* what hooks have yet to hear of */
 	uint64_t n_traces;             /* trace ids made */
 	uint64_t turn; /* grows where what is spent on hooks, and what is seen, begins anew */
 	struct hw_refusals refusals;  /* lately */
@@ -72,6 +75,11 @@ static inline int64_t hw_worker_wall_ms(const struct hw_worker *w)
 /** @w zeroed with index … tenants set. Takes a reference of @g. 0 or negative errno. */
 HW_MUST_CHECK int hw_worker_init(struct hw_worker *w, struct hw_generation *g);
 void hw_worker_fini(struct hw_worker *w); /* no session is left */
+/** The broker ends: w->draining, and no topic is in grace any more. */
+void hw_worker_drain(struct hw_worker *w);
+/** On the worker's thread, when its last turn is over and no session is left: hooks hear what they
+ * have not yet. */
+void hw_worker_leave(struct hw_worker *w);
 /** Reads on from each told hub's cursor and delivers; true: there is more. */
 bool hw_worker_turn(struct hw_worker *w);
 void hw_worker_flushed(struct hw_worker *w);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hub/notices.h"
 #include "session/who.h"
 
 static void answer(struct hw_publish *p, enum hw_code code, const char *message)
@@ -226,6 +227,21 @@ static void on_kept(struct hw_keep_wait *wait, int r, uint64_t number)
 	p->decided(p);
 }
 
+/* What hooks hear of it once it is stored, if one wants to. */
+static struct hw_notice *notice_of(const struct hw_publish *p)
+{
+	const struct hw_published what = {
+		.identity = p->identity,
+		.session = p->session,
+		.address = p->address,
+		.topic = p->command->event.topic,
+		.event = hw_buf_view(&p->encoded),
+		.depth = p->depth,
+	};
+
+	return hw_notice_of(p->hub, &what);
+}
+
 static bool append(struct hw_publish *p)
 {
 	struct hw_append event = {
@@ -239,7 +255,7 @@ static bool append(struct hw_publish *p)
 
 	p->wait.done = on_kept;
 	if (!p->encoded.failed && !p->previous.failed)
-		r = hw_hub_append(p->hub, &event, p->reservation, &p->wait, &number);
+		r = hw_hub_append(p->hub, &event, p->reservation, notice_of(p), &p->wait, &number);
 	if (r == HW_HUB_LATER) {
 		p->reservation = NULL; /* settled with the event */
 		p->handed_over = p->hand_over && p->hand_over(p);

@@ -292,8 +292,6 @@ static void tell_disconnect(struct hw_session *s, uint16_t close_code)
 		.lifecycle = &what,
 	};
 
-	if (!ask.tenant)
-		return;
 	hw_who_fill(&who, s->identity, (struct hw_str){s->id, HW_SESSION_ID_LEN},
 		hw_str_of(s->address));
 	if (hw_hooks_ask(&ask) == HW_PENDING)

@@ -261,7 +261,7 @@ static void one_event(struct bench *b)
 	struct hw_keep_wait wait = {0};
 	uint64_t number;
 
-	must(hw_hub_append(b->hub, &append, NULL, &wait, &number) == 0, "cannot append");
+	must(hw_hub_append(b->hub, &append, NULL, NULL, &wait, &number) == 0, "cannot append");
 	while (hw_worker_turn(&b->worker))
 		;
 	hw_worker_flushed(&b->worker);

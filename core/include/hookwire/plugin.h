@@ -111,12 +111,28 @@ struct hw_question {
 	int again;
 };
 
-enum hw_lifecycle_kind { HW_ON_CONNECT, HW_ON_DISCONNECT };
+enum hw_lifecycle_kind {
+	HW_ON_CONNECT,
+	HW_ON_DISCONNECT,
+	/* Minor 1: only for plugins with lifecycle_kinds. */
+	HW_ON_OCCUPIED, /* a topic has its first subscription, in the whole broker */
+	HW_ON_VACATED,  /* it has none any more, and had none for the grace period */
+	HW_ON_PUBLISH,  /* an event was stored */
+};
 
 struct hw_lifecycle {
 	uint32_t size;
 	enum hw_lifecycle_kind kind;
 	int close_code; /* DISCONNECT: the WebSocket close code, or 0 */
+	/* Minor 1. */
+	/* OCCUPIED, VACATED, PUBLISH: "gift-list:family-123", "gift-list", "family-123" */
+	struct hw_slice topic;
+	struct hw_slice resource;
+	struct hw_slice id;
+	struct hw_slice event; /* PUBLISH: the event as it was stored, with its id if it has one */
+	/* OCCUPIED, VACATED: grows with every change of a topic of the tenant, as long as the
+	 * broker runs: what has the higher number came later. hw_who has nothing but the tenant. */
+	uint64_t number;
 };
 
 struct hw_jwt_rules {
@@ -464,6 +480,11 @@ struct hw_plugin {
 	 * is kept. What is dropped, and when, is the plugin's matter, but not before that. */
 	void (*journal_retain)(const struct hw_host *host, void *instance, struct hw_slice tenant,
 		const struct hw_journal_class *classes, size_t n);
+
+	/** After load: bits 1u << HW_ON_…, what lifecycle is told of. NULL: connect and disconnect.
+	 * Nothing is spent on what no entry wants, so leave PUBLISH out where the settings allow.
+	 */
+	uint32_t (*lifecycle_kinds)(const struct hw_host *host, const void *instance);
 };
 
 /** The one exported symbol. */

@@ -308,9 +308,23 @@ static void lifecycle(
 	if (what->size >= sizeof(*what) && what->kind == HW_ON_DISCONNECT &&
 		what->close_code == 1000)
 		run(call, who->session, who->claims);
+#if HW_PLUGIN_MINOR >= 1
+	if (what->kind == HW_ON_OCCUPIED && what->number == 7)
+		run(call, who->session, what->topic);
+	if (what->kind == HW_ON_PUBLISH || what->kind == HW_ON_VACATED)
+		run(call, who->session, what->event);
+#endif
 }
 
 #if HW_PLUGIN_MINOR >= 1
+static uint32_t lifecycle_kinds(const struct hw_host *host, const void *instance)
+{
+	(void)host;
+	return instance ? 1u << HW_ON_DISCONNECT | 1u << HW_ON_OCCUPIED | 1u << HW_ON_PUBLISH |
+				  1u << 31 /* of a later host */
+			: 0;
+}
+
 /* The script is what the audience's claim of that name says. */
 static enum hw_verdict by_claim(struct hw_call *call, const char *name, struct hw_slice event_json)
 {
@@ -362,6 +376,7 @@ static const struct hw_plugin plugin = {
 	.redact_reads = redact_reads,
 	.filter = filter,
 	.redact = redact,
+	.lifecycle_kinds = lifecycle_kinds,
 #endif
 };
 

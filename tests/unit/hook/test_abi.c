@@ -113,6 +113,11 @@ static void a_plugin_of_1_0_loads_and_is_asked(void **state HW_UNUSED)
 	free(ask.new_event);
 	assert_int_equal(ask_old(&l, tenant, HW_STAGE_LIFECYCLE, "metric=old", &ask), HW_ALLOW);
 	assert_int_equal(loaded_metric(&l, "hookwire_plugin_old_total", "probe"), 4);
+	/* it knows of sessions alone, and is told of nothing else */
+	assert_true(hw_hook_bench_has_kind(tenant, HW_ON_CONNECT));
+	assert_true(hw_hook_bench_has_kind(tenant, HW_ON_DISCONNECT));
+	for (enum hw_lifecycle_kind kind = HW_ON_OCCUPIED; kind <= HW_ON_PUBLISH; kind++)
+		assert_false(hw_hook_bench_has_kind(tenant, kind));
 	/* it knows of no waiting: what the number means today is not what it means by it */
 	assert_int_equal(ask_old(&l, tenant, HW_STAGE_AUTHORIZE, "return=3", &ask), HW_ERROR);
 	hw_hook_bench_destroy(&global);

@@ -124,6 +124,18 @@ static void expect(enum hw_hook_stage stage, enum hw_operation operation, const 
 	}
 }
 
+static uint32_t bit_of(enum hw_hook_stage stage, enum hw_operation operation)
+{
+	switch (stage) {
+	case HW_STAGE_AUTHORIZE:
+		return HW_REGISTERS_OPERATION(operation);
+	case HW_STAGE_LIFECYCLE:
+		return HW_REGISTERS_KIND(connected.kind);
+	default:
+		return HW_REGISTERS_STAGE(stage);
+	}
+}
+
 static void instruct(struct world *w, enum hw_hook_stage stage, enum hw_operation operation,
 	const enum what *what, bool pend)
 {
@@ -133,9 +145,7 @@ static void instruct(struct world *w, enum hw_hook_stage stage, enum hw_operatio
 		/* everything else stays registered: only the bit that is asked for may count */
 		f->base.registers = UINT32_MAX;
 		if (what[i] == UNREGISTERED)
-			f->base.registers &= stage == HW_STAGE_AUTHORIZE
-						     ? ~HW_REGISTERS_OPERATION(operation)
-						     : ~HW_REGISTERS_STAGE(stage);
+			f->base.registers &= ~bit_of(stage, operation);
 		f->verdict = verdict_of[what[i]];
 		f->pend = pend;
 		f->append = what[i] == ALLOWS ? f->base.name[0] : '\0';

@@ -122,6 +122,7 @@ static void what_is_registered_is_what_the_chain_will_ask(void **state)
 			 "authorize = { wildcard = print, presence = print } }");
 	assert_int_equal(w.entry->registers, HW_REGISTERS_STAGE(HW_STAGE_TRANSFORM) |
 						     HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE) |
+						     HW_REGISTERS_KIND(HW_ON_DISCONNECT) |
 						     HW_REGISTERS_STAGE(HW_STAGE_AUTHORIZE) |
 						     HW_REGISTERS_OPERATION(HW_OP_WILDCARD) |
 						     HW_REGISTERS_OPERATION(HW_OP_PRESENCE));
@@ -431,6 +432,44 @@ static void lifecycle_functions_are_told_and_their_errors_are_errors(void **stat
 	world_fini(&w);
 }
 
+static void told_of_topics_and_events(void **state)
+{
+	const struct hw_who nobody = {.size = sizeof(nobody), .tenant_id = {"acme", 4}};
+	struct hw_lifecycle what = {.size = sizeof(what),
+		.kind = HW_ON_VACATED,
+		.topic = {"a:1", 3},
+		.resource = {"a", 1},
+		.id = {"1", 1},
+		.number = 7};
+	struct hw_ask ask = {
+		.stage = HW_STAGE_LIFECYCLE, .lifecycle = &what, .who = &nobody, .depth = 2};
+	struct world w;
+	char *log;
+
+	(void)state;
+	world_init(&w);
+	world_policy(&w, "return policy { api = 1, on = {"
+			 " vacated = function(topic, ctx, number)"
+			 " ctx.log.info(topic.name, topic.resource, topic.id, number) end,"
+			 " publish = function(event, s, ctx) event.id = nil"
+			 " ctx.log.info(event.topic, event.data.n, s.user_id) end } }");
+	assert_int_equal(w.entry->registers, HW_REGISTERS_STAGE(HW_STAGE_LIFECYCLE) |
+						     HW_REGISTERS_KIND(HW_ON_VACATED) |
+						     HW_REGISTERS_KIND(HW_ON_PUBLISH));
+	assert_int_equal(world_ask(&w, &ask), HW_ALLOW);
+	what.kind = HW_ON_PUBLISH;
+	what.event = slice("{\"topic\":\"a:1\",\"data\":{\"n\":5},\"id\":\"e-1\"}");
+	ask.who = NULL;
+	assert_int_equal(world_ask(&w, &ask), HW_ALLOW);
+	what.kind = HW_ON_OCCUPIED;
+	assert_int_equal(world_ask(&w, &ask), HW_ALLOW); /* it has none */
+	log = world_take_log(&w);
+	assert_non_null(strstr(log, "a:1 a 1 7"));
+	assert_non_null(strstr(log, "a:1 5 u1"));
+	free(log);
+	world_fini(&w);
+}
+
 static void a_log_has_levels_bounds_and_no_line_of_its_own_making(void **state)
 {
 	struct world w;
@@ -683,6 +722,7 @@ int main(void)
 		cmocka_unit_test(an_identity_that_cannot_be_is_an_error),
 		cmocka_unit_test(tokens_are_verified_with_the_keys_of_the_settings),
 		cmocka_unit_test(lifecycle_functions_are_told_and_their_errors_are_errors),
+		cmocka_unit_test(told_of_topics_and_events),
 		cmocka_unit_test(a_log_has_levels_bounds_and_no_line_of_its_own_making),
 		cmocka_unit_test(modules_come_from_their_folder_once_for_each_policy),
 		cmocka_unit_test(

@@ -611,6 +611,44 @@ static void metrics_and_log_lines_name_the_plugin(void **state HW_UNUSED)
 	probe_fini(&p);
 }
 
+static void a_plugin_is_told_of_the_kinds_that_it_names(void **state HW_UNUSED)
+{
+	static const struct {
+		struct hw_lifecycle what;
+		bool told;
+	} all[] = {{{.kind = HW_ON_CONNECT}, false},
+		{{.kind = HW_ON_DISCONNECT, .close_code = 1000}, true},
+		{{.kind = HW_ON_OCCUPIED, .topic = HW_SLICE("a:1"), .number = 7}, true},
+		{{.kind = HW_ON_VACATED, .topic = HW_SLICE("a:1"), .number = 8}, false},
+		{{.kind = HW_ON_PUBLISH, .event = HW_SLICE("{\"topic\":\"a:1\"}")}, true}};
+	int64_t n_told = 0;
+	struct probe p;
+	struct asked a;
+
+	probe_init(&p);
+	assert_int_equal(
+		ask(&p.l, p.tenant, false, HW_STAGE_LIFECYCLE, NULL, "metric=told", &a), HW_ALLOW);
+	n_told = loaded_metric(&p.l, "hookwire_plugin_told_total", "probe");
+	assert_true(n_told > 0);
+	for (size_t i = 0; i < HW_COUNT(all); i++) {
+		int64_t before = loaded_metric(&p.l, "hookwire_plugin_told_total", "probe");
+
+		a.ask.lifecycle = &all[i].what;
+		assert_int_equal(hw_hook_bench_has_kind(p.tenant, all[i].what.kind), all[i].told);
+		assert_int_equal(hw_hooks_ask(&a.ask), HW_ALLOW);
+		assert_int_equal(loaded_metric(&p.l, "hookwire_plugin_told_total", "probe"),
+			before + (all[i].told ? n_told : 0));
+	}
+	/* a tenant that a reload took away has no chain, and the guards hear of it nevertheless */
+	a.ask.global = p.global;
+	a.ask.tenant = NULL;
+	a.ask.lifecycle = &all[1].what;
+	assert_int_equal(hw_hooks_ask(&a.ask), HW_ALLOW);
+	assert_int_equal(loaded_metric(&p.l, "hookwire_plugin_told_total", "probe"), 5 * n_told);
+	release(&a);
+	probe_fini(&p);
+}
+
 static void a_plugin_is_not_asked_about_sessions_unless_it_says_so(void **state HW_UNUSED)
 {
 	struct probe p;
@@ -802,6 +840,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(long_reasons_are_cut_between_characters),
 		cmocka_unit_test(a_call_knows_its_tenant),
 		cmocka_unit_test(metrics_and_log_lines_name_the_plugin),
+		cmocka_unit_test(a_plugin_is_told_of_the_kinds_that_it_names),
 		cmocka_unit_test(a_plugin_is_not_asked_about_sessions_unless_it_says_so),
 		cmocka_unit_test(a_table_that_is_too_short_for_a_hook_has_none),
 		cmocka_unit_test(a_worker_that_cannot_begin_makes_no_bench),
