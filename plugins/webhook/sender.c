@@ -40,8 +40,8 @@ struct sender {
 
 	pthread_mutex_t lock; /* guards what follows up to the thread's own */
 	struct list pushed;
-	int64_t n_messages; /* in all lists: what the queue's limit is about */
-	int64_t n_dropped;  /* since the queue was last found to have room */
+	int64_t n_messages, n_bytes; /* in all lists: what the queue's limits are about */
+	int64_t n_dropped;           /* since the queue was last found to have room */
 	bool started, closing;
 	pthread_t thread;
 
@@ -132,11 +132,13 @@ static void forget_transfer(struct message *m)
 static void message_free(struct message *m)
 {
 	struct sender *s = m->sender;
+	int64_t len = (int64_t)m->len;
 
 	forget_transfer(m);
 	free(m);
 	pthread_mutex_lock(&s->lock);
 	s->n_messages--;
+	s->n_bytes -= len;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -441,7 +443,7 @@ struct sender *sender_create(const struct hw_host *host, const struct webhook_se
 
 static struct message *make_message(struct sender *s, struct hw_slice body)
 {
-	struct message *m = calloc(1, sizeof(*m) + body.len);
+	struct message *m = body.p ? calloc(1, sizeof(*m) + body.len) : NULL;
 
 	if (!m)
 		return NULL;
@@ -459,11 +461,14 @@ void sender_push(struct sender *s, struct hw_slice body)
 	int64_t n_dropped;
 
 	pthread_mutex_lock(&s->lock);
-	taken = m && s->n_messages < s->settings->queue && (s->started || start(s));
+	taken = m && s->n_messages < s->settings->queue &&
+		s->n_bytes + (int64_t)m->len <= s->settings->queue_bytes &&
+		(s->started || start(s));
 	if (taken) {
 		wake = !s->pushed.first;
 		list_add(&s->pushed, m);
 		s->n_messages++;
+		s->n_bytes += (int64_t)m->len;
 		s->n_dropped = 0;
 	} else {
 		s->n_dropped++;

@@ -16,5 +16,6 @@ struct sender *sender_create(const struct hw_host *host, const struct webhook_se
 /** Delivers for at most close_ms what has not been tried yet, then drops what is left. Returns when
  * the thread has ended. */
 void sender_destroy(struct sender **sender);
-/** Any thread. @body is copied. What does not fit is dropped, counted and logged. */
+/** Any thread. @body is copied; without a pointer there was no memory for it. What does not fit is
+ * dropped, counted and logged. */
 void sender_push(struct sender *sender, struct hw_slice body);

@@ -9,6 +9,8 @@
 
 #include <curl/curl.h>
 
+#define TOPIC_MAX 255 /* bytes, as the protocol has it */
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct item {
@@ -111,6 +113,20 @@ static int read_secret(const struct hw_host *host, const struct item *m,
 	return problem->text[0] ? -1 : add_secret(m, (struct hw_slice){NULL, 0}, 'z', out, problem);
 }
 
+static unsigned kind_bit(struct hw_slice name)
+{
+	static const char *const names[] = {[HW_ON_CONNECT] = "connect",
+		[HW_ON_DISCONNECT] = "disconnect",
+		[HW_ON_OCCUPIED] = "occupied",
+		[HW_ON_VACATED] = "vacated",
+		[HW_ON_PUBLISH] = "publish"};
+
+	for (unsigned i = 0; i < COUNT(names); i++)
+		if (is(name, names[i]))
+			return 1u << i;
+	return 0;
+}
+
 static int read_events(const struct hw_host *host, const struct item *m,
 	struct webhook_settings *out, struct hw_problem *problem)
 {
@@ -122,17 +138,72 @@ static int read_events(const struct hw_host *host, const struct item *m,
 	out->kinds = 0;
 	while (m->kind == 'a' && (rc = host->json_next(m->value, &position, &none, &kind, &text,
 					  scratch, sizeof(scratch))) == 0) {
-		if (kind == 's' && is(text, "connect"))
-			out->kinds |= 1u << HW_ON_CONNECT;
-		else if (kind == 's' && is(text, "disconnect"))
-			out->kinds |= 1u << HW_ON_DISCONNECT;
-		else
+		unsigned bit = kind == 's' ? kind_bit(text) : 0;
+
+		if (!bit)
 			break;
+		out->kinds |= bit;
 	}
 	return rc > 0 && out->kinds ? 0
 				    : refuse(problem, m->path,
-					      "must be an array of \"connect\" and \"disconnect\", "
-					      "or one of them");
+					      "must be an array of \"connect\", \"disconnect\", "
+					      "\"occupied\", \"vacated\" and \"publish\", or some "
+					      "of them");
+}
+
+/* "resource:id" or "resource:*", as the broker's topics are. */
+static bool is_pattern(struct hw_slice s)
+{
+	const char *colon = s.len <= TOPIC_MAX ? memchr(s.p, ':', s.len) : NULL;
+
+	if (!colon || colon == s.p || s.p[0] < 'a' || s.p[0] > 'z' || colon + 1 == s.p + s.len)
+		return false;
+	for (const char *p = s.p; p < s.p + s.len; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-';
+
+		if (!plain && p != colon && !(*p == '*' && p == colon + 1 && p + 1 == s.p + s.len))
+			return false;
+	}
+	return true;
+}
+
+static int add_topic(
+	struct webhook_settings *out, struct hw_slice topic, struct hw_problem *problem)
+{
+	char **topics = realloc(out->topics, (out->n_topics + 1) * sizeof(*topics));
+
+	if (topics)
+		out->topics = topics;
+	if (topics)
+		topics[out->n_topics] = strndup(topic.p, topic.len);
+	if (!topics || !topics[out->n_topics])
+		return refuse(problem, "", "out of memory");
+	out->n_topics++;
+	return 0;
+}
+
+static int read_topics(const struct hw_host *host, const struct item *m,
+	struct webhook_settings *out, struct hw_problem *problem)
+{
+	struct hw_slice none, text;
+	size_t position = 0;
+	char scratch[TOPIC_MAX + 1], kind;
+	int rc = 0;
+
+	while (m->kind == 'a' && (rc = host->json_next(m->value, &position, &none, &kind, &text,
+					  scratch, sizeof(scratch))) == 0) {
+		if (kind != 's' || !is_pattern(text))
+			break;
+		if (out->n_topics == WEBHOOK_TOPICS_MAX)
+			return refuse(problem, m->path, "more than %d topics", WEBHOOK_TOPICS_MAX);
+		if (add_topic(out, text, problem) < 0)
+			return -1;
+	}
+	return rc > 0 && out->n_topics > 0
+		       ? 0
+		       : refuse(problem, m->path,
+				 "must be an array of topics, like \"gift-list:family-1\", or of "
+				 "all of a resource, \"gift-list:*\"");
 }
 
 static int read_number(
@@ -141,7 +212,7 @@ static int read_number(
 	int64_t n = 0;
 	size_t i = 0;
 
-	while (m->kind == 'n' && i < m->value.len && i < 9 && m->value.p[i] >= '0' &&
+	while (m->kind == 'n' && i < m->value.len && i < 10 && m->value.p[i] >= '0' &&
 		m->value.p[i] <= '9')
 		n = 10 * n + (m->value.p[i++] - '0');
 	if (i == 0 || i < m->value.len || n < least || n > most)
@@ -160,8 +231,9 @@ static int read_member(const struct hw_host *host, const struct item *m,
 	} numbers[] = {{"timeout_ms", 100, 60000, &out->timeout_ms},
 		{"attempts", 1, 20, &out->attempts}, {"retry_ms", 10, 600000, &out->retry_ms},
 		{"retry_max_ms", 10, 86400000, &out->retry_max_ms},
-		{"queue", 1, 1000000, &out->queue}, {"concurrency", 1, 64, &out->concurrency},
-		{"close_ms", 0, 10000, &out->close_ms}};
+		{"queue", 1, 1000000, &out->queue},
+		{"queue_bytes", 65536, 1 << 30, &out->queue_bytes},
+		{"concurrency", 1, 64, &out->concurrency}, {"close_ms", 0, 10000, &out->close_ms}};
 
 	if (is(m->key, "url"))
 		return read_url(m, out, problem);
@@ -169,15 +241,17 @@ static int read_member(const struct hw_host *host, const struct item *m,
 		return read_secret(host, m, out, problem);
 	if (is(m->key, "events"))
 		return read_events(host, m, out, problem);
+	if (is(m->key, "topics"))
+		return read_topics(host, m, out, problem);
 	for (size_t i = 0; i < COUNT(numbers); i++) {
 		if (is(m->key, numbers[i].name))
 			return read_number(
 				m, numbers[i].least, numbers[i].most, numbers[i].to, problem);
 	}
 	return refuse(problem, m->path,
-		"unknown setting: there are \"url\", \"secret\", \"events\", \"timeout_ms\", "
-		"\"attempts\", \"retry_ms\", \"retry_max_ms\", \"queue\", \"concurrency\" and "
-		"\"close_ms\"");
+		"unknown setting: there are \"url\", \"secret\", \"events\", \"topics\", "
+		"\"timeout_ms\", \"attempts\", \"retry_ms\", \"retry_max_ms\", \"queue\", "
+		"\"queue_bytes\", \"concurrency\" and \"close_ms\"");
 }
 
 /* ---- all of them ---- */
@@ -191,7 +265,8 @@ static int read_all(const struct hw_host *host, struct hw_slice config,
 	while ((rc = host->json_next(config, &position, &m->key, &m->kind, &m->value, m->scratch,
 			sizeof(m->scratch))) == 0) {
 		set_path(m);
-		if ((is(m->key, "url") && out->url) || (is(m->key, "secret") && out->n_secrets))
+		if ((is(m->key, "url") && out->url) || (is(m->key, "secret") && out->n_secrets) ||
+			(is(m->key, "topics") && out->n_topics))
 			return refuse(problem, m->path, "is there twice");
 		if (read_member(host, m, out, problem) < 0)
 			return -1;
@@ -223,6 +298,7 @@ int webhook_settings_read(const struct hw_host *host, struct hw_slice config,
 		.retry_ms = 1000,
 		.retry_max_ms = 300000,
 		.queue = 10000,
+		.queue_bytes = 16 << 20,
 		.concurrency = 4,
 		.close_ms = 2000,
 	};
@@ -245,6 +321,25 @@ int webhook_settings_read(const struct hw_host *host, struct hw_slice config,
 void webhook_settings_fini(struct webhook_settings *settings)
 {
 	free(settings->url);
+	for (size_t i = 0; i < settings->n_topics; i++)
+		free(settings->topics[i]);
+	free(settings->topics);
 	free(settings->ca_file);
 	explicit_bzero(settings, sizeof(*settings));
+}
+
+bool webhook_settings_match(
+	const struct webhook_settings *settings, struct hw_slice topic, struct hw_slice resource)
+{
+	for (size_t i = 0; i < settings->n_topics; i++) {
+		const char *pattern = settings->topics[i];
+		size_t len = strlen(pattern);
+
+		if (is(topic, pattern))
+			return true;
+		if (pattern[len - 1] == '*' && resource.len == len - 2 &&
+			memcmp(resource.p, pattern, resource.len) == 0)
+			return true;
+	}
+	return settings->n_topics == 0;
 }

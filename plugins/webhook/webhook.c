@@ -1,4 +1,7 @@
-/* lifecycle: tells an HTTP service who connects and who leaves. See README.md. */
+/* lifecycle: tells an HTTP service who connects and leaves, which topics are occupied and vacated,
+ * and what is published. See README.md. */
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +11,7 @@
 
 #include "sender.h"
 
-#define BODY_MAX 8192 /* ids are at most 255 bytes, each of which may become six */
+#define BODY_BYTES 1024 /* what a body begins with; it grows */
 
 struct instance {
 	struct webhook_settings settings;
@@ -71,16 +74,31 @@ static void unload(const struct hw_host *host, void *instance)
 /* ---- the body ---- */
 
 struct text {
-	size_t len;
-	char bytes[BODY_MAX];
+	char *bytes;
+	size_t len, cap;
+	bool failed;
 };
 
 static void add(struct text *t, const char *p, size_t len)
 {
-	if (len > sizeof(t->bytes) - t->len)
-		len = sizeof(t->bytes) - t->len;
+	if (t->len + len > t->cap) {
+		size_t cap = 2 * t->cap + len + BODY_BYTES;
+		char *bytes = t->failed ? NULL : realloc(t->bytes, cap);
+
+		t->failed = !bytes;
+		if (t->failed)
+			return;
+		t->bytes = bytes;
+		t->cap = cap;
+	}
 	memcpy(t->bytes + t->len, p, len);
 	t->len += len;
+}
+
+static void add_slice(struct text *t, struct hw_slice s)
+{
+	if (s.len)
+		add(t, s.p, s.len);
 }
 
 static void add_string(struct text *t, const char *name, struct hw_slice value)
@@ -102,6 +120,18 @@ static void add_string(struct text *t, const char *name, struct hw_slice value)
 	add(t, "\"", 1);
 }
 
+__attribute__((format(printf, 2, 3))) static void add_number(
+	struct text *t, const char *format, ...)
+{
+	char text[64];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	add(t, text, strlen(text));
+}
+
 static void add_time(struct text *t, int64_t ms)
 {
 	char text[40];
@@ -115,29 +145,64 @@ static void add_time(struct text *t, int64_t ms)
 	add_string(t, ",\"timestamp\":", (struct hw_slice){text, strlen(text)});
 }
 
+/* Who it was: never the claims, which may hold what is nobody else's business. */
+static void add_session(struct text *t, const struct hw_who *who)
+{
+	add_string(t, ",\"user_id\":", who->user_id);
+	add_string(t, ",\"session\":", who->session);
+	add_string(t, ",\"address\":", who->address);
+}
+
+static void add_topic(struct text *t, const struct hw_lifecycle *what)
+{
+	add_string(t, ",\"topic\":", what->topic);
+	add_number(t, ",\"number\":%" PRIu64, what->number);
+}
+
 static void lifecycle(
 	struct hw_call *call, const struct hw_who *who, const struct hw_lifecycle *what)
 {
+	static const char *const types[] = {[HW_ON_CONNECT] = "session.connected",
+		[HW_ON_DISCONNECT] = "session.disconnected",
+		[HW_ON_OCCUPIED] = "topic.occupied",
+		[HW_ON_VACATED] = "topic.vacated",
+		[HW_ON_PUBLISH] = "event.published"};
 	struct instance *i = call->instance;
-	bool connects = what->kind == HW_ON_CONNECT;
-	struct text t = {.len = 0};
-	char code[32];
+	const char *type = types[what->kind];
+	struct text t = {NULL, 0, 0, false};
 
 	if (!(i->settings.kinds & 1u << what->kind))
 		return;
-	add_string(&t, "{\"type\":",
-		connects ? HW_SLICE("session.connected") : HW_SLICE("session.disconnected"));
+	if (what->kind >= HW_ON_OCCUPIED &&
+		!webhook_settings_match(&i->settings, what->topic, what->resource))
+		return;
+	add_string(&t, "{\"type\":", (struct hw_slice){type, strlen(type)});
 	add_time(&t, call->now_ms);
 	add_string(&t, ",\"data\":{\"tenant_id\":", who->tenant_id);
-	add_string(&t, ",\"user_id\":", who->user_id);
-	add_string(&t, ",\"session\":", who->session);
-	add_string(&t, ",\"address\":", who->address);
-	if (!connects)
-		add(&t, code,
-			(size_t)snprintf(
-				code, sizeof(code), ",\"close_code\":%d", what->close_code));
+	if (what->kind == HW_ON_OCCUPIED || what->kind == HW_ON_VACATED)
+		add_topic(&t, what);
+	else
+		add_session(&t, who);
+	if (what->kind == HW_ON_DISCONNECT)
+		add_number(&t, ",\"close_code\":%d", what->close_code);
+	if (what->kind == HW_ON_PUBLISH) {
+		add(&t, ",\"event\":", 9);
+		add_slice(&t, what->event);
+	}
 	add(&t, "}}", 2);
-	sender_push(i->sender, (struct hw_slice){t.bytes, t.len});
+	/* without memory as without a place in the queue */
+	sender_push(i->sender,
+		t.failed ? (struct hw_slice){NULL, 0} : (struct hw_slice){t.bytes, t.len});
+	free(t.bytes);
+}
+
+/* Of what no entry wants the broker keeps no account. */
+static uint32_t lifecycle_kinds(const struct hw_host *host, const void *instance)
+{
+	const struct instance *i = instance;
+
+	(void)host;
+	return i->settings.kinds;
 }
 
 static const struct hw_plugin plugin = {
@@ -151,6 +216,7 @@ static const struct hw_plugin plugin = {
 	.load = load,
 	.unload = unload,
 	.lifecycle = lifecycle,
+	.lifecycle_kinds = lifecycle_kinds,
 };
 
 HW_PLUGIN_EXPORT(&plugin)

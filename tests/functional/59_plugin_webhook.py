@@ -2,83 +2,21 @@
 # A service is told who connects and leaves, signed; it fails, stalls and recovers, and nobody who connects waits for it.
 import base64
 import contextlib
-import hashlib
-import hmac
-import http.server as http_server
 import json
 import pathlib
 import re
 import ssl
 import subprocess
 import sys
-import threading
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 
-KEYS = [bytes(range(32)), bytes(range(100, 124))]
-SECRETS = ["whsec_" + base64.b64encode(key).decode() for key in KEYS]
 QUICK = {"retry_ms": 20, "retry_max_ms": 100}
 
 
-class Service(http_server.ThreadingHTTPServer):
-    """Receives webhooks. `answers` says what the next ones are answered; then 204. While `stalled`, it answers nobody."""
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, port=0, context=None):
-        super().__init__(("127.0.0.1", port), Handler)
-        if context:
-            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_address[1]}/hooks?a=b"
-        self.lock, self.seen, self.answers = threading.Lock(), [], []
-        self.going = threading.Event()
-        self.going.set()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def handle_error(self, request, client_address):
-        pass  # a client that leaves is what some of these tests are about
-
-    def __exit__(self, *_):
-        self.going.set()
-        self.shutdown()
-        self.server_close()
-
-    def bodies(self, status=204):
-        """What was received and answered so."""
-        with self.lock:
-            return [one["body"] for one in self.seen if one["status"] == status]
-
-    def users(self, kind="session.connected"):
-        return [body["data"]["user_id"] for body in self.bodies() if body["type"] == kind]
-
-
-class Handler(http_server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        raw = self.rfile.read(int(self.headers["Content-Length"]))
-        service = self.server
-        entry = {"path": self.path, "headers": dict(self.headers), "raw": raw, "body": json.loads(raw), "at": time.monotonic(), "status": None}
-        with service.lock:
-            service.seen.append(entry)
-            entry["answer"] = service.answers.pop(0) if service.answers else (204, {})
-        service.going.wait()
-        status, headers = entry["answer"]
-        with service.lock:
-            entry["status"] = status
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-
 def config(service, **settings):
-    entry = {"name": "tell", "plugin": "webhook", "config": {"url": service.url, "secret": SECRETS[0], **QUICK, **settings}}
+    entry = {"name": "tell", "plugin": "webhook", "config": {"url": service.url, "secret": WEBHOOK_SECRETS[0], **QUICK, **settings}}
     return {"hooks": base_config()["hooks"] + [entry]}
 
 
@@ -99,14 +37,8 @@ def count(broker, name):
     return broker.metric(f"hookwire_plugin_webhook_{name}_total")
 
 
-def signature(key, headers, raw):
-    """As the Standard Webhooks specification makes it."""
-    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + raw
-    return "v1," + base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
-
-
 def test_who_connects_and_leaves_is_told_and_signed():
-    with Service() as service, Broker(config(service, secret=SECRETS)) as broker:
+    with WebhookService() as service, Broker(config(service, secret=WEBHOOK_SECRETS)) as broker:
         with connected(broker, 'zoë "\\\x01') as client:
             wait_until(lambda: len(service.bodies()) == 1, 10, "the first")
             client.close(1000)
@@ -116,7 +48,7 @@ def test_who_connects_and_leaves_is_told_and_signed():
             equal(one["path"], "/hooks?a=b", "path")
             headers = {name.lower(): value for name, value in one["headers"].items()}
             equal(headers["content-type"], "application/json", "type")
-            equal(headers["webhook-signature"], " ".join(signature(key, headers, one["raw"]) for key in KEYS), "signatures")
+            equal(headers["webhook-signature"], " ".join(webhook_signature(key, headers, one["raw"]) for key in WEBHOOK_KEYS), "signatures")
             check(abs(int(headers["webhook-timestamp"]) - time.time()) < 60, f"timestamp {headers['webhook-timestamp']}")
         check(first["headers"]["webhook-id"] != second["headers"]["webhook-id"], "two ids")
         page = (ROOT / "plugins/webhook/README.md").read_text()
@@ -132,14 +64,14 @@ def test_who_connects_and_leaves_is_told_and_signed():
 
 
 def test_what_fails_is_tried_again_under_the_same_id_and_given_up_at_last():
-    with Service() as service, Broker(config(service, events=["connect"], attempts=4, concurrency=1)) as broker:
+    with WebhookService() as service, Broker(config(service, events=["connect"], attempts=4, concurrency=1)) as broker:
         service.answers = [(500, {}), (302, {"Location": service.url}), (400, {})]
         visit(broker, "u1")
         wait_until(lambda: service.users() == ["u1"], 10, "the fourth attempt")
         equal([one["status"] for one in service.seen], [500, 302, 400, 204], "answers")
         equal(len({one["headers"]["webhook-id"] for one in service.seen}), 1, "ids")
         for one in service.seen:
-            equal(one["headers"]["webhook-signature"], signature(KEYS[0], one["headers"], one["raw"]), "signature")
+            equal(one["headers"]["webhook-signature"], webhook_signature(WEBHOOK_KEYS[0], one["headers"], one["raw"]), "signature")
         pauses = [b["at"] - a["at"] for a, b in zip(service.seen, service.seen[1:])]
         for pause, least in zip(pauses, (0.010, 0.020, 0.040)):
             check(pause >= least, f"pauses {pauses}")
@@ -154,7 +86,7 @@ def test_what_fails_is_tried_again_under_the_same_id_and_given_up_at_last():
 
 
 def test_a_receiver_may_ask_for_time():
-    with Service() as service, Broker(config(service, events=["connect"], retry_max_ms=60000)) as broker:
+    with WebhookService() as service, Broker(config(service, events=["connect"], retry_max_ms=60000)) as broker:
         service.answers = [(429, {"Retry-After": "1"})]
         visit(broker, "u1")
         wait_until(lambda: service.users() == ["u1"], 10, "the second attempt")
@@ -163,7 +95,7 @@ def test_a_receiver_may_ask_for_time():
 
 def test_nobody_waits_while_it_stalls_the_queue_is_bounded_and_all_comes_when_it_recovers():
     users = [f"u{i}" for i in range(12)]
-    with Service() as service, Broker(config(service, events=["connect"], concurrency=2, queue=8, timeout_ms=60000)) as broker:
+    with WebhookService() as service, Broker(config(service, events=["connect"], concurrency=2, queue=8, timeout_ms=60000)) as broker:
         service.going.clear()
         for user in users:
             begun = time.monotonic()
@@ -180,7 +112,7 @@ def test_nobody_waits_while_it_stalls_the_queue_is_bounded_and_all_comes_when_it
 
 
 def test_a_timeout_is_a_failure_and_a_server_that_comes_back_gets_it():
-    with Service() as service, Broker(config(service, events=["connect"], timeout_ms=200, attempts=20)) as broker:
+    with WebhookService() as service, Broker(config(service, events=["connect"], timeout_ms=200, attempts=20)) as broker:
         service.answers = [(204, {"Connection": "close"})] * 20  # so that nothing of it is left when it ends
         service.going.clear()
         visit(broker, "u1")
@@ -193,7 +125,7 @@ def test_a_timeout_is_a_failure_and_a_server_that_comes_back_gets_it():
         before = count(broker, "failed")
         visit(broker, "u2")
         wait_until(lambda: count(broker, "failed") > before, 10, "a refused connection")
-        with Service(port) as again:
+        with WebhookService(port) as again:
             wait_until(lambda: again.users() == ["u2"], 10, "the delivery")
 
 
@@ -205,7 +137,7 @@ def test_nothing_is_told_to_a_server_that_nobody_vouches_for():
                        check=True, stderr=subprocess.DEVNULL)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        with Service(context=context) as service:
+        with WebhookService(context=context) as service:
             with Broker(config(service, events=["connect"], attempts=1)) as broker:
                 visit(broker, "u1")
                 broker.wait_log("given up after 1 attempts: .*certificate")
@@ -216,7 +148,7 @@ def test_nothing_is_told_to_a_server_that_nobody_vouches_for():
 
 
 def test_a_redirect_is_not_followed():
-    with Service() as service, Service() as elsewhere, Broker(config(service, events=["connect"])) as broker:
+    with WebhookService() as service, WebhookService() as elsewhere, Broker(config(service, events=["connect"])) as broker:
         service.answers = [(status, {"Location": elsewhere.url}) for status in (301, 302, 307, 308)]
         visit(broker, "u1")
         wait_until(lambda: service.users() == ["u1"], 10, "the delivery, when it no longer sends elsewhere")
@@ -224,7 +156,7 @@ def test_a_redirect_is_not_followed():
 
 
 def test_who_answers_gone_is_left_alone():
-    with Service() as service, Broker(config(service, events=["connect"])) as broker:
+    with WebhookService() as service, Broker(config(service, events=["connect"])) as broker:
         service.answers = [(410, {})]
         visit(broker, "u1")
         broker.wait_log("wants no more")
@@ -234,7 +166,7 @@ def test_who_answers_gone_is_left_alone():
 
 
 def test_a_broker_that_stops_delivers_what_it_has_and_does_not_wait_for_ever():
-    with Service() as service:
+    with WebhookService() as service:
         with Broker(config(service, close_ms=5000)) as broker, connected(broker, "u1"):
             broker.stop()
         wait_until(lambda: service.users("session.disconnected") == ["u1"], 10, "who left because of it")
@@ -247,7 +179,7 @@ def test_a_broker_that_stops_delivers_what_it_has_and_does_not_wait_for_ever():
 
 
 def test_a_new_address_is_used_after_sighup():
-    with Service() as one, Service() as two, Broker(config(one, events=["connect"])) as broker:
+    with WebhookService() as one, WebhookService() as two, Broker(config(one, events=["connect"])) as broker:
         visit(broker, "u1")
         wait_until(lambda: one.users() == ["u1"], 10, "the first")
         broker.write_config(merge(base_config(), config(two, events=["connect"])))
@@ -261,14 +193,17 @@ def test_a_new_address_is_used_after_sighup():
 
 
 def test_settings_that_are_wrong_are_refused():
-    good = {"url": "https://shop.example/hooks", "secret": SECRETS[0]}
+    good = {"url": "https://shop.example/hooks", "secret": WEBHOOK_SECRETS[0]}
     with temporary_directory() as tmp:
         for change, said in (({"url": None}, 'there is no "url"'), ({"secret": None}, 'there is no "secret"'), ({"url": "shop.example"}, "a whole address"),
                              ({"url": "ftp://shop.example"}, "a whole address"), ({"url": 7}, "a whole address"), ({"secret": "hunter2"}, "whsec_"),
                              ({"secret": "whsec_" + base64.b64encode(b"x" * 23).decode()}, "whsec_"),
                              ({"secret": "whsec_" + base64.b64encode(b"x" * 65).decode()}, "whsec_"), ({"secret": []}, "whsec_"),
-                             ({"secret": [SECRETS[0], "whsec_?"]}, "whsec_"), ({"secret": SECRETS * 3}, "more than 4"),
-                             ({"events": []}, "connect"), ({"events": ["publish"]}, "connect"), ({"events": "connect"}, "connect"),
+                             ({"secret": [WEBHOOK_SECRETS[0], "whsec_?"]}, "whsec_"), ({"secret": WEBHOOK_SECRETS * 3}, "more than 4"),
+                             ({"events": []}, "connect"), ({"events": ["subscribe"]}, "connect"), ({"events": "connect"}, "connect"),
+                             ({"topics": []}, "an array of topics"), ({"topics": ["*"]}, "an array of topics"), ({"topics": ["a:*b"]}, "an array of topics"),
+                             ({"topics": "a:1"}, "an array of topics"), ({"topics": ["A:1"]}, "an array of topics"), ({"topics": [f"a:{n}" for n in range(65)]}, "more than 64"),
+                             ({"queue_bytes": 1}, "65536 to 1073741824"),
                              ({"attempts": 0}, "1 to 20"), ({"attempts": 1.5}, "1 to 20"), ({"timeout_ms": "1"}, "100 to 60000"),
                              ({"queue": 10**12}, "1 to 1000000"), ({"retry_ms": 1000, "retry_max_ms": 10}, "less than"),
                              ({"retries": 3}, "unknown setting")):
