@@ -136,6 +136,22 @@ def test_who_comes_back_in_time_has_not_been_away_and_the_end_vacates_all():
         equal([b["type"] for b in service.bodies()].count("topic.vacated"), 2, "vacated")
 
 
+def test_a_broker_that_is_told_to_end_at_once_vacates_too():
+    with WebhookService() as service:
+        more = {"grace_ms": 60000, "workers": 2, "close_ms": 10000, "events": ["occupied", "vacated", "disconnect"]}
+        with Broker({**config(service, **more), "drain_ms": 600000}, files={"watch.lua": WATCH}) as broker:
+            clients = [client_of(broker, "room:1", f"own:{n}", user=f"u{n}") for n in range(6)]
+            wait_until(lambda: len(occupied_now(service)) == 7, 10, "all of them")
+            broker.sigterm()
+            broker.wait_log("draining")
+            broker.stop()  # the second one
+        wait_until(lambda: occupied_now(service) == set(), 10, "all vacated")
+        equal(len(changes(service)), 14, "changes")
+        equal(sorted(service.users("session.disconnected")), [f"u{n}" for n in range(6)], "who left")
+        for client in clients:
+            client.abort()
+
+
 def test_a_shorter_grace_period_holds_from_the_reload_on():
     with WebhookService() as service, broker_of(service, grace_ms=60000, workers=2) as broker:
         client_of(broker, "room:1").close()
