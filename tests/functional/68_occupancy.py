@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import subprocess
 import sys
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -264,6 +265,33 @@ def test_on_publish_is_told_what_was_stored_and_nobody_waits():
         equal(answer.status, 200, "over HTTP")
         broker.wait_log(f"stored {answer.json()['id']} by backend")
         broker.wait_log("slept")
+
+
+def test_with_a_journal_of_a_plugin_it_is_told_once_that_is_stored():
+    with temporary_directory() as tmp:
+        plugin = tmp / "test-journal.so"
+        subprocess.run(["cc", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread", f"-I{ROOT / 'core/include'}",
+                        "-o", plugin, ROOT / "tests/lib/journal_plugin.c"], check=True)
+        journal = {"journal": {"plugin": str(plugin), "config": {"dir": str(tmp)}}}
+        with Broker(merge(config(workers=2), journal), files={"watch.lua": PUBLISHED}) as broker:
+            with client_of(broker, "room:1") as reader:
+                (tmp / "hold").touch()
+                with client_of(broker) as client:
+                    client.send_json({"type": "publish", "topic": "room:1", "event": "UPDATED", "data": {"entity_id": "e", "payload": {}}})
+                    wait_until(lambda: broker.metric("hookwire_plugin_appends_total") == 1, 10, "the append")
+                    client.close()
+                reader.ping()
+                check("stored " not in broker.log(), "a hook heard of it before it was stored")
+                (tmp / "hold").unlink()
+                event = reader.recv_event("room:1")  # who published has left, and it is stored all the same
+                broker.wait_log(f"stored {event['id']} by anna seen true")
+                (tmp / "fail").touch()
+                mark = broker.log_mark()
+                equal(broker.publish("room:1").status, 503, "what the store does not take")
+                (tmp / "fail").unlink()
+                answer = broker.publish("room:1", user="backend")
+                broker.wait_log(f"stored {answer.json()['id']} by backend", since=mark)
+                equal(broker.log()[mark:].count("stored "), 1, "told")
 
 
 def test_what_it_publishes_itself_ends():
