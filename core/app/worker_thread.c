@@ -155,8 +155,10 @@ static void on_drain_tick(struct hw_timer *timer)
 	hw_sessions_each(&t->worker, close_some, &pace);
 	if (hw_sessions_count(&t->worker))
 		t->drain_empty_ms = now_ms;
-	say_drained(
-		t, hw_edge_count(&t->edge) == 0 || now_ms - t->drain_empty_ms >= DRAIN_GRACE_MS);
+	/* hooks hear of who left before the end: control bounds how long that may take */
+	say_drained(t, !hw_notices_has(&t->worker.notices) &&
+			       (hw_edge_count(&t->edge) == 0 ||
+				       now_ms - t->drain_empty_ms >= DRAIN_GRACE_MS));
 	hw_timer_arm(hw_loop_timers(t->loop), timer, now_ms + DRAIN_TICK_MS);
 }
 

@@ -289,8 +289,31 @@ void hw_notices_run(struct hw_worker *w)
 	while (hw_notices_has(all) && now_us() < until_us);
 }
 
-void hw_notices_run_all(struct hw_worker *w)
+/* Nobody is told of it. */
+static void forget(struct hw_worker *w, struct hw_hub *hub)
 {
-	while (hw_notices_has(&w->notices))
-		tell_one(&w->notices);
+	struct hw_occupancy_change change;
+	struct hw_notice *notice = next_published(&w->notices);
+
+	if (notice) {
+		count_untold(notice->hub, w->counters->untold_published, 1);
+		hw_notice_drop(&notice);
+	}
+	if (hub && hw_occupancy_next(&hub->tenant->occupancy, &change))
+		count_untold(hub, w->counters->untold_occupancy, change.n_undone + 1);
+	else if (hub)
+		hw_list_remove(&hub->telling_link);
+}
+
+void hw_notices_end(struct hw_worker *w)
+{
+	struct hw_notices *all = &w->notices;
+	int64_t until_us = now_us() + HW_NOTICES_END_US;
+
+	while (hw_notices_has(all) && now_us() < until_us)
+		tell_one(all);
+	while (hw_notices_has(all))
+		forget(w, hw_list_empty(&all->telling) ? NULL
+						       : HW_CONTAINER_OF(all->telling.next,
+								 struct hw_hub, telling_link));
 }

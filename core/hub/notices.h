@@ -11,6 +11,7 @@ struct hw_hub;
 struct hw_worker;
 
 #define HW_NOTICES_US_A_TURN 1000       /* then it goes on in the next one */
+#define HW_NOTICES_END_US 1000000       /* of a worker that ends: less than what counts as stuck */
 #define HW_NOTICES_BYTES_MAX (8u << 20) /* of events that wait: what comes then is not told */
 
 struct hw_notices {
@@ -49,5 +50,5 @@ void hw_notices_fini(struct hw_notices *notices); /* what is left is forgotten *
 void hw_notices_tell(struct hw_hub *hub);
 bool hw_notices_has(const struct hw_notices *notices);
 void hw_notices_run(struct hw_worker *w);
-/** All that is left, whatever the time it takes. */
-void hw_notices_run_all(struct hw_worker *w);
+/** The worker ends: tells what is left, for a bounded time, and counts the rest. */
+void hw_notices_end(struct hw_worker *w);

@@ -116,7 +116,7 @@ void hw_worker_drain(struct hw_worker *w)
 void hw_worker_leave(struct hw_worker *w)
 {
 	hw_worker_drain(w);
-	hw_notices_run_all(w);
+	hw_notices_end(w);
 }
 
 /* ---- telling and reading

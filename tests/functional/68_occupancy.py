@@ -153,6 +153,23 @@ def test_a_broker_that_is_told_to_end_at_once_vacates_too():
             client.abort()
 
 
+def test_slow_hooks_do_not_keep_a_broker_from_ending():
+    slow = f"""return policy {{ api = 1, {LET}, on = {{ vacated = function() for i = 1, 500000 do end end }} }}"""
+    many = [f"t:{n}" for n in range(4000)]
+    more = {"drain_ms": 600000, "limits": {"topics_per_session": len(many)}, "tenants": {"*": {
+        "hooks": [{"name": "slow", "lua": "watch.lua", "budget": {"cpu_ms": 1000}}], "limits": {"subscriptions": len(many)}}}}
+    with Broker(merge(config(grace_ms=60000), more), files={"watch.lua": slow}) as broker:
+        client = client_of(broker)
+        for n in range(0, len(many), 1000):
+            client.subscribe(*many[n:n + 1000])
+        wait_until(lambda: broker.metric("hookwire_topics_occupied") == len(many), 20, "all of them")
+        broker.sigterm()
+        broker.wait_log("draining")
+        broker.stop()  # the second one; with 0, not as one that is stuck
+        contains(broker.log(), "hooks are not told of all that happens", "the log")
+        client.abort()
+
+
 def test_a_shorter_grace_period_holds_from_the_reload_on():
     with WebhookService() as service, broker_of(service, grace_ms=60000, workers=2) as broker:
         client_of(broker, "room:1").close()
