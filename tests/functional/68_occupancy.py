@@ -311,6 +311,21 @@ def test_with_a_journal_of_a_plugin_it_is_told_once_that_is_stored():
                 equal(broker.log()[mark:].count("stored "), 1, "told")
 
 
+def test_a_shadow_hears_what_happened_when_it_happened():
+    """It is told later, from a copy: what has been told meanwhile does not change it."""
+    shadow = f"""return policy {{ api = 1, {LET}, on = {{
+      occupied = function(topic, ctx, number) ctx.log.info("shadow: " .. number .. " " .. topic.name .. " " .. topic.resource .. "|" .. topic.id) end,
+      publish = function(event, s, ctx) ctx.log.info("shadow: " .. event.topic .. " " .. event.data.entity_id .. " by " .. s.user_id) end }} }}"""
+    hooks = [{"name": "watch", "lua": "watch.lua"}, {"name": "next", "lua": "next.lua", "shadow": True}]
+    with Broker(merge(config(), {"tenants": {"*": {"hooks": hooks}}}), files={"watch.lua": WATCH, "next.lua": shadow}) as broker:
+        with client_of(broker, *(f"room:{n}" for n in range(20))) as client:
+            for n in range(20):
+                client.request({"type": "publish", "topic": f"room:{n}", "event": "UPDATED", "data": {"entity_id": f"e{n}", "payload": {}}})
+            for n in range(20):
+                broker.wait_log(rf"shadow: {n + 1} room:{n} room\|{n}\b")
+                broker.wait_log(rf"shadow: room:{n} e{n} by anna")
+
+
 def test_what_it_publishes_itself_ends():
     """Also when it has waited in between: that is no way around the bound."""
     for wait in (None, 5):
