@@ -222,8 +222,10 @@ static int ask(struct journal *j, struct asked a)
 {
 	struct asked *p = is_there(j, "refuse") ? NULL : malloc(sizeof(*p));
 
-	if (!p)
+	if (!p) {
+		free(a.tenant);
 		return -1;
+	}
 	*p = a;
 	pthread_mutex_lock(&j->lock);
 	*j->last = p;
