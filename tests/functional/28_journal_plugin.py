@@ -236,15 +236,18 @@ def test_what_the_plugin_has_dropped_too_is_a_gap_of_that_topic():
         slow = slow_client(broker, ["a:1", "quiet:1"])
         broker.publish("quiet:1", data={"entity_id": "q", "payload": {"n": -1}})
         flood(broker, 1500)
-        skipped = []
-        gap = slow.recv_where({"type": "gap"}, timeout=20, skipped=skipped)
-        equal(gap["topics"], ["a:1"], "what is lost")
-        events = []
-        while not events or events[-1]["data"]["payload"]["n"] != 1499:
-            events.append(slow.recv_event(timeout=20))
-        numbers = [e["data"]["payload"]["n"] for e in events if e["topic"] == "a:1"]
-        equal(numbers, list(range(numbers[0], 1500)), "what comes after the gap is whole")
-        check(len(numbers) >= 20, f"{len(numbers)} events")
+        numbers, told = [], False
+        while not numbers or numbers[-1] != 1499:  # a client may be passed by retention more than once
+            message = slow.recv_json(timeout=20)
+            if message.get("type") == "gap":
+                equal(message["topics"], ["a:1"], "what is lost")
+                told = True
+            elif message.get("topic") == "a:1":
+                n = message["data"]["payload"]["n"]
+                check(n == (numbers[-1] + 1 if numbers else 0) or (told and n > numbers[-1]), f"{n} comes behind {numbers[-1:]}, gap told: {told}")
+                numbers.append(n)
+                told = False
+        check(len(numbers) < 1500, "something was lost")
         slow.close()
 
 
