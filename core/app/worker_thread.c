@@ -39,6 +39,7 @@ static void on_flushed(void *arg)
 {
 	struct hw_worker_thread *t = arg;
 
+	hw_edge_flushed(&t->edge);
 	hw_worker_flushed(&t->worker);
 }
 

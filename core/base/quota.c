@@ -31,6 +31,14 @@ bool hw_quota_charge(struct hw_quota *q, uint64_t n)
 	return true;
 }
 
+bool hw_quota_has_room(const struct hw_quota *q, uint64_t n)
+{
+	uint64_t limit = atomic_load_explicit(&q->limit, memory_order_relaxed);
+	uint64_t used = atomic_load_explicit(&q->used, memory_order_relaxed);
+
+	return used <= limit && n <= limit - used;
+}
+
 void hw_quota_release(struct hw_quota *q, uint64_t n)
 {
 	uint64_t used = atomic_fetch_sub_explicit(&q->used, n, memory_order_relaxed);

@@ -18,6 +18,8 @@ void hw_quota_init(struct hw_quota *q, uint64_t limit);
 void hw_quota_limit(struct hw_quota *q, uint64_t limit);
 HW_MUST_CHECK bool hw_quota_charge(struct hw_quota *q, uint64_t n); /* false: nothing was charged */
 void hw_quota_release(struct hw_quota *q, uint64_t n);
+/** Would a charge of @n succeed now? Others may be quicker. */
+bool hw_quota_has_room(const struct hw_quota *q, uint64_t n);
 
 /* Token bucket of one second's worth; lock free, several threads. rate 0 = no limit.
  * Kept as GCRA does: one time, up to which the bucket's tokens are spent. */

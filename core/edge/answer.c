@@ -113,6 +113,34 @@ void answer_send(struct exchange *ex, const struct answer *answer)
 		hw_buf_fini(&edge->body);
 }
 
+int answer_stream(struct exchange *ex, struct hw_str type, struct hw_str begin)
+{
+	struct hw_edge *edge = http_edge(ex);
+	struct headers h = {0};
+	struct hw_http1_response response;
+	int r;
+
+	ex->answered = true;
+	ex->keep_alive = false;
+	add_date(&h, edge);
+	add(&h, HW_STR("Content-Type"), type);
+	add_status_headers(&h, ex, 200);
+	add(&h, HW_STR("X-Accel-Buffering"), HW_STR("no")); /* nginx passes it on as it comes */
+	add_cors(&h, ex);
+	response = (struct hw_http1_response){
+		.status = 200,
+		.framing = HW_HTTP1_UNTIL_CLOSE,
+		.minor = ex->minor,
+		.head_only = ex->head_only,
+		.headers = h.list,
+		.n_headers = h.n,
+		.body = begin,
+	};
+	hw_buf_clear(&edge->out);
+	r = hw_http1_response_write(&edge->out, &response);
+	return r ? r : hw_stream_copy(http_stream(ex), edge->out.data, edge->out.len);
+}
+
 void answer_json(struct exchange *ex, unsigned status, struct hw_str body)
 {
 	answer_send(ex, &(struct answer){.status = status,

@@ -26,6 +26,7 @@ int hw_edge_init(struct hw_edge *edge)
 	edge->n_connections = 0;
 	hw_buf_init(&edge->out);
 	hw_buf_init(&edge->body);
+	hw_frames_init(&edge->sse);
 	edge->date_s = -1;
 	edge->told_ms = 0;
 	hw_edge_settings_changed(edge);
@@ -38,6 +39,12 @@ void hw_edge_fini(struct hw_edge *edge)
 	controls_fini(edge);
 	hw_buf_fini(&edge->out);
 	hw_buf_fini(&edge->body);
+	sse_runs_fini(edge);
+}
+
+void hw_edge_flushed(struct hw_edge *edge)
+{
+	sse_runs_flushed(edge);
 }
 
 void hw_edge_accept(

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "hub/frames.h"
 #include "hub/worker.h"
 #include "net/loop.h"
 #include "wire/http1.h"
@@ -48,6 +49,8 @@ struct hw_control_request {
 };
 #define HW_CONTROL_RETRY_MS 1000
 
+struct hw_sse_run;
+
 struct hw_edge {
 	/* set by the caller before init; borrowed until fini */
 	struct hw_worker *worker;
@@ -66,6 +69,10 @@ struct hw_edge {
 	char date[HW_HTTP_DATE_LEN + 1]; /* of date_s, a second of the wall clock */
 	int64_t date_s;
 	int64_t told_ms; /* when a refused PROXY header was logged; 0: never */
+	/* what is sent as Server-Sent Events in this turn: written once, for all who get it */
+	struct hw_frames sse;
+	struct hw_sse_run *sse_runs; /* NULL until the first */
+	size_t sse_bytes;            /* written in this turn */
 };
 
 /** 0 or negative errno. */
@@ -77,6 +84,8 @@ void hw_edge_fini(struct hw_edge *edge);
  * @address is that of a trusted proxy. */
 void hw_edge_accept(
 	struct hw_edge *edge, int fd, const char *address, enum hw_edge_kind kind, bool proxied);
+/** The turn's output has been written. */
+void hw_edge_flushed(struct hw_edge *edge);
 /** After worker->draining became true: closes HTTP connections between two requests, the others
  * after their answer. New upgrades are refused from then on. Sessions are closed by whoever drains
  * them. */

@@ -2,7 +2,8 @@
  * edge.c: all connections; http.c: one HTTP connection; client.c: whose it is; request.c: a head
  * becomes an exchange;
  * routes.c: who answers it; answer.c: how; token.c: whose it is; upgrade.c: HTTP becomes WebSocket;
- * ws_conn.c: frames; ws.c, echo.c: what they carry. */
+ * ws_conn.c: frames; ws.c, echo.c: what they carry; sse.c: events over HTTP; sse_runs.c: their
+ * text. */
 #pragma once
 
 #include "base/timers.h"
@@ -53,6 +54,7 @@ struct http_conn;
 struct exchange;
 struct publish_job;
 struct ws_conn;
+struct sse_conn;
 struct control_wait;
 
 /* What of a request outlives its head: a place in exchange.text. */
@@ -65,6 +67,7 @@ enum route_login {
 	ROUTE_OPEN,      /* anybody */
 	ROUTE_TOKEN,     /* a token from anywhere */
 	ROUTE_NO_COOKIE, /* a token, but not a cookie's: it changes things */
+	ROUTE_SSE,       /* likewise, and it becomes a session */
 	ROUTE_WS,        /* the WebSocket endpoint decides */
 	ROUTE_ECHO,
 	ROUTE_ADMIN, /* the admin token */
@@ -103,7 +106,9 @@ struct exchange {
 	/* of an upgrade */
 	bool upgrade, v1, bad_handshake;
 	char accept[EDGE_ACCEPT_CHARS + 1];
-	struct ws_conn *ws; /* made: the connection is its now */
+	struct ws_conn *ws;   /* made: the connection is its now */
+	struct sse_conn *sse; /* waits for the session's answer */
+	bool given;           /* the connection is that one's now */
 	/* of who is logged in */
 	struct hw_login login;
 	struct publish_job *publish;
@@ -232,10 +237,38 @@ struct answer {
 };
 void answer_send(struct exchange *ex, const struct answer *answer);
 void answer_json(struct exchange *ex, unsigned status, struct hw_str body);
+/** The head of an answer that ends with the connection, and what it begins with. 0 or negative
+ * errno: nothing is queued. */
+HW_MUST_CHECK int answer_stream(struct exchange *ex, struct hw_str type, struct hw_str begin);
 /** The refusal that the exchange has. */
 void answer_refusal(struct exchange *ex);
 /** The edge's scratch for a body, empty. */
 struct hw_buf *answer_body(struct exchange *ex);
+
+/* ---- Server-Sent Events
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* sse.c */
+/** Reads what is /sse's own of the head; refuses. */
+void sse_read_head(struct exchange *ex, const struct hw_http1_request *request);
+void sse_handle(struct exchange *ex);
+void sse_abandon(struct exchange *ex); /* the exchange ends: what has not begun does not begin */
+
+/* sse_runs.c */
+/* A run as text/event-stream, valid until the end of the turn, longer while its pin is held. */
+struct sse_text {
+	const char *p;
+	size_t len;
+	struct hw_pin *pin;
+};
+/** @live: it is part of the fan-out; whoever else has asked for it in this turn, it is written
+ * once. Else it is for one who reads on by himself, and who may have to wait for the next turn. 0;
+ * -ENOMEM: not now. */
+HW_MUST_CHECK int sse_run_text(
+	struct hw_edge *edge, const struct hw_run *run, bool live, struct sse_text *out);
+void sse_runs_flushed(struct hw_edge *edge);
+void sse_runs_fini(struct hw_edge *edge);
 
 /* ---- WebSocket
  * ------------------------------------------------------------------------------------------------------------

@@ -135,6 +135,12 @@ static void conn_drain(struct edge_conn *base)
  * ------------------------------------------------------------------------------------------------------------
  */
 
+/* The connection is another's from now on. */
+static bool is_given(const struct exchange *ex)
+{
+	return ex->ws || ex->given;
+}
+
 static bool begin_exchange(struct http_conn *conn)
 {
 	conn->exchange = calloc(1, sizeof(*conn->exchange));
@@ -241,7 +247,7 @@ static void on_end(struct http_conn *conn)
 		answer_refusal(ex);
 	else
 		ex->route->handle(ex);
-	if (!ex->waiting && !ex->ws)
+	if (!ex->waiting && !is_given(ex))
 		end_exchange(conn);
 }
 
@@ -252,7 +258,7 @@ static void on_end(struct http_conn *conn)
 static bool stopped(const struct http_conn *conn)
 {
 	return conn->finished || conn->choked ||
-	       (conn->exchange && (conn->exchange->waiting || conn->exchange->ws));
+	       (conn->exchange && (conn->exchange->waiting || is_given(conn->exchange)));
 }
 
 static void wait_for_more(struct http_conn *conn)
@@ -314,11 +320,12 @@ static void feed(struct http_conn *conn, char *p, size_t len)
 			break;
 		}
 	}
-	if (conn->exchange && conn->exchange->ws) {
+	if (conn->exchange && is_given(conn->exchange)) {
 		struct ws_conn *ws = conn->exchange->ws;
 
 		conn_destroy(&conn->base);
-		ws_conn_feed(ws, (uint8_t *)p, len);
+		if (ws)
+			ws_conn_feed(ws, (uint8_t *)p, len);
 	} else if (!conn->finished) {
 		keep_input(conn, p, len);
 	}
@@ -341,6 +348,10 @@ void http_resume(struct exchange *ex)
 	struct http_conn *conn = ex->conn;
 
 	ex->waiting = false;
+	if (ex->given) {
+		conn_destroy(&conn->base);
+		return;
+	}
 	if (ex->answered)
 		end_exchange(conn);
 	else if (!ex->ws)

@@ -30,8 +30,9 @@ void exchange_free(struct exchange **exchange)
 	if (!ex)
 		return;
 	*exchange = NULL;
-	if (ex->waiting && !ex->publish && !ex->control)
+	if (ex->waiting && !ex->publish && !ex->control && !ex->sse)
 		hw_login_cancel(&ex->login);
+	sse_abandon(ex);
 	control_abandon(ex);
 	publish_job_free(&ex->publish);
 	hw_identity_unref(&ex->login.identity);
@@ -61,6 +62,16 @@ static void open_route(struct exchange *ex, const struct hw_http1_request *reque
 		token_find(ex, request, ex->route->login == ROUTE_TOKEN);
 		if (!ex->token.there)
 			exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed");
+		if (http_edge(ex)->worker->draining)
+			exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
+		break;
+	case ROUTE_SSE:
+		ex->depends_on_token = true;
+		token_read_query(ex, request);
+		token_find(ex, request, true);
+		if (!ex->token.there)
+			exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed");
+		sse_read_head(ex, request);
 		if (http_edge(ex)->worker->draining)
 			exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
 		break;
@@ -121,6 +132,14 @@ static void on_decided(struct hw_login *login)
 	http_resume(ex);
 }
 
+static struct hw_slice transport_of(const struct exchange *ex)
+{
+	if (ex->upgrade)
+		return (struct hw_slice)HW_SLICE("ws");
+	return ex->route->login == ROUTE_SSE ? (struct hw_slice)HW_SLICE("sse")
+					     : (struct hw_slice)HW_SLICE("http");
+}
+
 void exchange_login(struct exchange *ex)
 {
 	struct hw_str address = hw_str_of(http_address(ex));
@@ -141,10 +160,9 @@ void exchange_login(struct exchange *ex)
 		.address = {address.p, address.len},
 		.origin = {origin.p, origin.len},
 		.path = {path.p, path.len},
-		.transport = ex->upgrade ? (struct hw_slice)HW_SLICE("ws")
-					 : (struct hw_slice)HW_SLICE("http"),
+		.transport = transport_of(ex),
 	};
-	if (ex->upgrade)
+	if (ex->upgrade || ex->route->login == ROUTE_SSE)
 		hw_session_id_make(ex->login.session);
 	verdict = hw_login_start(&ex->login);
 	if (verdict == HW_PENDING)

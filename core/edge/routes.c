@@ -38,6 +38,7 @@ static void options(struct exchange *ex)
 static const struct route public_routes[] = {
 	{"/ws", .login = ROUTE_WS, .handle = ws_handle},
 	{"/publish", .post = true, .login = ROUTE_NO_COOKIE, .handle = publish_handle},
+	{"/sse", .login = ROUTE_SSE, .handle = sse_handle},
 	{"/cursor", .login = ROUTE_TOKEN, .handle = cursor},
 	{"/healthz", .handle = alive},
 	{"/readyz", .handle = ready},

@@ -83,6 +83,17 @@ static struct block *block_with_room(struct hw_frames *f, size_t size)
 	return b;
 }
 
+char *hw_frames_room(struct hw_frames *f, size_t size, struct hw_pin **pin)
+{
+	struct block *b = block_with_room(f, size);
+
+	if (!b)
+		return NULL;
+	b->used += size;
+	*pin = &b->pin;
+	return b->data + b->used - size;
+}
+
 int hw_frames_add(struct hw_frames *f, struct hw_str text, struct hw_str tail, struct hw_frame *out)
 {
 	struct block *b = block_with_room(f, HEADER_MAX + text.len + tail.len);

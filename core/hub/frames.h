@@ -1,7 +1,7 @@
-/* Frames that one worker made for a class of recipients, instead of the journal's: what redact and
- * view changes leave of an event. Written once, shared by all of the class: a block keeps its bytes
- * until the end of the turn unasked, and longer while its pin is held, as a journal's segment does.
- * One worker's own, pins too. */
+/* Frames that one worker made for many recipients, instead of the journal's: what redact and view
+ * changes leave of an event, or an event in another transport's form. Written once, shared by all
+ * of the class: a block keeps its bytes until the end of the turn unasked, and longer while its pin
+ * is held, as a journal's segment does. One worker's own, pins too. */
 #pragma once
 
 #include <stdbool.h>
@@ -35,6 +35,9 @@ void hw_frames_fini(struct hw_frames *frames);
 /** Adds the WebSocket text frame that says @text and then @tail. 0 or -ENOMEM. */
 HW_MUST_CHECK int hw_frames_add(
 	struct hw_frames *frames, struct hw_str text, struct hw_str tail, struct hw_frame *out);
+/** Room for @size bytes that the caller writes at once, in place of a frame. NULL: out of memory.
+ */
+char *hw_frames_room(struct hw_frames *frames, size_t size, struct hw_pin **pin);
 /** Is a frame that was added in an earlier turn still there? */
 static inline bool hw_frames_has(const struct hw_frames *frames, uint64_t serial)
 {

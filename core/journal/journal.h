@@ -152,6 +152,8 @@ struct hw_run {
 struct hw_str hw_run_event(const struct hw_run *run, size_t i, uint64_t *seq);
 /** The number of a cursor that is right behind the @i-th event. */
 uint64_t hw_run_number(const struct hw_run *run, size_t i);
+/** Has the @i-th event an id? Not if its class keeps no history. */
+bool hw_run_has_id(const struct hw_run *run, size_t i);
 /** @n events of a run from the @i-th on, as a run. */
 struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n);
 /** Some of what hw_run_part gave, made longer by the @n events that follow it in @run. */

@@ -159,6 +159,11 @@ uint64_t hw_run_number(const struct hw_run *run, size_t i)
 	return run->entry ? (run->entry - i)->number : run->upto;
 }
 
+bool hw_run_has_id(const struct hw_run *run, size_t i)
+{
+	return run->entry ? (run->entry - i)->history : run->upto != run->after;
+}
+
 struct hw_run hw_run_part(const struct hw_run *run, size_t i, size_t n)
 {
 	const struct hw_journal_entry *first = run->entry - i, *last = first - (n - 1);

@@ -1,10 +1,13 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -601,6 +604,14 @@ void hw_stream_set_owner(struct hw_stream *s, const struct hw_stream_ops *ops, v
 {
 	s->ops = ops;
 	s->owner = owner;
+}
+
+void hw_stream_expect_acks(struct hw_stream *s, int64_t ms)
+{
+	unsigned timeout_ms = ms > INT_MAX ? INT_MAX : (unsigned)ms;
+
+	/* a unix socket does not know it, and does not need it: its peer cannot vanish unnoticed */
+	(void)setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
 void hw_stream_finish(struct hw_stream *s, int64_t write_ms, int64_t linger_ms)

@@ -64,6 +64,10 @@ bool hw_stream_blocked(const struct hw_stream *stream);
  * dropped, 0 = nothing. What had begun stays, copied, so that no pin is held. */
 uint64_t hw_stream_drop(struct hw_stream *stream);
 
+/** What was sent has to be acknowledged within @ms, and a peer that takes nothing has to take
+ * something: else closed(-ETIMEDOUT). For who hears nothing of its peer. */
+void hw_stream_expect_acks(struct hw_stream *stream, int64_t ms);
+
 /** Writes what is queued, in @write_ms at most, then waits for the peer to close, @linger_ms at
  * most; received is not called any more, closed is. */
 void hw_stream_finish(struct hw_stream *stream, int64_t write_ms, int64_t linger_ms);

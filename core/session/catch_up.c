@@ -106,6 +106,8 @@ bool session_give(struct hw_session *s, struct hw_reading *r, const struct hw_ru
 		n_delivered += pieces[i].n;
 		*bytes += pieces[i].len;
 	}
+	if (i > 0)
+		s->told = pieces[i - 1].upto;
 	if (seen || how & HW_RUN_KEPT) /* else the fan-out has counted it */
 		hw_hub_count(s->hub, n_delivered, seen ? seen->n_filtered : 0,
 			seen ? seen->n_failed : 0);

@@ -41,7 +41,9 @@ static void deliver(struct hw_subscriber *sub, const struct hw_run *run)
 	if (too_much(s, run))
 		fall_behind(s, run);
 	else if (s->outlet->run(s->arg, run, 0))
-		fall_behind(s, run); /* no memory now: read it again later */
+		fall_behind(s, run);      /* no memory now: read it again later */
+	else if (run->upto != run->after) /* its last event has an id */
+		s->told = run->upto;
 }
 
 /* The turn's hooks are spent: what is queued stays, it is not the client's doing. */

@@ -95,6 +95,8 @@ static void revoke(struct job *job)
 	hw_metric_add(s->worker->counters->revoked_subscriptions, 1);
 	if (!s->plain)
 		session_send(s);
+	if (s->only_query && s->sub.n_subs == 0)
+		refuse(s, HW_CODE_FORBIDDEN_TOPIC, "none of its topics is left to it", "");
 }
 
 /* A hook that cannot say now, since what it asks is down or its breaker is open, has denied

@@ -68,6 +68,28 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 	return (struct hw_str){text, hw_cursor_format(cursor, text)};
 }
 
+static int tell_place(struct hw_session *s, struct hw_str cursor)
+{
+	if (s->outlet->place)
+		return s->outlet->place(s->arg, cursor);
+	hw_control_cursor(session_out(s), s->plain, cursor);
+	session_send(s);
+	return 0;
+}
+
+void session_move_on(struct hw_session *s)
+{
+	char cursor[HW_CURSOR_MAX + 1];
+
+	/* What waits for the socket may be dropped and read again: no cursor may get ahead of it.
+	 */
+	if (s->closed || s->plain || s->sub.n_subs == 0 || s->sub.behind || s->recovering ||
+		s->outlet->queued(s->arg) || s->told == hw_hub_number(s->hub))
+		return;
+	if (!tell_place(s, session_cursor(s, cursor)))
+		s->told = hw_hub_number(s->hub);
+}
+
 /* ---- time
  * ------------------------------------------------------------------------------------------------------------
  */
@@ -108,7 +130,13 @@ static void check_life(struct hw_session *s, int64_t now_ms)
 	const struct hw_settings *settings = &s->worker->generation->settings;
 	int64_t silent_ms = now_ms - s->alive_ms;
 
-	if (silent_ms >= settings->ping_timeout_ms) {
+	if (s->only_query) {
+		/* it never says a word: the transport sees to it whether it is there */
+		if (silent_ms >= settings->ping_interval_ms) {
+			s->alive_ms = now_ms;
+			s->outlet->ping(s->arg);
+		}
+	} else if (silent_ms >= settings->ping_timeout_ms) {
 		hw_session_close(s, 4408, HW_STR("heartbeat timeout"));
 	} else if (silent_ms >= settings->ping_interval_ms && !s->pinged) {
 		s->pinged = true;
@@ -134,6 +162,7 @@ static void on_timer(struct hw_timer *timer)
 		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
 	} else {
 		check_life(s, now_ms);
+		session_move_on(s);
 	}
 	session_arm(s);
 }
@@ -213,6 +242,7 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	s->outlet = open->outlet;
 	s->arg = open->arg;
 	s->plain = open->plain;
+	s->only_query = open->only_query;
 	s->transport = open->transport;
 	s->sub.ops = &session_subscriber_ops;
 	s->opened_ms = s->alive_ms = hw_worker_now_ms(w);

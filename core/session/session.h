@@ -37,13 +37,23 @@ struct hw_outlet {
 	/** Closes: what is queued is still sent. The transport later calls hw_session_destroy.
 	 * Called once. */
 	void (*close)(void *arg, uint16_t close_code, struct hw_str reason);
+	/* the following of a session of the query's topics alone (hw_session_open.only_query); else
+	 * NULL */
+	/** All its topics are decided. HW_CODE_NONE: it may have them, and its stream begins;
+	 * false: it cannot, and the session closes. Else one of them is refused, and @message says
+	 * which and why; the session closes in any case. */
+	bool (*begin)(void *arg, enum hw_code code, struct hw_str message);
+	/** What came so far ends here: the cursor to come back with. 0 or negative errno. */
+	int (*place)(void *arg, struct hw_str cursor);
 };
 
 struct hw_session_open {
 	const struct hw_outlet *outlet;
 	void *arg;
-	bool plain;                          /* did not negotiate hookwire.v1 */
-	const char *transport;               /* "ws" */
+	bool plain;      /* did not negotiate hookwire.v1 */
+	bool only_query; /* the client says nothing more: it has all topics of the query or none,
+			    and lives while its transport does */
+	const char *transport;               /* "ws", "sse" */
 	struct hw_str address, origin, path; /* copied */
 	struct hw_login *login; /* ALLOWed already, as a session; its identity is taken. NULL: */
 	struct hw_str token;    /* authenticates. p NULL: the first message must be auth */

@@ -114,6 +114,7 @@ struct hw_session {
 	struct hw_reading reading; /* while it is behind: from its cursor on */
 	size_t caught_up_bytes;    /* in this turn */
 	uint64_t held_position; /* in the journal's memory: from there on a full socket holds it */
+	uint64_t told;          /* the number of the last cursor that the client was given */
 	struct job *job;        /* NULL: nothing is being worked on */
 	struct hw_list due;     /* in the sweep */
 	struct hw_timer recheck_at; /* when its turn has come */
@@ -129,6 +130,7 @@ struct hw_session {
 	struct hw_list inbox;
 	size_t inbox_bytes;
 	bool plain, knows_cursors, live, closed, pinged, paused, connected, running;
+	bool only_query;
 	bool recovering; /* a subscribe reads what is newer than its cursors */
 	bool held;       /* gets nothing until it is checked; sub.behind too */
 	char id[HW_SESSION_ID_LEN + 1];
@@ -153,6 +155,9 @@ void session_arm(struct hw_session *s);
 void session_note_refused(struct hw_session *s, enum hw_refusal_kind kind, struct hw_str topic,
 	enum hw_code code, const char *hook);
 struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX + 1]);
+/** Tells the client how far it has come, if it cannot know: events that it did not get have passed.
+ */
+void session_move_on(struct hw_session *s);
 
 /* job.c */
 void job_start(struct hw_session *s, struct hw_str text);

@@ -14,6 +14,7 @@
  * behind it. */
 
 enum { RECOVER_BYTES = 256u << 10 }; /* in one turn */
+#define TENANT_IS_FULL "the tenant has as many subscriptions as its limit allows"
 
 /* One topic of the message. */
 struct grant {
@@ -37,6 +38,7 @@ struct subscribing {
 	size_t bytes; /* given in this turn */
 	size_t n, cap;
 	struct grant *grants;
+	enum hw_code refused; /* of a session that has all or none: why none; see job->scratch */
 };
 
 void subscribe_cancel(struct job *job)
@@ -68,6 +70,15 @@ void subscribe_free(struct job *job)
  * ----------------------------------------------------------------------------------------------------------------
  */
 
+/* Into job->scratch: the topic's name, and what a person is told. */
+static void write_refusal(struct job *job, const struct grant *g, const char *message)
+{
+	hw_buf_clear(&job->scratch);
+	hw_buf_str(&job->scratch, g->topic.p ? g->topic : g->raw);
+	hw_buf_printf(&job->scratch, ": %s",
+		message && *message ? message : hw_code_info(g->code)->message);
+}
+
 /* Without an id in the request only what is refused is told, and by name. */
 static void tell_refused(struct job *job, const struct grant *g, const char *message)
 {
@@ -75,19 +86,31 @@ static void tell_refused(struct job *job, const struct grant *g, const char *mes
 
 	if (job->command.id.p)
 		return;
-	hw_buf_clear(&job->scratch);
-	hw_buf_str(&job->scratch, g->topic.p ? g->topic : g->raw);
-	hw_buf_printf(&job->scratch, ": %s",
-		message && *message ? message : hw_code_info(g->code)->message);
+	write_refusal(job, g, message);
 	hw_control_error(session_out(s), s->plain, HW_STR_NULL, g->code, hw_buf_view(&job->scratch),
 		g->retry_after_ms ? g->retry_after_ms : HW_CONTROL_NO_RETRY);
 	session_send(s);
 }
 
+/* One refusal is told for all: rather one that will be the same the next time. */
+static void keep_refusal(struct job *job, const struct grant *g, const char *message)
+{
+	struct subscribing *sub = job->subscribing;
+
+	if (sub->refused != HW_CODE_NONE &&
+		(hw_code_info(g->code)->retryable || !hw_code_info(sub->refused)->retryable))
+		return;
+	write_refusal(job, g, message);
+	sub->refused = g->code;
+}
+
 static void refuse(struct job *job, struct grant *g, enum hw_code code, const char *message)
 {
 	g->code = code;
-	tell_refused(job, g, message);
+	if (job->session->only_query)
+		keep_refusal(job, g, message);
+	else
+		tell_refused(job, g, message);
 }
 
 static void refuse_limit(struct job *job, struct grant *g, const char *message)
@@ -137,9 +160,26 @@ static void join(struct job *job, struct grant *g)
 	int r = hw_hub_subscribe(s->hub, &s->sub, g->topic);
 
 	if (r == -EDQUOT)
-		refuse_limit(job, g, "the tenant has as many subscriptions as its limit allows");
+		refuse_limit(job, g, TENANT_IS_FULL);
 	else if (r < 0)
 		refuse(job, g, HW_CODE_UNAVAILABLE, "out of memory");
+}
+
+/* A session of its query alone: from here on it is live, and its client knows where. */
+static void begin_live(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+	struct hw_session *s = job->session;
+	char cursor[HW_CURSOR_MAX + 1];
+
+	if (s->closed)
+		return;
+	if (sub->refused != HW_CODE_NONE) /* since it was granted: another was quicker */
+		session_close_code(s, sub->refused, NULL);
+	else if (s->outlet->place(s->arg, session_cursor(s, cursor)))
+		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+	else
+		s->told = hw_hub_number(s->hub);
 }
 
 static bool join_all(struct job *job)
@@ -150,6 +190,8 @@ static bool join_all(struct job *job)
 	for (size_t i = 0; i < sub->n && !job->session->closed; i++)
 		if (sub->grants[i].code == HW_CODE_NONE)
 			join(job, &sub->grants[i]);
+	if (job->session->only_query)
+		begin_live(job);
 	if (reply)
 		begin_reply(job);
 	for (size_t i = 0; reply && i < sub->n; i++)
@@ -324,6 +366,23 @@ static bool is_foreign(struct subscribing *sub, struct grant *g)
 	return g->has_cursor && !g->recovers;
 }
 
+/* A session of its query alone gets all of its topics, and begins, or none, and ends. */
+static bool admit_all(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+	struct hw_session *s = job->session;
+
+	if (sub->refused == HW_CODE_NONE &&
+		!hw_quota_has_room(&s->hub->tenant->subscriptions, sub->n))
+		refuse_limit(job, &sub->grants[0], TENANT_IS_FULL);
+	if (sub->refused == HW_CODE_NONE && s->outlet->begin(s->arg, HW_CODE_NONE, HW_STR_NULL))
+		return true;
+	if (sub->refused != HW_CODE_NONE)
+		(void)s->outlet->begin(s->arg, sub->refused, hw_buf_view(&job->scratch));
+	hw_session_close(s, hw_code_info(sub->refused)->close_code, HW_STR_NULL);
+	return false;
+}
+
 /* All topics are asked about. */
 static bool decided(struct job *job)
 {
@@ -332,6 +391,9 @@ static bool decided(struct job *job)
 	struct hw_journal *journal = s->hub->tenant->journal;
 	uint64_t last = hw_journal_last(journal);
 	bool any = false;
+
+	if (s->only_query && !admit_all(job))
+		return true;
 
 	sub->reading.hub = s->hub;
 	sub->reading.cursor = UINT64_MAX;

@@ -66,6 +66,23 @@ void hw_code_body(
 	hw_buf_putc(out, '}');
 }
 
+enum hw_code hw_code_of_close(uint16_t close_code, struct hw_str reason, struct hw_str *message)
+{
+	struct hw_str rest = reason;
+	enum hw_code code = hw_code_find(hw_str_cut(&rest, ':'));
+
+	*message = reason;
+	if (code != HW_CODE_NONE) {
+		*message = rest.p ? hw_str_trim(rest) : HW_STR("");
+		return code;
+	}
+	for (int i = HW_CODE_NONE + 1; i < HW_CODE_COUNT; i++) {
+		if (table[i].close_code == close_code)
+			return (enum hw_code)i;
+	}
+	return HW_CODE_UNAVAILABLE;
+}
+
 struct hw_str hw_code_reason(enum hw_code code, const char *message, char out[HW_CODE_REASON_BYTES])
 {
 	const struct hw_code_info *info = hw_code_info(code);

@@ -46,6 +46,10 @@ void hw_code_body(
 #define HW_CODE_REASON_BYTES 288
 struct hw_str hw_code_reason(
 	enum hw_code code, const char *message, char out[HW_CODE_REASON_BYTES]);
+/** The code that a close stands for: what hw_code_reason wrote says it, else the nearest that
+ * closes so. Of what closes without anything being wrong (1000, 1001): try again. *@message is what
+ * is left of @reason. */
+enum hw_code hw_code_of_close(uint16_t close_code, struct hw_str reason, struct hw_str *message);
 /** The members of that body without the braces, for those who wrap it. */
 void hw_code_members(
 	struct hw_buf *out, enum hw_code code, struct hw_str message, int64_t retry_after_ms);

@@ -60,6 +60,7 @@ static inline bool edge_turn(void *arg)
 }
 static inline void edge_flushed(void *arg)
 {
+	hw_edge_flushed(&HW_CONTAINER_OF(arg, struct edge_world, world.worker)->edge);
 	hw_worker_flushed(arg);
 }
 static inline bool edge_has_work(void *arg)

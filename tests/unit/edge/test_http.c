@@ -45,7 +45,7 @@ static void health_is_answered_on_both_listeners_and_unknown_paths_are_not_found
 	for (int kind = HW_EDGE_PUBLIC; kind <= HW_EDGE_ADMIN; kind++) {
 		assert_int_equal(ask_once(ew, kind, GET("/healthz", "")), 200);
 		assert_int_equal(ask_once(ew, kind, GET("/readyz", "")), 200);
-		assert_int_equal(ask_once(ew, kind, GET("/sse", "")), 404);
+		assert_int_equal(ask_once(ew, kind, GET("/nothing", "")), 404);
 		heard_part(ew, "{\"code\":\"bad_request\",\"message\":\"");
 	}
 	assert_int_equal(
