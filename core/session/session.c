@@ -161,8 +161,8 @@ static void on_timer(struct hw_timer *timer)
 		   now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
 		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
 	} else {
+		session_move_on(s); /* before a ping is queued */
 		check_life(s, now_ms);
-		session_move_on(s);
 	}
 	session_arm(s);
 }

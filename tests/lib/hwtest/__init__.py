@@ -18,6 +18,7 @@ from .gate import GateBroker
 from .http import HttpConnection, Response, http, parse_status
 from .proxy import Proxy
 from .run import main, temporary_directory
+from .sse import SseClient, SseMessage, SseParser, SseRefused
 from .token import SECRET, encode_jwt, mint
 from .wait import in_background, lua_can_be_ended, scaled, stretched, wait_until
 from .webhook import WEBHOOK_KEYS, WEBHOOK_SECRETS, WebhookService, webhook_signature
@@ -25,7 +26,8 @@ from .ws import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, R
 
 __all__ = [
     "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Failure", "Frame",
-    "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET", "TEXT",
+    "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET",
+    "SseClient", "SseMessage", "SseParser", "SseRefused", "TEXT",
     "WEBHOOK_KEYS", "WEBHOOK_SECRETS", "WebhookService", "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "http",
     "in_background", "lua_can_be_ended", "main", "merge", "mint", "parse_status", "raises", "read_exposition", "scaled", "stretched", "temporary_directory",
     "wait_until", "webhook_signature",
