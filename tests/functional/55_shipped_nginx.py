@@ -15,7 +15,7 @@ class ShippedNginx(Proxy):
 
     def _command(self, port):
         text = (ROOT / "conf/nginx.conf").read_text()
-        for pattern, new in ((r"listen 443 ssl;", f"listen 127.0.0.1:{port};"), (r"listen \[::\]:443 ssl;", ""), (r"ssl_\w+ .*;", ""),
+        for pattern, new in ((r"listen 443 ssl http2;", f"listen 127.0.0.1:{port};"), (r"listen \[::\]:443 ssl http2;", ""), (r"ssl_\w+ .*;", ""),
                              (r"127\.0\.0\.1:8080", self.upstream), (r"/var/log/nginx/", f"{self.dir}/"),
                              (r"worker_rlimit_nofile \d+;", ""), (r"worker_connections \d+;", "worker_connections 64;"),
                              (r"worker_processes auto;", "worker_processes 1; daemon off; master_process off;")):

@@ -69,6 +69,29 @@ class SseParser:
         self.n_bare_ids += not self._data and id_ != self.last_id
 
 
+class _Chunks:
+    """What a proxy may make of the stream: the chunked coding (RFC 9112 7.1), taken off again."""
+
+    def __init__(self):
+        self.rest, self.left = b"", 0
+
+    def feed(self, data):
+        """Takes bytes of the connection; returns those of the stream."""
+        self.rest += data
+        out = b""
+        while self.rest:
+            if self.left:
+                piece = self.rest[:self.left]
+                self.rest, self.left = self.rest[len(piece):], self.left - len(piece)
+                out += piece
+                continue
+            line, mark, rest = self.rest.lstrip(b"\r\n").partition(b"\r\n")
+            if not mark:
+                break
+            self.rest, self.left = rest, int(line, 16)
+        return out
+
+
 class SseRefused(Failure):
     """The answer was no stream; .response is the whole of it."""
 
@@ -97,6 +120,11 @@ class SseClient:
         self.parser = SseParser(last_id or "")
         self.connection.send(self.connection.format("GET", "/sse?" + urllib.parse.urlencode(pairs, safe=":,*"), headers))
         self.head = self._read_head()
+        self._chunks = _Chunks() if self.head.header("Transfer-Encoding") == "chunked" else None
+
+    def _feed(self):
+        data, self.connection.buffer = self.connection.buffer, b""
+        self.parser.feed(self._chunks.feed(data) if self._chunks else data)
 
     def _read_head(self):
         text = self.connection.read_until(b"\r\n\r\n").decode("latin-1")
@@ -117,15 +145,13 @@ class SseClient:
 
     def _more(self, timeout):
         self.connection.read_more(timeout)
-        data, self.connection.buffer = self.connection.buffer, b""
-        self.parser.feed(data)
+        self._feed()
 
     def read_until(self, condition, timeout=None, what="a condition of the stream"):
         """Reads on until condition(parser) is true."""
         deadline = time.monotonic() + scaled(self.timeout if timeout is None else timeout)
         if self.connection.buffer:
-            data, self.connection.buffer = self.connection.buffer, b""
-            self.parser.feed(data)
+            self._feed()
         while not condition(self.parser):
             left = deadline - time.monotonic()
             if left <= 0:
