@@ -164,6 +164,9 @@ struct hw_conf_global {
 		uint32_t timeout_ms;  /* 60000; more than interval_ms */
 	} heartbeat;
 	struct {
+		bool gzip; /* false */
+	} sse;
+	struct {
 		bool enabled;              /* the key "decisions" is there */
 		const char *path;          /* never NULL then */
 		double sample;             /* 0.01; 0 to 1 */

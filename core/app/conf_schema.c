@@ -163,6 +163,11 @@ static const struct hw_conf_key heartbeat_keys[] = {
 };
 static const struct hw_conf_keys heartbeat = TABLE(heartbeat_keys);
 
+static const struct hw_conf_key sse_keys[] = {
+	{AT("gzip", BOOL, global, sse.gzip), .initial = false},
+};
+static const struct hw_conf_keys sse = TABLE(sse_keys);
+
 static const struct hw_conf_key decisions_keys[] = {
 	{OTHER("path", decisions_path, "string")},
 	{OTHER("sample", decisions_sample, "number"), .text = "0.01"},
@@ -195,6 +200,7 @@ static const struct hw_conf_key global_keys[] = {
 	{GROUP("slow", slow)},
 	{GROUP("limits", limits)},
 	{GROUP("heartbeat", heartbeat)},
+	{GROUP("sse", sse)},
 	{GROUP("occupancy", occupancy)},
 	{GROUP("decisions", decisions), .nullable = true, .read = hw_conf_read_decisions},
 	{AT("drain_ms", U32, global, drain_ms), RANGE(0, HOUR_MS, 10000)},

@@ -244,6 +244,7 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 		.topics_per_session = c->limits.topics_per_session,
 		.outbox_bytes = c->slow.outbox_bytes,
 		.slow_deadline_ms = c->slow.deadline_ms,
+		.sse_gzip = c->sse.gzip,
 		.ping_interval_ms = c->heartbeat.interval_ms,
 		.ping_timeout_ms = c->heartbeat.timeout_ms,
 		.drain_ms = c->drain_ms,

@@ -126,6 +126,10 @@ int answer_stream(struct exchange *ex, struct hw_str type, struct hw_str begin)
 	add(&h, HW_STR("Content-Type"), type);
 	add_status_headers(&h, ex, 200);
 	add(&h, HW_STR("X-Accel-Buffering"), HW_STR("no")); /* nginx passes it on as it comes */
+	if (http_settings(ex)->sse_gzip)
+		add(&h, HW_STR("Vary"), HW_STR("Accept-Encoding"));
+	if (ex->accepts_gzip)
+		add(&h, HW_STR("Content-Encoding"), HW_STR("gzip"));
 	add_cors(&h, ex);
 	response = (struct hw_http1_response){
 		.status = 200,

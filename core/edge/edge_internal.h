@@ -107,6 +107,7 @@ struct exchange {
 	bool upgrade, v1, bad_handshake;
 	char accept[EDGE_ACCEPT_CHARS + 1];
 	struct ws_conn *ws;   /* made: the connection is its now */
+	bool accepts_gzip;    /* of /sse, where it is offered */
 	struct sse_conn *sse; /* waits for the session's answer */
 	bool given;           /* the connection is that one's now */
 	/* of who is logged in */

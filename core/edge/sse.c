@@ -6,6 +6,7 @@
 #include "crypto/random.h"
 #include "edge/edge_internal.h"
 #include "wire/cursor.h"
+#include "wire/gzip.h"
 #include "wire/sse.h"
 
 /* GET /sse: a session whose client only listens. The exchange waits until all topics are decided;
@@ -24,31 +25,63 @@ struct sse_conn {
 	struct hw_session *session;
 	struct exchange *ex; /* NULL: it streams */
 	struct hw_edge *edge;
-	struct hw_timer answer; /* what was decided in a later turn is answered from the loop */
-	enum hw_code code;      /* why it does not begin; NONE: HEAD wanted no more than the head */
+	struct hw_timer later; /* what was decided in a later turn is answered from the loop */
+	struct hw_gzip *gzip;  /* NULL: as it is */
+	enum hw_code code;     /* why it does not begin; NONE: HEAD wanted no more than the head */
 	char *why;
 	bool opening, placed, closing;
+	bool broken; /* a piece of the compressed stream is lost: it ends */
 };
 
 /* ---- writing
  * ----------------------------------------------------------------------------------------------------------
  */
 
+/* What was compressed and cannot be queued is missing for good. */
+static int break_off(struct sse_conn *conn)
+{
+	struct hw_worker *w = conn->edge->worker;
+
+	conn->broken = true;
+	hw_timer_arm(w->timers, &conn->later, hw_worker_now_ms(w));
+	return -ENOMEM;
+}
+
+static int send_gzip(struct sse_conn *conn, struct hw_str text, bool last)
+{
+	struct hw_buf *out = &conn->edge->out;
+	int r;
+
+	if (conn->broken)
+		return -ENOMEM;
+	hw_buf_clear(out);
+	r = hw_gzip_write(conn->gzip, text, last, out);
+	if (r)
+		return r;
+	r = hw_stream_copy(conn->base.stream, out->data, out->len);
+	return r ? break_off(conn) : 0;
+}
+
+static int send_text(struct sse_conn *conn, struct hw_str text)
+{
+	return conn->gzip ? send_gzip(conn, text, false)
+			  : hw_stream_copy(conn->base.stream, text.p, text.len);
+}
+
 static int send_block(struct sse_conn *conn, const struct hw_sse_block *block)
 {
+	struct hw_buf *text = &conn->edge->body;
 	size_t size = hw_sse_size(block);
-	struct hw_blob *blob;
-	int r;
+	char *p;
 
 	if (!conn->base.stream || conn->closing)
 		return 0;
-	blob = hw_blob_create(NULL, size);
-	if (!blob)
+	hw_buf_clear(text);
+	p = hw_buf_reserve(text, size);
+	if (!p)
 		return -ENOMEM;
-	(void)hw_sse_write(blob->data, block);
-	r = hw_stream_queue(conn->base.stream, &blob->pin, blob->data, size, 0, true);
-	hw_pin_release(&blob->pin); /* the stream holds it */
-	return r;
+	(void)hw_sse_write(p, block);
+	return send_text(conn, (struct hw_str){p, size});
 }
 
 /* What a client hears of the control messages: each by its name, so that an EventSource whose page
@@ -90,9 +123,12 @@ static int outlet_run(void *arg, const struct hw_run *run, unsigned how)
 	if (conn->closing)
 		return 0;
 	r = sse_run_text(conn->edge, run, !(how & HW_RUN_HELD), &text);
-	return r ? r
-		 : hw_stream_queue(conn->base.stream, text.pin, text.p, text.len,
-			   how & HW_RUN_KEPT ? 0 : run->after + 1, how & HW_RUN_HELD);
+	if (r)
+		return r;
+	if (conn->gzip) /* once compressed it cannot be taken back: what follows refers to it */
+		return send_gzip(conn, (struct hw_str){text.p, text.len}, false);
+	return hw_stream_queue(conn->base.stream, text.pin, text.p, text.len,
+		how & HW_RUN_KEPT ? 0 : run->after + 1, how & HW_RUN_HELD);
 }
 
 static size_t outlet_queued(void *arg)
@@ -122,8 +158,7 @@ static void outlet_ping(void *arg)
 
 	/* what waits for the client says as much */
 	if (conn->base.stream && hw_stream_queued(conn->base.stream) == 0)
-		(void)!hw_stream_copy(
-			conn->base.stream, HW_SSE_COMMENT, sizeof(HW_SSE_COMMENT) - 1);
+		(void)!send_text(conn, HW_STR(HW_SSE_COMMENT));
 }
 
 static void outlet_pause(void *arg, bool on)
@@ -160,9 +195,10 @@ static void conn_destroy(struct edge_conn *base)
 
 	conn->closing = true;
 	hw_session_destroy(&conn->session);
-	hw_timer_cancel(&conn->answer);
+	hw_timer_cancel(&conn->later);
 	if (!conn->ex)
 		edge_conn_fini(&conn->base);
+	hw_gzip_destroy(&conn->gzip);
 	free(conn->why);
 	free(conn);
 }
@@ -190,15 +226,22 @@ static void say_closed(struct sse_conn *conn, uint16_t close_code, struct hw_str
 	hw_buf_fini(&text);
 }
 
-static int answer_head(struct exchange *ex)
+static int answer_head(struct sse_conn *conn)
 {
+	struct hw_str type = HW_STR(HW_SSE_TYPE);
+	struct hw_buf *begin = &conn->edge->body;
 	char retry[32];
 	uint32_t r;
 
 	hw_random(&r, sizeof(r));
 	snprintf(retry, sizeof(retry), "retry: %u\n\n",
 		RETRY_MIN_MS + r % (RETRY_MAX_MS - RETRY_MIN_MS + 1));
-	return answer_stream(ex, HW_STR(HW_SSE_TYPE), hw_str_of(retry));
+	if (!conn->gzip)
+		return answer_stream(conn->ex, type, hw_str_of(retry));
+	hw_buf_clear(begin);
+	if (hw_gzip_write(conn->gzip, hw_str_of(retry), false, begin))
+		return -ENOMEM;
+	return answer_stream(conn->ex, type, hw_buf_view(begin));
 }
 
 /* The exchange has its answer. */
@@ -206,17 +249,21 @@ static void answer(struct sse_conn *conn)
 {
 	struct exchange *ex = conn->ex;
 
-	if (conn->code == HW_CODE_NONE && !answer_head(ex))
+	if (conn->code == HW_CODE_NONE && !answer_head(conn))
 		return;
 	exchange_refuse(
 		ex, 0, conn->code == HW_CODE_NONE ? HW_CODE_UNAVAILABLE : conn->code, conn->why);
 	answer_refusal(ex);
 }
 
-static void on_answer(struct hw_timer *timer)
+static void on_later(struct hw_timer *timer)
 {
-	struct sse_conn *conn = HW_CONTAINER_OF(timer, struct sse_conn, answer);
+	struct sse_conn *conn = HW_CONTAINER_OF(timer, struct sse_conn, later);
 
+	if (!conn->ex) { /* it is broken */
+		conn_destroy(&conn->base);
+		return;
+	}
 	answer(conn);
 	http_resume(conn->ex);
 }
@@ -231,6 +278,8 @@ static void outlet_close(void *arg, uint16_t close_code, struct hw_str reason)
 		return;
 	if (!conn->ex) {
 		say_closed(conn, close_code, reason);
+		if (conn->gzip)
+			(void)!send_gzip(conn, HW_STR(""), true);
 		conn->closing = true;
 		hw_stream_finish(conn->base.stream, EDGE_LINGER_MS, EDGE_LINGER_MS);
 		return;
@@ -241,7 +290,7 @@ static void outlet_close(void *arg, uint16_t close_code, struct hw_str reason)
 		conn->why = hw_str_dup(message); /* NULL: the code's own */
 	}
 	if (!conn->opening)
-		hw_timer_arm(w->timers, &conn->answer, hw_worker_now_ms(w));
+		hw_timer_arm(w->timers, &conn->later, hw_worker_now_ms(w));
 }
 
 /* ---- the stream's callbacks
@@ -291,7 +340,9 @@ static bool take_stream(struct sse_conn *conn)
 	static const struct edge_conn_ops conn_ops = {.destroy = conn_destroy, .drain = conn_drain};
 	struct exchange *ex = conn->ex;
 
-	if (answer_head(ex)) {
+	if (ex->accepts_gzip)
+		conn->gzip = hw_gzip_create();
+	if ((ex->accepts_gzip && !conn->gzip) || answer_head(conn)) {
 		conn->code = HW_CODE_UNAVAILABLE;
 		return false;
 	}
@@ -354,6 +405,10 @@ void sse_read_head(struct exchange *ex, const struct hw_http1_request *request)
 		ex->cursor = exchange_keep(ex, last);
 	if (ex->cursor.there && hw_cursor_parse(exchange_str(ex, ex->cursor), &cursor))
 		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "the cursor is malformed");
+	for (size_t i = 0; http_settings(ex)->sse_gzip && i < request->n_headers; i++) {
+		if (hw_str_eq_nocase(request->headers[i].name, HW_STR("Accept-Encoding")))
+			ex->accepts_gzip |= hw_gzip_accepted(request->headers[i].value);
+	}
 	if (!has_topic(exchange_str(ex, ex->topics)))
 		exchange_refuse(
 			ex, 0, HW_CODE_BAD_REQUEST, "the query has no topics: /sse?topics=a:1,b:2");
@@ -390,7 +445,7 @@ void sse_handle(struct exchange *ex)
 	}
 	conn->ex = ex;
 	conn->edge = http_edge(ex);
-	hw_timer_init(&conn->answer, on_answer);
+	hw_timer_init(&conn->later, on_later);
 	ex->sse = conn;
 	conn->opening = true;
 	conn->session = hw_session_create(conn->edge->worker, &open);

@@ -25,6 +25,7 @@ struct hw_settings {
 	size_t outbox_bytes;
 	int64_t slow_deadline_ms;
 	int64_t ping_interval_ms, ping_timeout_ms;
+	bool sse_gzip; /* who asks for it gets it */
 	int64_t drain_ms;
 	int64_t reauth_ms;
 	int64_t grace_ms; /* before a topic without subscriptions is vacated */

@@ -97,7 +97,7 @@ def enum_of(node):
 
 BASE = {  # has everything in it that a path of the reader's keys may lead to
     "listen": [{"address": "127.0.0.1:8082"}], "trusted_proxies": ["127.0.0.1"],
-    "admin": {}, "log": {}, "auth": {}, "journal": {"retention": {}, "memory": {}}, "slow": {}, "limits": {}, "heartbeat": {}, "occupancy": {},
+    "admin": {}, "log": {}, "auth": {}, "journal": {"retention": {}, "memory": {}}, "slow": {}, "limits": {}, "heartbeat": {}, "sse": {}, "occupancy": {},
     "decisions": {"path": "decisions.ndjson"},
     "hooks": [{"lua": "open.lua", "budget": {}, "breaker": {}}],
     "tenants": {"acme": {"hooks": [{"lua": "open.lua", "budget": {}, "breaker": {}}], "limits": {}, "journal": {"retention": {}}}},

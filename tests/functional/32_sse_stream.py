@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # GET /sse: what its head says, who is refused and how, what is heard on it, and how it ends.
 # ctest: timeout=120
-import json
 import pathlib
+import random
 import sys
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -293,6 +293,53 @@ def test_a_reload_revokes():
         for c in (both, only_a):
             equal(c.recv_event()["topic"], "a:1", "the other topic")
             c.close()
+
+
+GZIP = {"sse": {"gzip": True}}
+ASKS = [("Accept-Encoding", "br, gzip")]
+
+
+def vary(client):
+    return sorted(value for name, value in client.head.headers if name == "Vary")
+
+
+def test_compressed_when_it_is_offered_and_asked_for():
+    with Broker(merge(FAST, GZIP)) as broker, SseClient(broker.address, "a:1", token=mint("u1"), headers=ASKS) as c:
+        equal((c.head.header("Content-Encoding"), vary(c)), ("gzip", ["Accept-Encoding"]), "the head")
+        c.begin()
+        check(1000 <= c.parser.retry_ms <= 3000, f"retry: {c.parser.retry_ms}")
+        for n in range(200):
+            broker.publish("a:1", data={"entity_id": "e", "payload": {"n": n}})
+            equal(c.recv_event()["data"]["payload"]["n"], n, "as it comes")
+        c.read_until(lambda p: p.n_comments >= 2, what="heartbeats")
+        check(c.n_bytes < 200 * 130, f"200 events of some 220 bytes, each flushed, took {c.n_bytes}")
+        for headers in ([], [("Accept-Encoding", "gzip;q=0, br")], [("Accept-Encoding", "identity")]):
+            with SseClient(broker.address, "a:1", token=mint("u1"), headers=headers) as other:
+                equal((other.head.header("Content-Encoding"), vary(other)), (None, ["Accept-Encoding"]), f"{headers}")
+                other.begin()
+        equal(get(broker, token=mint("u1"), headers=ASKS, method="HEAD").header("Content-Encoding"), "gzip", "HEAD")
+        broker.sigterm()
+        c.closed()
+        equal(c.whole, True, "ended as gzip ends")
+        broker.stop()
+    with Broker() as broker, SseClient(broker.address, "a:1", token=mint("u1"), headers=ASKS) as c:
+        equal((c.head.header("Content-Encoding"), vary(c)), (None, []), "not offered")
+        c.begin()
+
+
+def test_a_slow_compressed_client_is_caught_up():
+    config = merge(GZIP, {"slow": {"outbox_bytes": 16384}, "tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}],
+                                                                            "limits": {"publish_per_s": 1000000}}}})
+    rng = random.Random(1)
+    with Broker(config) as broker, SseClient(broker.address, "a:1", token=mint("u1"), headers=ASKS, receive_buffer=4096) as c:
+        c.begin()
+        with HttpConnection(broker.address) as connection:
+            for first in range(0, 1200, 50):
+                items = [{"topic": "a:1", "event": "UPDATED", "data": {"entity_id": "e", "payload": {"n": n, "fill": "%x" % rng.getrandbits(40000)}}}
+                         for n in range(first, first + 50)]
+                equal(connection.request("POST", "/publish", [("Authorization", "Bearer " + mint("b"))], items).status, 200, "publish")
+        wait_until(lambda: broker.metric("hookwire_slow_sessions_total") > 0, what="it to fall behind")
+        equal([c.recv_event(timeout=20)["data"]["payload"]["n"] for _ in range(1200)] == list(range(1200)), True, "all of it, in order")
 
 
 def test_draining_is_paced_and_told():

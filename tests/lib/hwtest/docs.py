@@ -322,6 +322,15 @@ class Page:
         code, printed = self._foreground(block.text, strict=True)
         check(code == 0, f"exit code {code}:\n{printed}")
 
+    def _token(self):
+        secret = self._foreground("printf %s \"$HOOKWIRE_JWT_SECRET\"", strict=True)[1]
+        return mint("alice", secret=secret, family="family-123")
+
+    def _epoch(self):
+        """Of the page's broker."""
+        check(self.broker, "the page has started no broker")
+        return http(self.addresses[PUBLIC], "GET", "/cursor", token=self._token()).json()["cursor"].partition("-")[0]
+
     def _run_console(self, block):
         commands = _commands(block)
         if block.mark == "background":
@@ -329,6 +338,8 @@ class Page:
             self._start(block, commands[0][0])
             return
         script = "status=0\n" + "".join(f"printf '{_NEXT}\\n'; (exit $status)\n{command}\nstatus=$?\n" for command, _ in commands)
+        if _SHOWN_EPOCH.search(script):
+            script = _SHOWN_EPOCH.sub(self._epoch(), script)
         _, printed = self._foreground(script, strict=False)
         for (command, expected), actual in zip(commands, printed.split(_NEXT + "\n")[1:], strict=True):
             check(matches(expected, actual), f"$ {command}\nprints\n{actual}\nand the page says\n{expected}")
@@ -345,9 +356,7 @@ class Page:
 
     def _run_ws(self, block):
         check(self.broker, "the page has started no broker")
-        secret = self._foreground("printf %s \"$HOOKWIRE_JWT_SECRET\"", strict=True)[1]
-        token = mint("alice", secret=secret, family="family-123")
-        with WsClient(self.addresses[PUBLIC], token=token, protocols=["hookwire.v1"]) as client:
+        with WsClient(self.addresses[PUBLIC], token=self._token(), protocols=["hookwire.v1"]) as client:
             epoch = None
             for line in block.text.strip("\n").split("\n"):
                 if line.startswith("> "):

@@ -2,6 +2,7 @@
 import json
 import time
 import urllib.parse
+import zlib
 
 from .check import Failure, check
 from .http import HttpConnection, Response
@@ -121,10 +122,19 @@ class SseClient:
         self.connection.send(self.connection.format("GET", "/sse?" + urllib.parse.urlencode(pairs, safe=":,*"), headers))
         self.head = self._read_head()
         self._chunks = _Chunks() if self.head.header("Transfer-Encoding") == "chunked" else None
+        self._gzip = zlib.decompressobj(31) if self.head.header("Content-Encoding") == "gzip" else None
+        self.n_bytes = 0  # of the stream, as they came
+
+    @property
+    def whole(self):
+        """A compressed stream was ended as it has to be."""
+        return self._gzip.eof
 
     def _feed(self):
         data, self.connection.buffer = self.connection.buffer, b""
-        self.parser.feed(self._chunks.feed(data) if self._chunks else data)
+        data = self._chunks.feed(data) if self._chunks else data
+        self.n_bytes += len(data)
+        self.parser.feed(self._gzip.decompress(data) if self._gzip else data)
 
     def _read_head(self):
         text = self.connection.read_until(b"\r\n\r\n").decode("latin-1")
