@@ -20,7 +20,12 @@ static void charges_up_to_the_limit(void **state HW_UNUSED)
 	assert_true(hw_quota_charge(&q, 0));
 	assert_false(hw_quota_charge(&q, 1));
 	hw_quota_release(&q, 3);
+	assert_true(hw_quota_has_room(&q, 3));
+	assert_false(hw_quota_has_room(&q, 4));
 	assert_true(hw_quota_charge(&q, 3));
+	assert_true(hw_quota_has_room(&q, 0));
+	hw_quota_limit(&q, 5);
+	assert_false(hw_quota_has_room(&q, 0));
 	hw_quota_release(&q, 10);
 	assert_int_equal(q.used, 0);
 }

@@ -46,6 +46,29 @@ static void frames_of_any_length_lie_in_blocks(void **state)
 	hw_frames_fini(&f);
 }
 
+static void room_is_the_callers_and_lies_between_frames(void **state)
+{
+	struct hw_frames f;
+	struct hw_frame before, after;
+	struct hw_pin *pin;
+	char *room;
+
+	(void)state;
+	hw_frames_init(&f);
+	before = add(&f, 10);
+	room = hw_frames_room(&f, 100, &pin);
+	assert_ptr_equal(room, before.p + before.len);
+	assert_ptr_equal(pin, before.pin);
+	memset(room, 'r', 100);
+	after = add(&f, 10);
+	assert_ptr_equal(after.p, room + 100);
+	hw_pin_hold(pin);
+	hw_frames_fini(&f);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(room[i], 'r');
+	hw_pin_release(pin);
+}
+
 /* What is beyond the bound goes with the turn, oldest first; not within it. */
 static void the_end_of_a_turn_leaves_the_newest(void **state)
 {
@@ -104,6 +127,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_of_any_length_lie_in_blocks),
+		cmocka_unit_test(room_is_the_callers_and_lies_between_frames),
 		cmocka_unit_test(the_end_of_a_turn_leaves_the_newest),
 		cmocka_unit_test(a_pin_keeps_its_block_and_no_other),
 	};

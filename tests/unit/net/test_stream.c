@@ -1,3 +1,6 @@
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "stream_world.h"
 
 /* ---- order and number of writes ---------------------------------------------------------------
@@ -293,6 +296,35 @@ static void the_new_owner_gets_what_comes_next(void **state)
 	stream_world_fini(&w);
 }
 
+/* What the kernel does with it is the kernel's; that it knows is ours. */
+static void the_kernel_is_told_how_long_to_wait_for_a_peer(void **state)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(any);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct stream_world w;
+	struct hw_stream *s;
+	unsigned ms = 0;
+
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&any, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&any, &len), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&any, len), 0);
+	stream_world_init(&w, SOCK_STREAM, 0);
+	s = hw_stream_create(w.net.loop, fd, &world_ops, &w);
+	hw_stream_expect_acks(s, 61000);
+	len = sizeof(ms);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &len), 0);
+	assert_int_equal(ms, 61000);
+	hw_stream_expect_acks(w.s, 1); /* a unix socket: nothing to tell, and nothing happens */
+	net_world_spin(&w.net, 2);
+	assert_int_equal(w.n_closed, 0);
+	hw_stream_destroy(&s);
+	close(listener);
+	stream_world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +339,7 @@ int main(void)
 		cmocka_unit_test(a_paused_stream_reads_nothing),
 		cmocka_unit_test(pausing_inside_received_stops_at_once),
 		cmocka_unit_test(the_new_owner_gets_what_comes_next),
+		cmocka_unit_test(the_kernel_is_told_how_long_to_wait_for_a_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

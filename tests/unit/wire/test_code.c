@@ -71,6 +71,37 @@ static void test_names_are_found_exactly(void **state)
 	assert_int_equal(hw_code_find(HW_STR_NULL), HW_CODE_NONE);
 }
 
+static void test_a_close_says_which_code_it_was(void **state)
+{
+	static const struct {
+		uint16_t close_code;
+		const char *reason;
+		enum hw_code code;
+		const char *message;
+	} cases[] = {
+		{4401, "token_expired: the token has expired", HW_CODE_TOKEN_EXPIRED,
+			"the token has expired"},
+		{4403, "topic_limit: too: many", HW_CODE_TOPIC_LIMIT, "too: many"},
+		{4401, "", HW_CODE_UNAUTHORIZED, ""},
+		{4403, "out, now", HW_CODE_FORBIDDEN_TOPIC, "out, now"},
+		{1001, "draining", HW_CODE_DRAINING, ""},
+		{1001, "", HW_CODE_UNAVAILABLE, ""},
+		{4001, "later: perhaps", HW_CODE_UNAVAILABLE, "later: perhaps"},
+		{1011, "out of memory", HW_CODE_INTERNAL, "out of memory"},
+		{4508, "slow_consumer: ", HW_CODE_SLOW_CONSUMER, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HW_COUNT(cases); i++) {
+		struct hw_str message;
+
+		assert_int_equal(
+			hw_code_of_close(cases[i].close_code, hw_str_of(cases[i].reason), &message),
+			cases[i].code);
+		assert_true(hw_str_eq(message, hw_str_of(cases[i].message)));
+	}
+}
+
 static void test_no_error_is_a_good_answer(void **state)
 {
 	(void)state;
@@ -99,6 +130,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_code_of_the_protocol_is_there_once),
 		cmocka_unit_test(test_names_are_found_exactly),
+		cmocka_unit_test(test_a_close_says_which_code_it_was),
 		cmocka_unit_test(test_no_error_is_a_good_answer),
 		cmocka_unit_test(test_error_bodies),
 	};
