@@ -208,7 +208,13 @@ def test_an_event_source_gets_messages_and_hears_a_gap_only_if_it_listens():
                     equal((got["name"], n_of(got["data"]), got["id"]), ("message", 1, sent), f"{kind}: nothing before it")
             epoch = sent.split("-")[0]
             with Source(kind, broker.address, f"a:1&cursor={epoch}-999999", mint("u1"), "gap") as c:
-                equal(c.recv_that("name")["data"]["topics"], ["a:1"], f"{kind}: gap")
+                got = c.recv_that("name")
+                equal((got["name"], got["data"]["topics"]), ("gap", ["a:1"]), f"{kind}: gap")
+                with Source(kind, broker.address, f"a:1&cursor={epoch}-999999", mint("u1")) as deaf:
+                    equal(deaf.recv(), {"open": True}, kind)
+                    wait_until(lambda: broker.metric("hookwire_subscriptions") == 2, what="both to be live")
+                    publish(broker, 2)
+                    equal(n_of(deaf.recv()["data"]), 2, f"{kind}: who does not listen hears messages alone")
 
 
 def test_an_event_source_stops_where_a_reconnect_is_refused():
