@@ -13,6 +13,7 @@
 enum {
 	APPLICATION = 0x48574a4c, /* "HWJL" */
 	VERSION = 1,              /* of the tables */
+	PAGE_BYTES = 8192,        /* half the writes of 4096, see docs/decisions/0016 */
 	BUSY_MS = 2000,           /* somebody with a shell may hold the file for a moment */
 	WRITE_CACHE_KIB = 32768,
 	READ_CACHE_KIB = 8192,
@@ -203,9 +204,12 @@ static int check_tables(
 	struct file *file, const struct hw_host *host, const char *path, struct hw_problem *problem)
 {
 	int64_t application = 0, version = 0, n = 0;
+	char shape[96];
 
 	/* of a file that has no tables yet */
-	if (file_do(file->writing, "PRAGMA auto_vacuum = INCREMENTAL") ||
+	snprintf(shape, sizeof(shape), "PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL;",
+		PAGE_BYTES);
+	if (file_do(file->writing, shape) ||
 		ask(file->writing, "PRAGMA application_id", &application) ||
 		ask(file->writing, "PRAGMA user_version", &version) ||
 		ask(file->writing, "SELECT count(*) FROM sqlite_schema", &n))

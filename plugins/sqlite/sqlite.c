@@ -234,6 +234,10 @@ static int start_threads(struct journal *j)
 	writes = pthread_create(&j->write_thread, NULL, writer_run, j) == 0;
 	if (writes)
 		reads = pthread_create(&j->read_thread, NULL, reader_run, j) == 0;
+	if (writes)
+		pthread_setname_np(j->write_thread, "sqlite-writer");
+	if (reads)
+		pthread_setname_np(j->read_thread, "sqlite-reader");
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (writes && !reads)
 		end_threads(j, false);

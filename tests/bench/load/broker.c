@@ -11,7 +11,7 @@
 
 /* No limit may be what is measured, and no heartbeat falls into a turn. */
 static const char config[] =
-	"{ \"listen\": [\"127.0.0.1:0\"], \"workers\": 1,\n"
+	"{ %s \"listen\": [\"127.0.0.1:0\"], \"workers\": %zu,\n"
 	"  \"hooks\": [{ \"plugin\": \"jwt\", \"config\": { \"keys\": [{ \"alg\": \"HS256\", "
 	"\"secret\": \"" SECRET "\" }] } }],\n"
 	"  \"tenants\": { \"*\": { \"hooks\": [{ \"lua\": \"bench.lua\" }],\n"
@@ -26,16 +26,33 @@ static const char policy[] =
 	"end\n"
 	"return policy { api = 1, authorize = { subscribe = ours, publish = ours } }\n";
 
+static void start(struct load_server *s, const struct load_dir *dir, const char *binary,
+	bool pinned, size_t n_workers, const char *name, const char *members)
+{
+	char path[128], file[64];
+	char *argv[] = {(char *)binary, "serve", "-c", path, NULL};
+	struct hw_buf text;
+
+	hw_buf_init(&text);
+	hw_buf_printf(&text, config, members, n_workers);
+	snprintf(file, sizeof(file), "%s.json", name);
+	load_dir_write(dir, file, hw_buf_view(&text));
+	load_dir_write(dir, "bench.lua", HW_STR(policy));
+	snprintf(path, sizeof(path), "%s/%s", dir->path, file);
+	load_server_start(s, dir, name, argv, "hookwire: listening on 127.0.0.1:", 0, pinned);
+	hw_buf_fini(&text);
+}
+
 void load_broker_start(
 	struct load_server *s, const struct load_dir *dir, const char *binary, bool pinned)
 {
-	char path[128];
-	char *argv[] = {(char *)binary, "serve", "-c", path, NULL};
+	start(s, dir, binary, pinned, 1, "hookwire", "");
+}
 
-	load_dir_write(dir, "hookwire.json", HW_STR(config));
-	load_dir_write(dir, "bench.lua", HW_STR(policy));
-	snprintf(path, sizeof(path), "%s/hookwire.json", dir->path);
-	load_server_start(s, dir, "hookwire", argv, "hookwire: listening on 127.0.0.1:", 0, pinned);
+void load_broker_start_with(struct load_server *s, const struct load_dir *dir, const char *binary,
+	size_t n_workers, const char *name, const char *members)
+{
+	start(s, dir, binary, false, n_workers, name, members);
 }
 
 char *load_broker_token(const char *user)

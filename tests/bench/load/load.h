@@ -132,6 +132,10 @@ void load_ws_frame(struct hw_buf *out, unsigned opcode, struct hw_str payload);
 /** Writes its configuration and policy, and starts it: JWT, Lua authorize, journal, one worker. */
 void load_broker_start(
 	struct load_server *s, const struct load_dir *dir, const char *binary, bool pinned);
+/** The same on all CPUs, with so many workers, under a name of its own and with further @members of
+ * the configuration, each with a comma behind it. */
+void load_broker_start_with(struct load_server *s, const struct load_dir *dir, const char *binary,
+	size_t n_workers, const char *name, const char *members);
 /** A token of @user, to be freed. */
 char *load_broker_token(const char *user);
 /** The same of another tenant of a broker with another secret. */
