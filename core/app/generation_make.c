@@ -132,6 +132,7 @@ static struct hw_hook_chain *load_chain(struct maker *m, const struct hw_conf_ho
 			.name = hook->name,
 			.kind = hook->source == HW_CONF_LUA ? HW_HOOK_LUA : HW_HOOK_PLUGIN,
 			.path = hook->path,
+			.config_file = m->conf->units[unit].name,
 			.config = hook->config,
 			.budget = {.cpu_ms = hook->budget.cpu_ms,
 				.load_ms = hook->budget.load_ms,

@@ -9,6 +9,7 @@ int hw_store_make(struct hw_hook_env *env, const struct hw_conf *conf, bool only
 	struct hw_hook_spec spec = {.name = plugin->name,
 		.kind = HW_HOOK_PLUGIN,
 		.path = plugin->path,
+		.config_file = conf->units[0].name,
 		.config = plugin->config,
 		.global = true,
 		.only_check = only_check};

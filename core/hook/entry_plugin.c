@@ -232,7 +232,7 @@ static uint32_t kinds(const struct plugin_entry *plugin)
 	return HW_REGISTERS_KIND(0) * wanted;
 }
 
-static int start(struct plugin_entry *plugin, const struct hw_hook_spec *spec,
+static int start_plugin(struct plugin_entry *plugin, const struct hw_hook_spec *spec,
 	struct hw_hook_problem *problem)
 {
 	const struct hw_host *host = &plugin->host.host;
@@ -248,6 +248,17 @@ static int start(struct plugin_entry *plugin, const struct hw_hook_spec *spec,
 	if (plugin->table.lifecycle && !spec->only_check)
 		plugin->base.registers |= kinds(plugin);
 	return 0;
+}
+
+static int start(struct plugin_entry *plugin, const struct hw_hook_spec *spec,
+	struct hw_hook_problem *problem)
+{
+	int rc;
+
+	plugin->host.config_file = spec->config_file;
+	rc = start_plugin(plugin, spec, problem);
+	plugin->host.config_file = NULL;
+	return rc;
 }
 
 int hw_entry_plugin_load(struct hw_hook_env *env, const struct hw_hook_spec *spec,

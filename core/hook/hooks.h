@@ -60,8 +60,10 @@ struct hw_hook_budget {
 struct hw_hook_spec {
 	const char *name;
 	enum hw_hook_kind kind;
-	const char *path;     /* the file, absolute: a .lua or a .so */
-	bool only_check;      /* of a plugin: validate, and do not load */
+	const char *path;        /* the file, absolute: a .lua or a .so */
+	const char *config_file; /* that names it; NULL: none. Relative paths of @config are below
+				    its directory */
+	bool only_check;         /* of a plugin: validate, and do not load */
 	struct hw_str config; /* JSON object, "{}" when absent; secrets are substituted already */
 	struct hw_hook_budget budget;
 	struct hw_breaker_rules breaker; /* all 0: none */

@@ -168,6 +168,20 @@ static int host_retry_after(struct hw_call *call, int64_t ms)
 	return 0;
 }
 
+static int host_path(const struct hw_host *host, struct hw_slice name, char *out, size_t size)
+{
+	const char *file = hw_plugin_host_of(host)->config_file;
+	const char *slash = file ? strrchr(file, '/') : NULL;
+	int dir_len = slash && (name.len == 0 || name.p[0] != '/') ? (int)(slash + 1 - file) : 0;
+	int n;
+
+	if (name.len >= size)
+		return -1;
+	n = snprintf(out, size, "%.*s%.*s", dir_len, dir_len ? file : "", (int)name.len,
+		name.len ? name.p : "");
+	return n >= 0 && (size_t)n < size ? 0 : -1;
+}
+
 static int host_set_event(struct hw_call *call, struct hw_slice json)
 {
 	struct hw_plugin_call *c = hw_plugin_call_of(call);
@@ -264,6 +278,7 @@ static const struct hw_host functions = {
 	.journal_failed = hw_plugin_journal_failed,
 	.journal_rows = hw_plugin_journal_rows,
 	.retry_after = host_retry_after,
+	.path = host_path,
 };
 
 int hw_plugin_host_init(struct hw_plugin_host *host, struct hw_hook_env *env, const char *hook_name,

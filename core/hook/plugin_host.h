@@ -22,6 +22,7 @@ struct hw_plugin_host {
 	const struct hw_plugin *table; /* the entry's */
 	void *instance;                /* the plugin's, once loaded */
 	const char *hook_name;         /* the entry's */
+	const char *config_file;       /* while it loads: the file that names it, or NULL */
 	const char *plugin_name;       /* the table's */
 	struct hw_hook_counters counters;
 	pthread_mutex_t lock;   /* of what follows, and of struct hw_plugin_job's seats */

@@ -54,17 +54,21 @@ static void set_path(struct member *m)
 	m->path[n] = '\0';
 }
 
-static int read_path(const struct member *m, struct settings *out, struct hw_problem *problem)
+static int read_path(const struct hw_host *host, const struct member *m, struct settings *out,
+	struct hw_problem *problem)
 {
+	char path[2 * PATH_MAX_BYTES];
+
 	if (m->kind != 's' || m->value.len == 0 || m->value.len > PATH_MAX_BYTES ||
 		memchr(m->value.p, '\0', m->value.len))
 		return problem_set(problem, m->path,
 			"must be the name of a file in quotes, like "
 			"\"/var/lib/hookwire/hookwire.db\"");
+	if (host->path(host, m->value, path, sizeof(path)))
+		return problem_set(problem, m->path, "the name is too long");
 	free(out->path);
 	/* SQLite has names with a meaning, "file:…" and ":memory:": none begins so */
-	if (asprintf(&out->path, "%s%.*s", m->value.p[0] == '/' ? "" : "./", (int)m->value.len,
-		    m->value.p) >= 0)
+	if (asprintf(&out->path, "%s%s", path[0] == '/' ? "" : "./", path) >= 0)
 		return 0;
 	out->path = NULL;
 	return problem_set(problem, m->path, "out of memory");
@@ -95,10 +99,11 @@ static int read_number(const struct member *m, uint64_t least, uint64_t most, ui
 	return 0;
 }
 
-static int read_member(const struct member *m, struct settings *out, struct hw_problem *problem)
+static int read_member(const struct hw_host *host, const struct member *m, struct settings *out,
+	struct hw_problem *problem)
 {
 	if (is(m->key, "path"))
-		return read_path(m, out, problem);
+		return read_path(host, m, out, problem);
 	if (is(m->key, "synchronous"))
 		return read_synchronous(m, out, problem);
 	if (is(m->key, "queue_bytes"))
@@ -118,12 +123,12 @@ int settings_read(const struct hw_host *host, struct hw_slice config, struct set
 	int rc;
 
 	*out = (struct settings){.queue_bytes = 64 * MIB, .checkpoint_bytes = 16 * MIB};
-	if (!HW_HOST_HAS(host, journal_rows) || !HW_HOST_HAS(host, random))
+	if (!HW_HOST_HAS(host, path))
 		return problem_set(problem, "", "this plugin needs a newer broker");
 	while ((rc = host->json_next(config, &position, &m.key, &m.kind, &m.value, m.scratch,
 			sizeof(m.scratch))) == 0) {
 		set_path(&m);
-		rc = read_member(&m, out, problem);
+		rc = read_member(host, &m, out, problem);
 		if (rc)
 			break;
 	}

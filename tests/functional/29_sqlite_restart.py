@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -177,6 +178,27 @@ def test_settings_that_are_wrong_are_told_with_their_place():
                                 ({"queue_bytes": 1}, "whole number"), ({"checkpoint_bytes": "1"}, "whole number")):
             refused(db, (words, "hookwire.json:"), settings=settings)
         equal(list(db.dir.iterdir()), [], "no file is made")
+
+
+def test_a_check_looks_at_the_settings_and_at_no_file():
+    with Database() as db, db.broker() as broker:
+        env = {"HOOKWIRE_JWT_SECRET": SECRET, "HOOKWIRE_ADMIN_TOKEN": ADMIN_TOKEN}
+        before = sorted(p.name for p in db.dir.iterdir())
+        answer = cli("check", "-c", broker.dir / "hookwire.json", env=env)
+        equal((answer.returncode, answer.stderr), (0, ""), "while the broker has the file")
+        broker.write_config(merge(broker.config, {"journal": {"config": {"synchronous": "maybe"}}}))
+        answer = cli("check", "-c", broker.dir / "hookwire.json", env=env)
+        equal(answer.returncode, 1, "a wrong setting")
+        contains(answer.stdout, "must be \"full\" or \"normal\"", "what it says")
+        check(re.search(r"hookwire\.json:[0-9]+:[0-9]+: ", answer.stdout), "where")
+        equal(sorted(p.name for p in db.dir.iterdir()), before, "the files")
+
+
+def test_a_relative_path_is_below_the_configuration():
+    with Database() as db, db.broker(settings={"path": "data/j.db"}, prefix=["env", "-C", "/"], files={"data/x": ""}) as broker:
+        publish_many(broker, 1)
+        check((broker.dir / "data/j.db").is_file(), "the file")
+        equal(len(db.events(path=broker.dir / "data/j.db")), 1, "and the event in it")
 
 
 def test_a_file_that_is_no_journal_is_refused():

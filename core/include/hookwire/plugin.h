@@ -398,6 +398,11 @@ struct hw_host {
 	/* With HW_DENY: when it is worth trying again, 1 ms to a day. The client hears it where the
 	 * answer has a place for it. 0, or -1: out of range, and nothing is said. */
 	int (*retry_after)(struct hw_call *call, int64_t ms);
+
+	/* Inside of validate and load: the name of a file in the settings, as all paths of the
+	 * configuration: one that does not begin with "/" is below the directory of the file that
+	 * names the entry. Zero-terminated. 0, or -1: more than size bytes. */
+	int (*path)(const struct hw_host *host, struct hw_slice name, char *out, size_t size);
 };
 
 #define HW_HOST_HAS(host, member) \
