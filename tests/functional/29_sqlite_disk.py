@@ -69,6 +69,25 @@ def test_an_ack_and_a_delivery_wait_for_the_sync():
             check(1 <= gate.syncs() - before <= 20, f"{gate.syncs() - before} syncs for 101 events")
 
 
+def test_what_waits_for_a_commit_is_committed_when_the_broker_ends():
+    with Database() as db:
+        gate = Gate(db)
+        with gate.broker({"drain_ms": 0}) as broker:
+            a = v1_client(broker)
+            gate.set("hold")
+            a.send_json(event(0, 0))
+            wait_until(lambda: db.path.with_name("journal.db-wal").stat().st_size > 0, 10, "the log to be written")
+            for n in range(1, 50):
+                a.send_json(event(n, n))
+            a.send_json({"type": "ping", "id": "x"})
+            equal(a.recv_json(), {"type": "pong", "id": "x"}, "all of them are taken")
+            broker.sigterm()
+            broker.wait_log("draining")
+            gate.clear("hold")
+        equal([e["data"]["payload"]["n"] for _, _, e in db.events()], list(range(50)), "stored")
+        db.check()
+
+
 def test_normal_does_not_wait_for_a_sync():
     with Database() as db:
         gate = Gate(db)
