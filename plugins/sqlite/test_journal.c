@@ -106,8 +106,10 @@ static void test_the_closest_rule_is_found(void **state)
 /* ---- a host ---- */
 
 enum {
-	ROUNDS = 400,
-	TOPICS = 24,
+	ROUNDS = 800,
+	NAMED = 24,
+	MANY = 600, /* of one resource: more than are looked up one by one */
+	TOPICS = NAMED + MANY,
 	TENANTS = 2,
 	EVENTS_MAX = 40, /* of an append */
 	TEXT_MAX = 3000,
@@ -141,10 +143,12 @@ struct world {
 	/* a copy of rows */
 	struct hw_journal_event *rows;
 	size_t n_rows, n_topics;
-	uint64_t gone[TOPICS + 8];
+	uint64_t gone[NAMED + 8];
 	int more;
 	struct tenant_model tenants[TENANTS];
 	unsigned seed;
+	unsigned n_many;
+	char many[MANY][8];
 };
 
 static struct world *world_of(const struct hw_host *host)
@@ -289,9 +293,14 @@ static unsigned chance(struct world *w, unsigned below)
 	return (w->seed >> 16) % below;
 }
 
-static const char *const topic_names[TOPICS] = {"a:1", "a:2", "a:3", "a:4", "a:5", "a:6", "a:7",
-	"a:8", "ab:1", "ab:2", "ab:3", "ab:4", "b:1", "b:2", "b:3", "b:4", "b:5", "b:6", "b:7",
-	"b:8", "c:1", "c:2", "c:3", "c:4"};
+static const char *const named[NAMED] = {"a:1", "a:2", "a:3", "a:4", "a:5", "a:6", "a:7", "a:8",
+	"ab:1", "ab:2", "ab:3", "ab:4", "b:1", "b:2", "b:3", "b:4", "b:5", "b:6", "b:7", "b:8",
+	"c:1", "c:2", "c:3", "c:4"};
+
+static const char *topic_name(const struct world *w, unsigned topic)
+{
+	return topic < NAMED ? named[topic] : w->many[topic - NAMED];
+}
 
 static struct hw_slice slice(const char *text)
 {
@@ -339,13 +348,15 @@ static void append(struct world *w, struct tenant_model *t)
 		struct stored *s = &t->events[t->n + i];
 		unsigned len = chance(w, 4) ? chance(w, 300) : chance(w, TEXT_MAX);
 
-		*s = (struct stored){.topic = chance(w, 3) ? chance(w, 4) : chance(w, TOPICS),
+		*s = (struct stored){.topic = chance(w, 3)   ? chance(w, 4)
+					      : chance(w, 2) ? chance(w, NAMED)
+							     : NAMED + w->n_many++ % MANY,
 			.at_ms = 1000000 + (int64_t)t->n};
 		assert_true(asprintf(&s->event, "{\"n\":%zu,\"fill\":\"%0*d\"}", t->n + i + 1,
 				    (int)len + 1, 0) > 0);
 		assert_true(asprintf(&s->previous, "%s", chance(w, 5) ? "" : "{\"was\":1}") >= 0);
 		events[i] = (struct hw_journal_event){.at_ms = s->at_ms,
-			.topic = slice(topic_names[s->topic]),
+			.topic = slice(topic_name(w, s->topic)),
 			.event = slice(s->event),
 			.previous = slice(s->previous)};
 	}
@@ -356,9 +367,9 @@ static void append(struct world *w, struct tenant_model *t)
 	t->n += n;
 }
 
-static bool is_of(struct hw_slice asked, unsigned topic)
+static bool is_of(const struct world *w, struct hw_slice asked, unsigned topic)
 {
-	const char *name = topic_names[topic];
+	const char *name = topic_name(w, topic);
 
 	if (asked.p[asked.len - 1] == '*')
 		return strncmp(name, asked.p, asked.len - 1) == 0;
@@ -384,7 +395,7 @@ static void check_rows(
 		const struct stored *s = &t->events[row->number - 1];
 
 		assert_in_range(row->number, (i ? w->rows[i - 1].number : q->after) + 1, q->upto);
-		assert_string_equal(row->topic.p, topic_names[s->topic]);
+		assert_string_equal(row->topic.p, topic_name(w, s->topic));
 		assert_string_equal(row->event.p, s->event);
 		assert_string_equal(row->previous.p, s->previous);
 		assert_int_equal(row->at_ms, s->at_ms);
@@ -402,7 +413,7 @@ static void check_rows(
 		bool asked = false, gone = false, there = is_there(w, &at, number);
 
 		for (size_t i = 0; i < q->n_topics; i++) {
-			if (!is_of(q->topics[i], t->events[number - 1].topic))
+			if (!is_of(w, q->topics[i], t->events[number - 1].topic))
 				continue;
 			asked = true;
 			gone = gone || number <= w->gone[i];
@@ -417,22 +428,23 @@ static void check_rows(
 	for (size_t i = 0; i < q->n_topics; i++)
 		if (w->gone[i])
 			assert_true(w->gone[i] <= t->n &&
-				    is_of(q->topics[i], t->events[w->gone[i] - 1].topic));
+				    is_of(w, q->topics[i], t->events[w->gone[i] - 1].topic));
 }
 
 static void read_some(struct world *w, const struct tenant_model *t)
 {
-	static const char *const patterns[] = {"a:*", "ab:*", "b:*", "c:*", "nothing:*", "a:99"};
-	struct hw_slice topics[TOPICS + 8];
+	static const char *const patterns[] = {
+		"a:*", "ab:*", "b:*", "c:*", "d:*", "nothing:*", "a:99"};
+	struct hw_slice topics[NAMED + 8];
 	struct hw_journal_query q = {.size = sizeof(q),
 		.tenant = t->name,
 		.topics = topics,
 		.max_bytes = 1 + chance(w, 60000)};
 
-	for (unsigned i = 0; i < TOPICS; i++)
+	for (unsigned i = 0; i < NAMED; i++)
 		if (chance(w, 6) == 0)
-			topics[q.n_topics++] = slice(topic_names[i]);
-	for (unsigned i = 0; i < 6; i++)
+			topics[q.n_topics++] = slice(named[i]);
+	for (unsigned i = 0; i < 7; i++)
 		if (q.n_topics == 0 || chance(w, 8) == 0)
 			topics[q.n_topics++] = slice(patterns[i]);
 	q.after = chance(w, 4) ? chance(w, (unsigned)t->n + 1) : 0;
@@ -493,6 +505,8 @@ static void test_a_random_life_is_as_a_list_has_it(void **state)
 	strcat(w.path, "/journal.db");
 	pthread_mutex_init(&w.lock, NULL);
 	pthread_cond_init(&w.answered, NULL);
+	for (unsigned i = 0; i < MANY; i++)
+		snprintf(w.many[i], sizeof(w.many[i]), "d:%u", i);
 	open_world(&w);
 	for (unsigned round = 1; round <= ROUNDS; round++) {
 		struct tenant_model *t = &w.tenants[chance(&w, TENANTS)];
