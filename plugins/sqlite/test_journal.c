@@ -384,6 +384,15 @@ static bool is_there(const struct world *w, size_t *at, uint64_t number)
 	return *at < w->n_rows && w->rows[*at].number == number;
 }
 
+/* Then an answer may be short, so that others get theirs. */
+static bool asks_for_many(const struct hw_journal_query *q)
+{
+	for (size_t i = 0; i < q->n_topics; i++)
+		if (slice_is(q->topics[i], HW_SLICE("d:*")))
+			return true;
+	return false;
+}
+
 static void check_rows(
 	const struct world *w, const struct tenant_model *t, const struct hw_journal_query *q)
 {
@@ -405,7 +414,7 @@ static void check_rows(
 	assert_true(w->n_rows <= q->limit);
 	if (w->more) {
 		assert_true(w->n_rows > 0);
-		assert_true(w->n_rows == q->limit || bytes >= q->max_bytes);
+		assert_true(w->n_rows == q->limit || bytes >= q->max_bytes || asks_for_many(q));
 		seen_upto = w->rows[w->n_rows - 1].number;
 	}
 	/* whatever is above what has gone of its topic is there */
