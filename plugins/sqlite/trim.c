@@ -99,7 +99,13 @@ int64_t trim_next_ms(const struct writer *w)
 struct cut {
 	int64_t upto; /* id of the last one */
 	uint64_t events, bytes;
+	bool all; /* the class has no others */
 };
+
+static uint64_t without(uint64_t n, uint64_t part)
+{
+	return part < n ? n - part : 0;
+}
 
 static int room_for(struct writer *w, size_t n)
 {
@@ -132,8 +138,8 @@ static int find_cut(
 	sqlite3_bind_int64(s, 2, last_id(c));
 	sqlite3_bind_int64(s, 3, (int64_t)most);
 	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-		if (c->events - cut->events <= rule->count &&
-			c->bytes - cut->bytes <= rule->bytes &&
+		if (without(c->events, cut->events) <= rule->count &&
+			without(c->bytes, cut->bytes) <= rule->bytes &&
 			sqlite3_column_int64(s, 2) >= before_ms)
 			break;
 		cut->upto = sqlite3_column_int64(s, 0);
@@ -142,6 +148,7 @@ static int find_cut(
 		cut->bytes +=
 			(uint64_t)sqlite3_column_bytes(s, 3) + (uint64_t)sqlite3_column_bytes(s, 4);
 	}
+	cut->all = rc == SQLITE_DONE && cut->events < most;
 	sqlite3_reset(s);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
 }
@@ -240,11 +247,12 @@ static bool cut_class(struct writer *w, struct class *c, const struct rule *rule
 
 	if (transaction_begin(w) || find_cut(w, c, rule, cut))
 		return false;
+	transaction_touch(w, c);
+	/* after a repair by hand its row may say more than there is */
+	c->events = cut->all ? 0 : without(c->events, cut->events);
+	c->bytes = cut->all ? 0 : without(c->bytes, cut->bytes);
 	if (cut->events == 0)
 		return true;
-	transaction_touch(w, c);
-	c->events -= cut->events;
-	c->bytes -= cut->bytes < c->bytes ? cut->bytes : c->bytes;
 	if (drop_events(w, c, cut->upto) || tell_topics(w, c, cut->events, &n_empty))
 		return false;
 	if (n_empty == 0)

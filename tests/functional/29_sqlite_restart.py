@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -157,6 +158,74 @@ def test_what_was_taken_is_committed_when_the_broker_ends():
         db.check()
 
 
+def readme_sql(word):
+    """The SQL of a command of the plugin's README, that has this word."""
+    found = re.findall(r'^sqlite3 [^\n"]*"([^"\n]*)"$', (ROOT / "plugins/sqlite/README.md").read_text(), re.MULTILINE)
+    return next(sql for sql in found if word in sql)
+
+
+def test_a_backup_is_whole_and_an_older_one_gets_a_new_epoch():
+    with Database() as db:
+        backup = db.dir / "backup.db"
+        with db.broker() as broker:
+            ids = publish_many(broker, 500)
+            more = in_background(publish_many, broker, 2000, ("a:1",), "", "acme", 500)
+            source, target = sqlite3.connect(str(db.path)), sqlite3.connect(str(backup))
+            source.backup(target)
+            source.close()
+            target.close()
+            ids += more()
+        equal(len(db.events()), 2500, "the broker went on")
+        db.check(path=backup)
+        kept = db.events(path=backup)
+        check(len(kept) >= 500, f"{len(kept)} in the backup")
+        equal([n for n, _, _ in kept], list(range(1, len(kept) + 1)), "without a hole")
+        for name in db.dir.glob("journal.db*"):
+            name.unlink()
+        shutil.copy(backup, db.path)
+        db.set(readme_sql("seed"))
+        with db.broker() as broker:
+            cursor = head(broker)
+            check(epoch_of(cursor) != epoch_of(ids[0]), "another epoch")
+            equal(number_of(cursor), len(kept), "the head")
+            equal(number_of(publish_many(broker, 1)[0]), len(kept) + 1, "the next")
+
+
+def test_what_can_be_read_of_a_damaged_file_is_saved():
+    with Database() as db:
+        with db.broker() as broker:
+            ids = publish_many(broker, 2000, fill="y" * 300)
+        with open(db.path, "r+b") as f:
+            f.seek(db.path.stat().st_size // 2 // 8192 * 8192)  # a page in the middle
+            f.write(b"\xff" * 8192)
+        readme = (ROOT / "plugins/sqlite/README.md").read_text()
+        commands = re.search(r"```sh\n(sqlite3 hookwire.db .dump.*?)```", readme, re.DOTALL)[1]
+        subprocess.run(["sh", "-ec", commands.replace("hookwire.db", "journal.db")], cwd=db.dir, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        (db.dir / "new.db").rename(db.path)
+        saved = [e["data"]["payload"]["n"] for _, _, e in db.events()]
+        check(1900 < len(saved) < 2000 and saved == sorted(saved), f"{len(saved)} are saved")
+        db.check()
+        with db.broker() as broker:
+            after = publish_many(broker, 1, first=2000)[0]
+            check(epoch_of(after) != epoch_of(ids[0]), "another epoch")
+            equal(number_of(after), 2001, "the number of the next")
+
+
+def test_counters_that_are_wrong_become_right():
+    config = {"journal": {"retention": {"count": 100, "age_ms": 1500}}}
+    for wrong in (50, -19):
+        with Database() as db:
+            with db.broker(config) as broker:
+                publish_many(broker, 20)
+            db.set("UPDATE class SET events = events + ?, bytes = bytes + ?", wrong, 100 * wrong)
+            with db.broker(config) as broker:
+                publish_many(broker, 1, ("a:2",), first=20)
+                wait_until(lambda: db.events() == [], 15, "all to go, which are too old")
+                wait_until(lambda: db.query("SELECT events, bytes FROM class") == [(0, 0)], 5, "the counters to know it")
+                db.check()
+
+
 # ---- what does not open
 
 def refused(db, words, settings=None, **options):
@@ -206,7 +275,7 @@ def test_a_file_that_is_no_journal_is_refused():
         db.path.write_bytes(b"This is a text and no database at all. " * 100)
         refused(db, ("is not an SQLite database", "hookwire.json:"))
         db.path.unlink()
-        db.query("CREATE TABLE somebodys(x)")
+        db.set("CREATE TABLE somebodys(x)")
         refused(db, "is a database of another program")
         equal(db.query("SELECT name FROM sqlite_schema"), [("somebodys",)], "and is left as it is")
 
@@ -215,9 +284,9 @@ def test_a_file_of_a_newer_version_is_refused():
     with Database() as db:
         with db.broker() as broker:
             publish_many(broker, 1)
-        db.query("PRAGMA user_version = 99")
+        db.set("PRAGMA user_version = 99")
         refused(db, ("version 99", "written by a newer one"))
-        db.query("PRAGMA user_version = 1")
+        db.set("PRAGMA user_version = 1")
         with db.broker() as broker:
             equal(number_of(publish_many(broker, 1)[0]), 2, "as it was")
 
@@ -233,7 +302,6 @@ def test_a_second_broker_on_the_file_is_refused():
 
 
 def test_a_file_that_another_process_holds_is_refused():
-    import sqlite3
     with Database() as db:
         with db.broker():
             pass

@@ -44,6 +44,15 @@ class Database:
         finally:
             connection.close()
 
+    def set(self, sql, *values):
+        """A change, by hand."""
+        connection = sqlite3.connect(str(self.path), timeout=scaled(10))
+        try:
+            with connection:
+                connection.execute(sql, values)
+        finally:
+            connection.close()
+
     def events(self, tenant="acme", after=0, path=None):
         """What is stored of a tenant: (number, topic, event as a dict), by number."""
         rows = self.query(
