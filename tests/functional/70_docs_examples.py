@@ -236,7 +236,8 @@ def test_every_command_is_in_the_readme_and_there():
 def test_every_metric_is_in_operations_and_there():
     token = mint("u1")  # shown twice: the second time from the cache
     shadow = {"name": "tried", "lua": "open.lua", "shadow": True}
-    with Broker({"hooks": [*base_config()["hooks"], shadow]}) as broker, WsClient(broker.address, token=token) as client, \
+    journal = {"plugin": "sqlite", "config": {"path": "journal.db"}}
+    with Broker({"hooks": [*base_config()["hooks"], shadow], "journal": journal}) as broker, WsClient(broker.address, token=token) as client, \
             WsClient(broker.address, token=token):
         client.subscribe("t:1")
         told = set(re.findall(r"^# TYPE (\w+)", http(broker.admin_address, "GET", "/metrics").body.decode(), re.M))
