@@ -306,12 +306,13 @@ int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str 
 
 	if (hw_hub_subscribed(hub, s, topic))
 		return HW_HUB_ALREADY;
-	if (!hw_quota_charge(&hub->tenant->subscriptions, 1))
+	if (!s->uncharged && !hw_quota_charge(&hub->tenant->subscriptions, 1))
 		return -EDQUOT;
 	hw_reader_activate(hub->reader);
 	r = link_up(hub, s, topic);
 	if (r) {
-		hw_quota_release(&hub->tenant->subscriptions, 1);
+		if (!s->uncharged)
+			hw_quota_release(&hub->tenant->subscriptions, 1);
 		if (hub->n_subscriptions == 0)
 			hw_hub_rest(hub);
 		return r;
@@ -337,7 +338,8 @@ static void unlink_at(struct hw_hub *hub, struct hw_subscriber *s, uint32_t link
 	if (t->n == 0)
 		vacate(hub, t);
 	topic_drop_if_empty(hub, t);
-	hw_quota_release(&hub->tenant->subscriptions, 1);
+	if (!s->uncharged)
+		hw_quota_release(&hub->tenant->subscriptions, 1);
 	hw_metric_add(hub->worker->counters->subscriptions, -1);
 	if (--hub->n_subscriptions == 0)
 		hw_hub_rest(hub);

@@ -33,7 +33,8 @@ struct hw_subscriber {
 				   sees that it was there */
 	struct hw_class *class; /* with class_epoch: classes.c */
 	uint32_t class_epoch;
-	bool behind; /* set by who subscribes: it reads the journal itself */
+	bool uncharged; /* a seat has been charged for its subscriptions */
+	bool behind;    /* set by who subscribes: it reads the journal itself */
 	uint32_t n_subs, cap_subs;
 	struct hw_sub_link {
 		struct hw_topic *topic;

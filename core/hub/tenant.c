@@ -11,6 +11,7 @@ int hw_tenants_init(struct hw_tenants *tenants)
 {
 	tenants->hash_key = hw_hash_key_random();
 	hw_map_init(&tenants->by_id, &tenants->hash_key);
+	hw_tickets_init(&tenants->tickets, &tenants->hash_key);
 	return -pthread_mutex_init(&tenants->lock, NULL);
 }
 
@@ -19,12 +20,14 @@ static void tenant_free(struct hw_tenant *t)
 	hw_journal_destroy(&t->journal);
 	hw_idempotency_fini(&t->idempotency);
 	hw_occupancy_fini(&t->occupancy);
+	hw_seats_fini(&t->seats);
 	free((char *)(uintptr_t)t->id.p);
 	free(t);
 }
 
 void hw_tenants_fini(struct hw_tenants *tenants)
 {
+	hw_tickets_fini(&tenants->tickets);
 	for (hw_map_each (&tenants->by_id, i))
 		tenant_free(tenants->by_id.slots[i].value);
 	hw_map_fini(&tenants->by_id);
@@ -77,6 +80,8 @@ static int tenant_create(struct hw_tenants *tenants, struct hw_str id,
 		return r;
 	hw_idempotency_init(&t->idempotency, &tenants->hash_key);
 	hw_occupancy_init(&t->occupancy, &tenants->hash_key);
+	hw_seats_init(&t->seats, &tenants->hash_key);
+	hw_quota_init(&t->tickets, HW_TICKETS_A_TENANT);
 	t->id = (struct hw_str){hw_str_dup(id), id.len};
 	t->journal = hw_journal_create(&rules->classes, &tenants->hash_key);
 	if (t->id.p && t->journal)

@@ -10,6 +10,8 @@
 #include "hub/generation.h"
 #include "hub/idempotency.h"
 #include "hub/occupancy.h"
+#include "hub/seat_table.h"
+#include "hub/tickets.h"
 #include "journal/journal.h"
 
 struct hw_hub;
@@ -21,6 +23,8 @@ struct hw_tenant {
 	struct hw_store *store; /* behind the journal; NULL: it is all there is */
 	struct hw_quota connections;
 	struct hw_quota subscriptions;
+	struct hw_quota tickets; /* that are not used yet: tickets.h */
+	struct hw_seats seats;
 	struct hw_rate publishes;
 	struct hw_idempotency idempotency;
 	struct hw_occupancy occupancy;
@@ -35,6 +39,7 @@ struct hw_tenants {
 	struct hw_map by_id;
 	struct hw_hash_key hash_key;
 	struct hw_store *store; /* borrowed, of all tenants; set before the first is made */
+	struct hw_tickets tickets;
 };
 
 HW_MUST_CHECK int hw_tenants_init(struct hw_tenants *tenants);

@@ -19,6 +19,7 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 			"Connections closed for their PROXY header: missing, malformed, late, or "
 			"of an address that is not trusted"),
 		.sessions = GAUGE("sessions", "Sessions that are authenticated and open"),
+		.polls_waiting = GAUGE("polls_waiting", "Long-polls that wait for an event"),
 		.subscriptions = GAUGE("subscriptions", "Subscriptions of all sessions"),
 		.published = COUNTER("events_published_total", "Events stored in a journal"),
 		.delivered = COUNTER("events_delivered_total", "Events queued to subscribers"),

@@ -22,7 +22,7 @@ struct hw_sessions;
 /* Counters of the whole broker, looked up once. */
 struct hw_counters {
 	struct hw_metric *http_requests, *connections, *connections_total, *proxy_refused,
-		*sessions, *subscriptions, *recheck_due;
+		*sessions, *subscriptions, *recheck_due, *polls_waiting;
 	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
 	struct hw_metric *filtered, *filter_failed;
 	struct hw_metric *rechecked, *revoked_subscriptions, *revoked_sessions;
