@@ -203,6 +203,8 @@ HW_MUST_CHECK int hw_scan_begin(struct hw_scan *scan, struct hw_journal *journal
 /** The number of the newest event of @topic, or of what a pattern stands for, that is gone; 0 =
  * none is. A topic that has had nothing for long may be forgotten, and then it is that of any. */
 uint64_t hw_journal_gone(struct hw_journal *journal, struct hw_str topic);
+/** The number of the newest event of @topic, a name, that is there; 0: none is. Any thread. */
+uint64_t hw_journal_newest(struct hw_journal *journal, struct hw_str topic);
 /** The next run with numbers up to @upto; false: nothing. */
 HW_MUST_CHECK bool hw_scan_next(struct hw_scan *scan, uint64_t upto, struct hw_run *run);
 void hw_scan_end(struct hw_scan *scan);

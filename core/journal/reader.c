@@ -437,6 +437,18 @@ uint64_t hw_journal_gone(struct hw_journal *j, struct hw_str topic)
 	return gone;
 }
 
+uint64_t hw_journal_newest(struct hw_journal *j, struct hw_str topic)
+{
+	const struct hw_topic_log *t;
+	uint64_t newest;
+
+	pthread_mutex_lock(&j->lock);
+	t = hw_topic_index_find(&j->topics, topic);
+	newest = t ? hw_topic_log_newest(t) : 0;
+	pthread_mutex_unlock(&j->lock);
+	return newest;
+}
+
 /* From the last entry that was read of a topic to its next one. */
 static void topic_go_on(struct hw_journal *j, struct hw_place *place)
 {

@@ -255,6 +255,20 @@ static uint64_t number_at(const struct hw_segment *s, uint32_t i)
 	return hw_segment_entry(s, i)->number;
 }
 
+uint64_t hw_topic_log_newest(const struct hw_topic_log *t)
+{
+	uint64_t newest = 0;
+
+	/* the last part, but for a topic that went to another class and back */
+	for (uint32_t i = 0; i < t->n_parts; i++) {
+		const struct hw_topic_part *part = &t->parts[t->part_at + i];
+		uint64_t number = number_at(part->segment, part->last);
+
+		newest = number > newest ? number : newest;
+	}
+	return newest;
+}
+
 /* The first of the parts whose last event is above @number. */
 struct hw_place hw_topic_log_find(const struct hw_topic_log *t, uint64_t number)
 {

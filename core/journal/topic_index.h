@@ -41,6 +41,8 @@ void hw_topic_index_add(struct hw_topic_log *topic, struct hw_segment *segment, 
 void hw_topic_index_drop(struct hw_topic_index *index, const struct hw_segment *segment);
 /** NULL: it never had one, or is forgotten. */
 struct hw_topic_log *hw_topic_index_find(const struct hw_topic_index *index, struct hw_str topic);
+/** The number of the newest event of the topic, 0: there is none. */
+uint64_t hw_topic_log_newest(const struct hw_topic_log *topic);
 /** The number of the newest event of a topic, or of what a pattern stands for, that is gone. */
 uint64_t hw_topic_index_gone(const struct hw_topic_index *index, struct hw_str topic);
 /** An event of the topic that was never here is gone. */

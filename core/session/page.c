@@ -18,8 +18,9 @@ static struct hw_str topic(struct hw_reading *r, size_t i)
 
 static uint64_t after(struct hw_reading *r, size_t i)
 {
-	(void)i;
-	return page_of(r)->oldest ? 0 : page_of(r)->after;
+	const struct hw_page *p = page_of(r);
+
+	return p->oldest ? 0 : p->afters ? p->afters[i] : p->after;
 }
 
 static bool wants(struct hw_reading *r, const struct hw_run *run)
@@ -27,7 +28,8 @@ static bool wants(struct hw_reading *r, const struct hw_run *run)
 	const struct hw_page *p = page_of(r);
 
 	for (size_t i = 0; i < p->n_topics; i++)
-		if (hw_reading_is_of(run, p->topics[i]))
+		if ((!p->afters || p->afters[i] <= run->after) &&
+			hw_reading_is_of(run, p->topics[i]))
 			return true;
 	return false;
 }
@@ -74,7 +76,7 @@ static void lost(struct hw_reading *r)
 {
 	struct hw_page *p = page_of(r);
 
-	for (size_t i = 0; i < p->n_topics && !p->oldest; i++)
+	for (size_t i = 0; i < p->n_topics && !p->oldest && !p->afters; i++)
 		if (hw_reading_gone(r, p->topics[i]) > p->after)
 			p->gap = true;
 }
@@ -118,6 +120,26 @@ static const struct hw_reading_ops reading_ops = {
 /* ---- life
  * -----------------------------------------------------------------------------------------------------------------
  */
+
+bool hw_page_is_ours(struct hw_hub *hub, struct hw_cursor cursor)
+{
+	struct hw_journal *journal = hub->tenant->journal;
+
+	return cursor.epoch == hw_journal_epoch(journal) && cursor.seq <= hw_journal_last(journal);
+}
+
+/* Of what memory has dropped a store may have it still. */
+bool hw_page_last(struct hw_hub *hub, struct hw_str topic, uint64_t *after)
+{
+	uint64_t newest = hw_journal_newest(hub->tenant->journal, topic);
+
+	if (!newest && hub->tenant->store)
+		newest = hw_journal_gone(hub->tenant->journal, topic);
+	if (!newest)
+		return false;
+	*after = newest - 1;
+	return true;
+}
 
 static const struct hw_identity *identity(const struct hw_subscriber *s)
 {

@@ -25,6 +25,7 @@ struct grant {
 	int64_t retry_after_ms; /* refused: when to try again; 0: nobody said */
 	bool has_cursor;
 	struct hw_cursor cursor;
+	bool last;     /* from its newest event on, unless there is a cursor */
 	bool recovers; /* from @after on */
 	bool gap;
 	uint64_t after;
@@ -280,7 +281,7 @@ static void tell_gaps(struct subscribing *sub,
 
 static bool is_gone(struct subscribing *sub, struct grant *g)
 {
-	uint64_t gone = g->recovers ? hw_reading_gone(&sub->reading, g->topic) : 0;
+	uint64_t gone = g->recovers && g->has_cursor ? hw_reading_gone(&sub->reading, g->topic) : 0;
 
 	return gone > g->after;
 }
@@ -372,7 +373,7 @@ static bool admit_all(struct job *job)
 	struct subscribing *sub = job->subscribing;
 	struct hw_session *s = job->session;
 
-	if (sub->refused == HW_CODE_NONE &&
+	if (sub->refused == HW_CODE_NONE && !s->sub.uncharged &&
 		!hw_quota_has_room(&s->hub->tenant->subscriptions, sub->n))
 		refuse_limit(job, &sub->grants[0], TENANT_IS_FULL);
 	if (sub->refused == HW_CODE_NONE && s->outlet->begin(s->arg, HW_CODE_NONE, HW_STR_NULL))
@@ -383,13 +384,29 @@ static bool admit_all(struct job *job)
 	return false;
 }
 
+/* Where a grant begins, if not now. */
+static bool find_begin(struct job *job, struct grant *g)
+{
+	struct hw_session *s = job->session;
+
+	if (g->code != HW_CODE_NONE || (!g->has_cursor && !g->last))
+		return false;
+	s->knows_cursors |= g->has_cursor;
+	if (hw_hub_subscribed(s->hub, &s->sub, g->topic)) {
+		g->has_cursor = false; /* it has all of it already */
+		return false;
+	}
+	if (!g->has_cursor)
+		return hw_page_last(s->hub, g->topic, &g->after);
+	g->after = g->cursor.seq;
+	return hw_page_is_ours(s->hub, g->cursor);
+}
+
 /* All topics are asked about. */
 static bool decided(struct job *job)
 {
 	struct subscribing *sub = job->subscribing;
 	struct hw_session *s = job->session;
-	struct hw_journal *journal = s->hub->tenant->journal;
-	uint64_t last = hw_journal_last(journal);
 	bool any = false;
 
 	if (s->only_query && !admit_all(job))
@@ -400,17 +417,9 @@ static bool decided(struct job *job)
 	for (size_t i = 0; i < sub->n; i++) {
 		struct grant *g = &sub->grants[i];
 
-		if (g->code != HW_CODE_NONE || !g->has_cursor)
-			continue;
-		s->knows_cursors = true;
-		if (hw_hub_subscribed(s->hub, &s->sub, g->topic)) {
-			g->has_cursor = false; /* it has all of it already */
-			continue;
-		}
-		if (g->cursor.epoch != hw_journal_epoch(journal) || g->cursor.seq > last)
+		if (!find_begin(job, g))
 			continue;
 		g->recovers = any = true;
-		g->after = g->cursor.seq;
 		if (g->after < sub->reading.cursor)
 			sub->reading.cursor = g->after;
 	}
@@ -450,7 +459,8 @@ static struct grant *grant_new(struct job *job)
 		.raw = t->raw,
 		.code = t->code,
 		.has_cursor = t->has_cursor,
-		.cursor = t->cursor};
+		.cursor = t->cursor,
+		.last = t->last};
 	if (t->topic.p == t->store) {
 		g->own = hw_str_dup(t->topic);
 		if (!g->own)

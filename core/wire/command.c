@@ -216,44 +216,63 @@ static int take_history(
 	return 0;
 }
 
-/* One entry of "topics": "name", or {"topic":"name","cursor":"…"}. The reader says -EINVAL only for
- * what is no JSON, and that was read before. @message is set when the entry has not the shape of
- * one. */
-static int read_entry(struct hw_json_reader *r, struct hw_json *topic, struct hw_json *cursor,
-	const char **message)
+/* One entry of "topics": "name", or {"topic":"name","cursor":"…","last":1}. */
+struct entry {
+	struct hw_json topic, cursor, last;
+	const char *message; /* what is wrong with its shape */
+};
+
+/* How many of the newest events: none, or one. -1: something else. */
+static int last_of(struct hw_json last)
+{
+	double n = last.kind == HW_JSON_NUMBER ? hw_json_double(last) : -1;
+
+	return !given(last) || n == 0 ? 0 : n == 1 ? 1 : -1;
+}
+
+static void check_entry(struct entry *e)
+{
+	if (e->topic.kind != HW_JSON_STRING)
+		e->message = "topics must hold strings or objects with a topic";
+	else if (given(e->cursor) && e->cursor.kind != HW_JSON_STRING)
+		e->message = "cursor must be a string";
+	else if (last_of(e->last) < 0)
+		e->message = "last must be 1, or 0";
+}
+
+/* The reader says -EINVAL only for what is no JSON, and that was read before. */
+static int read_entry(struct hw_json_reader *r, struct entry *e)
 {
 	struct hw_json key, value;
 	int rc;
 
-	*topic = *cursor = (struct hw_json){.kind = HW_JSON_NONE};
-	*message = NULL;
+	e->topic = e->cursor = e->last = (struct hw_json){.kind = HW_JSON_NONE};
+	e->message = NULL;
 	if (hw_json_peek(r) != HW_JSON_OBJECT) {
-		rc = hw_json_value(r, topic);
+		rc = hw_json_value(r, &e->topic);
 	} else {
 		rc = hw_json_enter(r, HW_JSON_OBJECT);
 		while (rc == 0 && (rc = hw_json_member(r, &key)) == 0) {
-			struct hw_json *slot = hw_json_is(key, HW_STR("topic"))    ? topic
-					       : hw_json_is(key, HW_STR("cursor")) ? cursor
+			struct hw_json *slot = hw_json_is(key, HW_STR("topic"))    ? &e->topic
+					       : hw_json_is(key, HW_STR("cursor")) ? &e->cursor
+					       : hw_json_is(key, HW_STR("last"))   ? &e->last
 										   : &value;
 
 			if (slot != &value && slot->kind != HW_JSON_NONE)
-				*message = "topics holds an entry with a duplicate member";
+				e->message = "topics holds an entry with a duplicate member";
 			rc = hw_json_value(r, slot);
 		}
 		rc = rc == HW_JSON_END ? 0 : rc;
 	}
-	if (rc == 0 && topic->kind != HW_JSON_STRING)
-		*message = "topics must hold strings or objects with a topic";
-	if (rc == 0 && given(*cursor) && cursor->kind != HW_JSON_STRING)
-		*message = "cursor must be a string";
+	if (rc == 0 && !e->message)
+		check_entry(e);
 	return rc;
 }
 
 static int take_topics(struct hw_command *cmd, struct hw_json topics, struct hw_err *err)
 {
-	struct hw_json topic, cursor;
 	struct hw_json_reader r;
-	const char *message;
+	struct entry e;
 	int rc;
 
 	if (topics.kind == HW_JSON_NONE)
@@ -263,9 +282,9 @@ static int take_topics(struct hw_command *cmd, struct hw_json topics, struct hw_
 	hw_json_init(&r, topics.raw, HW_JSON_UTF8_DONE);
 	rc = hw_json_enter(&r, HW_JSON_ARRAY);
 	while (rc == 0 && (rc = hw_json_element(&r)) == 0) {
-		rc = read_entry(&r, &topic, &cursor, &message);
-		if (rc == 0 && message)
-			return refuse(err, message);
+		rc = read_entry(&r, &e);
+		if (rc == 0 && e.message)
+			return refuse(err, e.message);
 		cmd->n_topics++;
 	}
 	cmd->topics = topics;
@@ -462,24 +481,27 @@ static struct hw_str entry_name(struct hw_json topic, struct hw_command_topic *o
 
 bool hw_command_topic(struct hw_command_topics *it, struct hw_command_topic *out)
 {
-	struct hw_json topic, cursor;
-	const char *message;
+	struct entry e;
 
 	if (it->reader.depth != 1 || hw_json_element(&it->reader) != 0 ||
-		read_entry(&it->reader, &topic, &cursor, &message) != 0)
+		read_entry(&it->reader, &e) != 0)
 		return false;
 	out->code = HW_CODE_NONE;
 	out->message = NULL;
-	out->raw = topic.raw;
-	out->topic = entry_name(topic, out);
-	out->has_cursor = given(cursor);
+	out->raw = e.topic.raw;
+	out->topic = entry_name(e.topic, out);
+	out->has_cursor = given(e.cursor);
+	out->last = last_of(e.last) == 1;
 	if (!hw_topic_pattern_valid(out->topic)) {
 		out->topic = HW_STR_NULL;
 		out->code = HW_CODE_BAD_REQUEST;
 		out->message = "this is no topic: {resource}:{id} is expected";
-	} else if (out->has_cursor && !read_cursor(cursor, &out->cursor)) {
+	} else if (out->has_cursor && !read_cursor(e.cursor, &out->cursor)) {
 		out->code = HW_CODE_BAD_REQUEST;
 		out->message = "cursor is no cursor";
+	} else if (out->last && hw_topic_is_wildcard(out->topic)) {
+		out->code = HW_CODE_BAD_REQUEST;
+		out->message = "last is of one topic, not of a pattern";
 	}
 	return true;
 }

@@ -81,6 +81,7 @@ struct hw_command_topic {
 	struct hw_str raw;   /* the JSON string as given, with quotes: what a reply names it by */
 	bool has_cursor;
 	struct hw_cursor cursor;
+	bool last; /* begin with the newest event that there is; of a name, not of a pattern */
 	char store[HW_TOPIC_MAX]; /* @topic may point here */
 };
 struct hw_command_topics {

@@ -286,6 +286,47 @@ static void test_limits_of_a_query(void **state)
 	assert_int_equal(limit, HW_HISTORY_MAX);
 }
 
+static void test_a_topic_may_begin_with_its_last_event(void **state)
+{
+	static const struct {
+		const char *entry;
+		enum hw_code code;
+		bool last;
+	} good[] = {
+		{"{\"topic\":\"a:1\",\"last\":1}", HW_CODE_NONE, true},
+		{"{\"last\":1.0,\"topic\":\"a:1\",\"cursor\":\"z-7\"}", HW_CODE_NONE, true},
+		{"{\"topic\":\"a:1\",\"last\":0}", HW_CODE_NONE, false},
+		{"{\"topic\":\"a:1\",\"last\":null}", HW_CODE_NONE, false},
+		{"{\"topic\":\"a:*\",\"last\":0}", HW_CODE_NONE, false},
+		{"{\"topic\":\"a:*\",\"last\":1}", HW_CODE_BAD_REQUEST, true},
+	};
+	static const char *const bad[] = {"2", "-1", "1.5", "1e9", "true", "\"1\"", "[]", "{}"};
+	struct hw_command_topics it;
+	struct hw_command_topic topic;
+	struct hw_command cmd;
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < HW_COUNT(good); i++) {
+		snprintf(text, sizeof(text), "{\"type\":\"subscribe\",\"topics\":[%s]}",
+			good[i].entry);
+		assert_int_equal(read_command(text, &cmd), 0);
+		hw_command_topics(&it, &cmd);
+		assert_true(hw_command_topic(&it, &topic));
+		assert_int_equal(topic.code, good[i].code);
+		assert_int_equal(topic.last, good[i].last);
+	}
+	for (size_t i = 0; i < HW_COUNT(bad); i++) {
+		snprintf(text, sizeof(text),
+			"{\"type\":\"subscribe\",\"topics\":[{\"topic\":\"a:1\",\"last\":%s}]}",
+			bad[i]);
+		assert_refused(text, "last must be 1, or 0");
+	}
+	assert_refused("{\"type\":\"subscribe\",\"topics\":"
+		       "[{\"topic\":\"a:1\",\"last\":1,\"l\\u0061st\":0}]}",
+		"topics holds an entry with a duplicate member");
+}
+
 static void test_topics_are_walked_with_what_is_wrong_about_each(void **state)
 {
 	static const struct {
@@ -445,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_keys_are_measured_by_what_they_say),
 		cmocka_unit_test(test_history_has_a_cursor_and_a_limit),
 		cmocka_unit_test(test_limits_of_a_query),
+		cmocka_unit_test(test_a_topic_may_begin_with_its_last_event),
 		cmocka_unit_test(test_topics_are_walked_with_what_is_wrong_about_each),
 		cmocka_unit_test(test_an_array_is_read_item_by_item),
 		cmocka_unit_test(test_no_json_is_refused_before_anything_of_it_is_acted_upon),
