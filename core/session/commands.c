@@ -102,6 +102,26 @@ static void tell_connect(struct job *job)
 		hw_hooks_cancel(&job->ask);
 }
 
+/* Among those that the tenant may have. false: it is closed. */
+static bool take_place(struct hw_session *s)
+{
+	int r = 0;
+
+	if (s->seat_name)
+		r = hw_seat_take(s->hub->tenant, s->seat_name, &s->seat);
+	else if (!hw_quota_charge(&s->hub->tenant->connections, 1))
+		r = HW_SEAT_CONNECTIONS;
+	if (r == HW_SEAT_SUBSCRIPTIONS)
+		session_close_code(s, HW_CODE_TOPIC_LIMIT,
+			"the tenant has as many subscriptions as its limit allows");
+	else if (r == HW_SEAT_CONNECTIONS)
+		session_close_code(s, HW_CODE_RATE_LIMITED,
+			"the tenant has as many connections as its limit allows");
+	else if (r)
+		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+	return r == 0;
+}
+
 /* The login that is decided is the session's first. */
 void command_admitted(struct job *job, struct hw_login *login)
 {
@@ -111,11 +131,8 @@ void command_admitted(struct job *job, struct hw_login *login)
 	login->identity = NULL;
 	s->hub = login->hub;
 	s->policy = login->policy;
-	if (!hw_quota_charge(&s->hub->tenant->connections, 1)) {
-		session_close_code(s, HW_CODE_RATE_LIMITED,
-			"the tenant has as many connections as its limit allows");
+	if (!take_place(s))
 		return;
-	}
 	s->connected = true;
 	s->live = true;
 	hw_metric_add(s->worker->counters->sessions, 1);
@@ -182,17 +199,14 @@ static void on_login(struct hw_login *login)
 		job_resume(job);
 }
 
-bool command_login(struct job *job, struct hw_str token)
+static bool login(struct job *job, struct hw_str token, struct hw_identity *known)
 {
 	struct hw_session *s = job->session;
 	enum hw_verdict verdict;
 
-	if (token.len == 0) {
-		session_close_code(s, HW_CODE_UNAUTHORIZED, "the token is empty");
-		return true;
-	}
 	job->login = (struct hw_login){
 		.worker = s->worker,
+		.known = known,
 		.request = {.token = hw_slice_of(token),
 			.address = hw_slice_of(hw_str_of(s->address)),
 			.origin = hw_slice_of(hw_str_of(s->origin)),
@@ -204,6 +218,19 @@ bool command_login(struct job *job, struct hw_str token)
 		memcpy(job->login.session, s->id, sizeof(job->login.session));
 	verdict = hw_login_start(&job->login);
 	return verdict == HW_PENDING ? false : after_login(job, verdict);
+}
+
+bool command_login(struct job *job, struct hw_str token)
+{
+	if (token.len > 0)
+		return login(job, token, NULL);
+	session_close_code(job->session, HW_CODE_UNAUTHORIZED, "the token is empty");
+	return true;
+}
+
+bool command_known(struct job *job, struct hw_identity *identity)
+{
+	return login(job, HW_STR_NULL, identity);
 }
 
 static bool command_auth(struct job *job)
@@ -384,7 +411,7 @@ void command_cancel(struct job *job)
 {
 	hw_list_remove(&job->parked);
 	subscribe_cancel(job);
-	hw_page_stop(&job->page);
+	hw_peek_cancel(&job->peek);
 	hw_login_cancel(&job->login);
 	hw_hooks_cancel(&job->ask);
 	if (job->publish.hub)

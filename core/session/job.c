@@ -56,7 +56,7 @@ void job_free(struct job **job)
 	*job = NULL;
 	hw_list_remove(&j->parked);
 	subscribe_free(j);
-	hw_page_stop(&j->page);
+	hw_peek_cancel(&j->peek);
 	hw_pins_drop(&j->pins);
 	hw_buf_fini(&j->reply);
 	hw_buf_fini(&j->scratch);
@@ -205,6 +205,12 @@ void job_start_recheck(struct hw_session *s)
 void job_start_login(struct hw_session *s, struct hw_str token)
 {
 	if (start_bare(s, token) && command_login(s->job, (struct hw_str){s->job->text, token.len}))
+		job_done(s->job);
+}
+
+void job_start_known(struct hw_session *s, struct hw_identity *identity)
+{
+	if (start_bare(s, HW_STR_NULL) && command_known(s->job, identity))
 		job_done(s->job);
 }
 

@@ -112,6 +112,22 @@ static enum hw_verdict admit(struct hw_login *login)
 	return not_admitted(login);
 }
 
+/* A ticket says who it is: the chain has said so when that was given out. What is left to find is
+ * the tenant. */
+static void take_known(struct hw_login *login)
+{
+	struct hw_ask *ask = &login->ask;
+
+	if (find_tenant(ask, login->known->tenant_id)) {
+		ask->verdict = HW_ALLOW;
+		ask->identity = hw_identity_ref(login->known);
+	} else {
+		ask->verdict = hw_code_find(hw_str_of(ask->code)) == HW_CODE_FORBIDDEN_TOPIC
+				       ? HW_DENY
+				       : HW_ERROR;
+	}
+}
+
 static enum hw_verdict go_on(struct hw_login *login)
 {
 	enum hw_verdict verdict = settle(login);
@@ -141,7 +157,9 @@ enum hw_verdict hw_login_start(struct hw_login *login)
 		.find_tenant = find_tenant,
 		.decided = on_decided,
 	};
-	if (hw_hooks_ask(&login->ask) == HW_PENDING)
+	if (login->known)
+		take_known(login);
+	else if (hw_hooks_ask(&login->ask) == HW_PENDING)
 		return HW_PENDING;
 	return go_on(login);
 }

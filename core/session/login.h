@@ -14,7 +14,8 @@ void hw_session_id_make(char out[HW_SESSION_ID_LEN + 1]);
 struct hw_login {
 	/* set by the caller; borrowed until decided */
 	struct hw_worker *worker;
-	struct hw_request request;               /* size is set by hw_login_start */
+	struct hw_request request; /* size is set by hw_login_start */
+	struct hw_identity *known; /* who it is, of a ticket: nobody is asked; referenced. NULL */
 	void (*decided)(struct hw_login *login); /* only when start returned HW_PENDING */
 	void *arg;
 	char session[HW_SESSION_ID_LEN + 1]; /* a session is admitted, too; "" = none is wanted */

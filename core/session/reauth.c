@@ -95,7 +95,9 @@ static void revoke(struct job *job)
 	hw_metric_add(s->worker->counters->revoked_subscriptions, 1);
 	if (!s->plain)
 		session_send(s);
-	if (s->only_query && s->sub.n_subs == 0)
+	if (s->outlet->revoked && !s->closed)
+		s->outlet->revoked(s->arg, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
+	if (s->only_query && s->sub.n_subs == 0 && !s->closed)
 		refuse(s, HW_CODE_FORBIDDEN_TOPIC, "none of its topics is left to it", "");
 }
 

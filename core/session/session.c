@@ -62,7 +62,7 @@ struct hw_str session_cursor(const struct hw_session *s, char text[HW_CURSOR_MAX
 {
 	struct hw_cursor cursor = {
 		.epoch = hw_journal_epoch(s->hub->tenant->journal),
-		.seq = s->sub.behind ? s->reading.cursor : hw_hub_number(s->hub),
+		.seq = hw_session_number(s),
 	};
 
 	return (struct hw_str){text, hw_cursor_format(cursor, text)};
@@ -215,6 +215,10 @@ static bool keep_query_topics(struct hw_session *s, const struct hw_session_open
 			hw_buf_puts(&text, ",\"cursor\":");
 			hw_buf_json(&text, open->cursor);
 			hw_buf_puts(&text, "}");
+		} else if (open->last) {
+			hw_buf_puts(&text, "{\"topic\":");
+			hw_buf_json(&text, topic);
+			hw_buf_puts(&text, ",\"last\":1}");
 		} else {
 			hw_buf_json(&text, topic);
 		}
@@ -233,6 +237,16 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	if (!copy_origin(s, open)) {
 		free(s);
 		return NULL;
+	}
+	if (open->seat) {
+		s->seat_name = malloc(sizeof(*s->seat_name));
+		if (!s->seat_name) {
+			free((char *)(uintptr_t)s->address);
+			free(s);
+			return NULL;
+		}
+		*s->seat_name = *open->seat;
+		s->sub.uncharged = true;
 	}
 	if (open->login)
 		memcpy(s->id, open->login->session, sizeof(s->id));
@@ -272,12 +286,15 @@ struct hw_session *hw_session_create(struct hw_worker *w, const struct hw_sessio
 		session_close_code(s, HW_CODE_BAD_REQUEST, "the cursor is malformed");
 	else if (w->draining)
 		session_close_code(s, HW_CODE_DRAINING, NULL);
-	else if (!open->login && !open->token.p && !w->generation->settings.auth_first_message)
+	else if (!open->login && !open->known && !open->token.p &&
+		 !w->generation->settings.auth_first_message)
 		session_close_code(s, HW_CODE_UNAUTHORIZED, "a token is needed to connect");
 	else if (open->topics.p && !keep_query_topics(s, open))
 		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
 	else if (open->login)
 		job_start_admitted(s, open->login);
+	else if (open->known)
+		job_start_known(s, open->known);
 	else if (open->token.p)
 		job_start_login(s, open->token);
 	return s;
@@ -304,6 +321,7 @@ void hw_session_destroy(struct hw_session **session)
 	inbox_clear(s);
 	hw_identity_unref(&s->identity);
 	free(s->query);
+	free(s->seat_name);
 	free((char *)(uintptr_t)s->address);
 	free(s);
 }
@@ -344,7 +362,10 @@ static void leave(struct hw_session *s, uint16_t close_code)
 	hw_hub_unsubscribe_all(s->hub, &s->sub);
 	if (s->connected) {
 		s->connected = false;
-		hw_quota_release(&s->hub->tenant->connections, 1);
+		if (s->seat)
+			hw_seat_leave(&s->seat);
+		else
+			hw_quota_release(&s->hub->tenant->connections, 1);
 		hw_metric_add(s->worker->counters->sessions, -1);
 		tell_disconnect(s, close_code);
 	}
@@ -376,6 +397,38 @@ void hw_session_goaway(
 bool hw_session_closed(const struct hw_session *s)
 {
 	return s->closed;
+}
+
+struct hw_hub *hw_session_hub(const struct hw_session *s)
+{
+	return s->hub;
+}
+
+struct hw_identity *hw_session_identity(const struct hw_session *s)
+{
+	return s->identity;
+}
+
+bool hw_session_held(const struct hw_session *s)
+{
+	return s->held;
+}
+
+uint64_t hw_session_number(const struct hw_session *s)
+{
+	return s->sub.behind ? s->reading.cursor : hw_hub_number(s->hub);
+}
+
+void hw_session_extend(struct hw_session *s, struct hw_identity *identity)
+{
+	/* a question that waits has its words of the identity */
+	if (!s->live || s->closed || s->job || !s->identity->expires_at ||
+		(identity->expires_at && identity->expires_at <= s->identity->expires_at))
+		return;
+	hw_classes_leave(s->hub, &s->sub); /* it names the identity that goes */
+	hw_identity_unref(&s->identity);
+	s->identity = hw_identity_ref(identity);
+	session_arm(s);
 }
 
 size_t hw_session_message_bytes(const struct hw_session *s)

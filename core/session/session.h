@@ -10,6 +10,7 @@
 
 #include "base/str.h"
 #include "hub/hub.h"
+#include "hub/seats.h"
 #include "wire/code.h"
 #include "wire/cursor.h"
 
@@ -45,6 +46,8 @@ struct hw_outlet {
 	bool (*begin)(void *arg, enum hw_code code, struct hw_str message);
 	/** What came so far ends here: the cursor to come back with. 0 or negative errno. */
 	int (*place)(void *arg, struct hw_str cursor);
+	/** NULL: it goes on with the others. One of its topics is taken away. */
+	void (*revoked)(void *arg, enum hw_code code);
 };
 
 struct hw_session_open {
@@ -53,12 +56,15 @@ struct hw_session_open {
 	bool plain;      /* did not negotiate hookwire.v1 */
 	bool only_query; /* the client says nothing more: it has all topics of the query or none,
 			    and lives while its transport does */
-	const char *transport;               /* "ws", "sse" */
+	const char *transport;               /* "ws", "sse", "poll" */
 	struct hw_str address, origin, path; /* copied */
-	struct hw_login *login; /* ALLOWed already, as a session; its identity is taken. NULL: */
-	struct hw_str token;    /* authenticates. p NULL: the first message must be auth */
-	struct hw_str topics;   /* of the query, comma separated, decoded; p NULL: none */
-	struct hw_str cursor;   /* of the query, decoded; p NULL: none */
+	struct hw_login *login;    /* ALLOWed already, as a session; its identity is taken. NULL: */
+	struct hw_identity *known; /* who it is, of a ticket: referenced. NULL: */
+	struct hw_str token;       /* authenticates. p NULL: the first message must be auth */
+	struct hw_str topics;      /* of the query, comma separated, decoded; p NULL: none */
+	struct hw_str cursor;      /* of the query, decoded; p NULL: none */
+	bool last;                 /* of the query: begin with the newest event of each */
+	const struct hw_seat_name *seat; /* NULL: it is counted by itself */
 };
 
 /** Opens and, with a token, authenticates, unless it has been: the outlet may be called (also
@@ -79,6 +85,18 @@ void hw_session_close(struct hw_session *session, uint16_t close_code, struct hw
 void hw_session_goaway(struct hw_session *session, int64_t retry_after_ms, int64_t jitter_ms,
 	struct hw_str reason);
 bool hw_session_closed(const struct hw_session *session);
+
+/* ---- for a transport whose client reads the journal by a cursor of its own ---- */
+
+struct hw_hub *hw_session_hub(const struct hw_session *session); /* it is live */
+struct hw_identity *hw_session_identity(const struct hw_session *session);
+/** Nothing may be read until it is authorized again. */
+bool hw_session_held(const struct hw_session *session);
+/** The number of the cursor up to which it has been given what it follows. */
+uint64_t hw_session_number(const struct hw_session *session);
+/** The same person, with the same claims, has shown a token that is good for longer. It may not be
+ * the time for it: the next will do. */
+void hw_session_extend(struct hw_session *session, struct hw_identity *identity);
 /** Largest message that it takes now: 8 KiB until it is authenticated. */
 size_t hw_session_message_bytes(const struct hw_session *session);
 /** The code as PROTOCOL spells it when a message is larger. */

@@ -8,7 +8,7 @@
 #include "hub/pins.h"
 #include "session/login.h"
 #include "session/publish.h"
-#include "session/page.h"
+#include "session/peek.h"
 #include "session/reading.h"
 #include "session/session.h"
 #include "session/who.h"
@@ -77,7 +77,7 @@ struct job {
 	struct hw_buf reply;
 	struct hw_buf scratch;           /* the token or key, plain */
 	struct subscribing *subscribing; /* subscribe.c's; NULL: it is no subscribe */
-	struct hw_page page;             /* of history */
+	struct hw_peek peek;             /* of history */
 	/* of a check: see reauth.c */
 	void (*rechecked)(struct job *job);
 	void (*refreshed)(struct job *job);
@@ -109,6 +109,8 @@ struct hw_session {
 	struct hw_identity *identity; /* NULL until live */
 	struct hw_hub *hub;
 	struct hw_subscriber sub;
+	struct hw_seat_name *seat_name; /* NULL: it is counted by itself */
+	struct hw_seat *seat;           /* taken */
 	struct hw_timer timer;
 	int64_t opened_ms, alive_ms, lag_since_ms;
 	struct hw_reading reading; /* while it is behind: from its cursor on */
@@ -162,6 +164,7 @@ void session_move_on(struct hw_session *s);
 /* job.c */
 void job_start(struct hw_session *s, struct hw_str text);
 void job_start_login(struct hw_session *s, struct hw_str token);
+void job_start_known(struct hw_session *s, struct hw_identity *identity);
 void job_start_admitted(struct hw_session *s, struct hw_login *login);
 void job_start_recheck(struct hw_session *s);
 void job_free(struct job **job);
@@ -172,6 +175,7 @@ HW_MUST_CHECK bool inbox_push(struct hw_session *s, struct hw_str text, bool fir
 /* commands.c: each returns true when done, false when a hook is pending (job_resume comes later) */
 bool command_run(struct job *job);
 bool command_login(struct job *job, struct hw_str token);
+bool command_known(struct job *job, struct hw_identity *identity);
 void command_admitted(struct job *job, struct hw_login *login);
 void command_cancel(struct job *job);
 
