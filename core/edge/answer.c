@@ -3,7 +3,8 @@
 #include "edge/edge_internal.h"
 #include "wire/http1_response.h"
 
-#define SCRATCH_KEPT 65536 /* what of the shared buffers stays after a large answer */
+#define DRAINING_RETRY_MS 1000 /* advice, as RFC 9110 10.2.3 has it */
+#define SCRATCH_KEPT 65536     /* what of the shared buffers stays after a large answer */
 
 struct headers {
 	size_t n;
@@ -153,6 +154,24 @@ void answer_json(struct exchange *ex, unsigned status, struct hw_str body)
 				.retry_after_ms = EDGE_NO_RETRY});
 }
 
+void answer_events(struct exchange *ex, struct hw_str events, struct hw_cursor upto, bool gap)
+{
+	struct hw_buf *body = answer_body(ex);
+
+	hw_metric_add(http_edge(ex)->worker->counters->gaps, gap);
+	hw_buf_puts(body, "{\"events\":[");
+	hw_buf_str(body, events);
+	hw_buf_puts(body, "],\"cursor\":\"");
+	hw_cursor_add(body, upto);
+	hw_buf_puts(body, gap ? "\",\"gap\":true}" : "\",\"gap\":false}");
+	answer_send(
+		ex, &(struct answer){.status = 200,
+			    .type = "application/json",
+			    .body = hw_buf_view(body),
+			    .retry_after_ms = http_edge(ex)->worker->draining ? DRAINING_RETRY_MS
+									      : EDGE_NO_RETRY});
+}
+
 struct hw_buf *answer_body(struct exchange *ex)
 {
 	struct hw_buf *body = &http_edge(ex)->body;
@@ -169,7 +188,7 @@ void answer_refusal(struct exchange *ex)
 	int64_t retry_after_ms = ex->retry_after_ms;
 
 	if (retry_after_ms < 0 && status == 503)
-		retry_after_ms = 1000; /* advice, as RFC 9110 10.2.3 has it */
+		retry_after_ms = DRAINING_RETRY_MS;
 	hw_code_body(body, ex->code, hw_str_of(ex->why), retry_after_ms);
 	answer_send(ex, &(struct answer){.status = status,
 				.type = "application/json",

@@ -23,6 +23,9 @@ int hw_edge_init(struct hw_edge *edge)
 {
 	hw_list_init(&edge->connections);
 	hw_list_init(&edge->controls);
+	hw_list_init(&edge->pollers);
+	hw_map_init(&edge->pollers_by_key, &edge->worker->tenants->hash_key);
+	hw_map_init(&edge->pollers_by_token, &edge->worker->tenants->hash_key);
 	edge->n_connections = 0;
 	hw_buf_init(&edge->out);
 	hw_buf_init(&edge->body);
@@ -37,6 +40,8 @@ void hw_edge_fini(struct hw_edge *edge)
 {
 	hw_edge_close_all(edge);
 	controls_fini(edge);
+	hw_map_fini(&edge->pollers_by_key);
+	hw_map_fini(&edge->pollers_by_token);
 	hw_buf_fini(&edge->out);
 	hw_buf_fini(&edge->body);
 	sse_runs_fini(edge);
@@ -76,6 +81,7 @@ void hw_edge_close_all(struct hw_edge *edge)
 
 		conn->ops->destroy(conn);
 	}
+	polls_fini(edge);
 }
 
 void hw_edge_settings_changed(struct hw_edge *edge)

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "hub/frames.h"
 #include "hub/worker.h"
 #include "net/loop.h"
@@ -63,7 +64,9 @@ struct hw_edge {
 	struct hw_http1_request request; /* scratch of all the worker's readers */
 	struct hw_list connections;
 	size_t n_connections;
-	struct hw_list controls;         /* requests that are not answered yet */
+	struct hw_list controls; /* requests that are not answered yet */
+	struct hw_list pollers;  /* sessions of those who poll: poll_session.c */
+	struct hw_map pollers_by_key, pollers_by_token;
 	struct hw_buf out;               /* the answer being written */
 	struct hw_buf body;              /* the body of that answer */
 	char date[HW_HTTP_DATE_LEN + 1]; /* of date_s, a second of the wall clock */

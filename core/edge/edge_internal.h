@@ -1,9 +1,9 @@
 /* Inside core/edge: connections, and the HTTP exchanges that they carry.
  * edge.c: all connections; http.c: one HTTP connection; client.c: whose it is; request.c: a head
- * becomes an exchange;
- * routes.c: who answers it; answer.c: how; token.c: whose it is; upgrade.c: HTTP becomes WebSocket;
- * ws_conn.c: frames; ws.c, echo.c: what they carry; sse.c: events over HTTP; sse_runs.c: their
- * text. */
+ * becomes an exchange; routes.c: who answers it; answer.c: how; token.c: whose it is; ticket.c:
+ * without a token; upgrade.c: HTTP becomes WebSocket; ws_conn.c: frames; ws.c, echo.c: what they
+ * carry; sse.c: events over HTTP; sse_runs.c: their text; poll.c: a poll; poll_session.c: who
+ * polls; history_api.c: a page of a topic. */
 #pragma once
 
 #include "base/timers.h"
@@ -56,6 +56,8 @@ struct publish_job;
 struct ws_conn;
 struct sse_conn;
 struct control_wait;
+struct poll;
+struct history;
 
 /* What of a request outlives its head: a place in exchange.text. */
 struct kept {
@@ -67,16 +69,18 @@ enum route_login {
 	ROUTE_OPEN,      /* anybody */
 	ROUTE_TOKEN,     /* a token from anywhere */
 	ROUTE_NO_COOKIE, /* a token, but not a cookie's: it changes things */
-	ROUTE_SSE,       /* likewise, and it becomes a session */
+	ROUTE_SESSION,   /* a token from anywhere, or a ticket: it becomes a session */
 	ROUTE_WS,        /* the WebSocket endpoint decides */
 	ROUTE_ECHO,
 	ROUTE_ADMIN, /* the admin token */
 };
 
 struct route {
-	const char *path;
-	bool post; /* else GET and HEAD */
+	const char *path; /* one part may be "{topic}": exchange.topic */
+	bool post;        /* else GET and HEAD */
+	bool no_body;     /* of a POST: none is wanted */
 	enum route_login login;
+	const char *transport; /* of a session, as hooks are told; NULL: "http" */
 	/** Answers, or sets exchange.waiting and answers later (then http_resume). */
 	void (*handle)(struct exchange *ex);
 };
@@ -102,6 +106,10 @@ struct exchange {
 	/* kept of the head */
 	struct hw_buf text;
 	struct kept origin, token, topics, cursor, key, trace_id;
+	struct kept topic;             /* of the path */
+	struct kept ticket;            /* as it came */
+	struct kept last, wait, limit; /* of the query */
+	struct hw_identity *known;     /* of the ticket, which is used up; one reference */
 	struct hw_buf body;
 	/* of an upgrade */
 	bool upgrade, v1, bad_handshake;
@@ -113,6 +121,8 @@ struct exchange {
 	/* of who is logged in */
 	struct hw_login login;
 	struct publish_job *publish;
+	struct poll *poll;
+	struct history *history;
 	bool dry_run;                 /* of POST /api/reload */
 	struct kept query;            /* of GET /api/sessions and /api/explain, as it came */
 	struct control_wait *control; /* what the control thread was asked for */
@@ -139,6 +149,8 @@ const struct hw_settings *http_settings(const struct exchange *ex);
 const char *http_address(const struct exchange *ex);
 enum hw_edge_kind http_kind(const struct exchange *ex);
 struct hw_stream *http_stream(const struct exchange *ex);
+/** Of a session of this request, for hooks and operators. */
+const char *http_transport(const struct exchange *ex);
 /** The stream is another's from now on; HTTP's part of the connection ends when the caller has
  * returned. */
 struct hw_stream *http_give_stream(struct exchange *ex);
@@ -165,6 +177,24 @@ bool request_is_json(const struct hw_http1_request *request);
 /* routes.c */
 /** NULL: refused, the exchange says why. */
 const struct route *route_find(struct exchange *ex, const struct hw_http1_request *request);
+
+/* poll.c */
+void poll_handle(struct exchange *ex);
+/** Finds the session of a token that was accepted before. true: nobody needs to be asked who it is,
+ * or it is refused. */
+bool poll_find(struct exchange *ex);
+void poll_free(struct poll **poll);
+/** Those that opened sessions are ended. */
+void polls_fini(struct hw_edge *edge);
+
+/* history_api.c */
+void history_handle(struct exchange *ex);
+void history_free(struct history **history);
+
+/* ticket.c */
+void ticket_handle(struct exchange *ex);
+/** Uses up the ticket of the query: fills exchange.known, or refuses. */
+void ticket_redeem(struct exchange *ex);
 
 /* admin.c */
 const struct route *admin_routes(size_t *n);
@@ -227,6 +257,8 @@ void token_find(struct exchange *ex, const struct hw_http1_request *request, boo
 /** The bearer token of the request; p NULL: none, or another scheme's credentials (RFC 6750 3:
  * these are as good as none). false: it is malformed, or there are several. */
 bool token_bearer(const struct hw_http1_request *request, struct hw_str *token);
+/** "last" of the query. false: refused. */
+bool token_query_last(struct exchange *ex, bool *last);
 bool token_origin_listed(const struct hw_settings *settings, struct hw_str origin);
 
 /* answer.c */
@@ -237,6 +269,8 @@ struct answer {
 	int64_t retry_after_ms; /* EDGE_NO_RETRY */
 };
 void answer_send(struct exchange *ex, const struct answer *answer);
+/** A page of events: @events with commas between. */
+void answer_events(struct exchange *ex, struct hw_str events, struct hw_cursor upto, bool gap);
 void answer_json(struct exchange *ex, unsigned status, struct hw_str body);
 /** The head of an answer that ends with the connection, and what it begins with. 0 or negative
  * errno: nothing is queued. */

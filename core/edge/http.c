@@ -57,6 +57,13 @@ const char *http_address(const struct exchange *ex)
 	return ex->client[0] ? ex->client : ex->conn->address;
 }
 
+const char *http_transport(const struct exchange *ex)
+{
+	if (ex->upgrade)
+		return "ws";
+	return ex->route && ex->route->transport ? ex->route->transport : "http";
+}
+
 enum hw_edge_kind http_kind(const struct exchange *ex)
 {
 	return ex->conn->kind;
@@ -287,7 +294,9 @@ static void keep_input(struct http_conn *conn, const char *p, size_t len)
 		finish(conn);
 		return;
 	}
-	hw_stream_read(conn->base.stream, false);
+	/* who waits long for an event may leave meanwhile, which only reading shows */
+	hw_stream_read(
+		conn->base.stream, conn->exchange && conn->exchange->poll && conn->input.len == 0);
 }
 
 /* The connection may be gone afterwards. */

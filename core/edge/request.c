@@ -30,11 +30,13 @@ void exchange_free(struct exchange **exchange)
 	if (!ex)
 		return;
 	*exchange = NULL;
-	if (ex->waiting && !ex->publish && !ex->control && !ex->sse)
-		hw_login_cancel(&ex->login);
+	hw_login_cancel(&ex->login);
 	sse_abandon(ex);
 	control_abandon(ex);
 	publish_job_free(&ex->publish);
+	poll_free(&ex->poll);
+	history_free(&ex->history);
+	hw_identity_unref(&ex->known);
 	hw_identity_unref(&ex->login.identity);
 	hw_buf_fini(&ex->text);
 	hw_buf_fini(&ex->body);
@@ -50,6 +52,24 @@ bool request_is_json(const struct hw_http1_request *request)
 	       hw_str_eq_nocase(hw_str_trim(hw_str_cut(&rest, ';')), HW_STR("application/json"));
 }
 
+static void open_with_token(struct exchange *ex, const struct hw_http1_request *request)
+{
+	bool session = ex->route->login == ROUTE_SESSION;
+
+	ex->depends_on_token = true;
+	token_read_query(ex, request);
+	if (!session || !ex->ticket.there)
+		token_find(ex, request, ex->route->login != ROUTE_NO_COOKIE);
+	if (!ex->token.there && !(session && ex->ticket.there))
+		exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed");
+	if (ex->route->handle == sse_handle)
+		sse_read_head(ex, request);
+	if (http_edge(ex)->worker->draining)
+		exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
+	if (session && ex->ticket.there)
+		ticket_redeem(ex);
+}
+
 static void open_route(struct exchange *ex, const struct hw_http1_request *request)
 {
 	switch (ex->route->login) {
@@ -57,23 +77,8 @@ static void open_route(struct exchange *ex, const struct hw_http1_request *reque
 		break;
 	case ROUTE_TOKEN:
 	case ROUTE_NO_COOKIE:
-		ex->depends_on_token = true;
-		token_read_query(ex, request);
-		token_find(ex, request, ex->route->login == ROUTE_TOKEN);
-		if (!ex->token.there)
-			exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed");
-		if (http_edge(ex)->worker->draining)
-			exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
-		break;
-	case ROUTE_SSE:
-		ex->depends_on_token = true;
-		token_read_query(ex, request);
-		token_find(ex, request, true);
-		if (!ex->token.there)
-			exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed");
-		sse_read_head(ex, request);
-		if (http_edge(ex)->worker->draining)
-			exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
+	case ROUTE_SESSION:
+		open_with_token(ex, request);
 		break;
 	case ROUTE_WS:
 	case ROUTE_ECHO:
@@ -86,7 +91,7 @@ static void open_route(struct exchange *ex, const struct hw_http1_request *reque
 		admin_read_head(ex, request);
 		break;
 	}
-	if (ex->route->post && !request_is_json(request))
+	if (ex->route->post && !ex->route->no_body && !request_is_json(request))
 		exchange_refuse(ex, 415, HW_CODE_BAD_REQUEST, "the body must be application/json");
 }
 
@@ -132,23 +137,19 @@ static void on_decided(struct hw_login *login)
 	http_resume(ex);
 }
 
-static struct hw_slice transport_of(const struct exchange *ex)
-{
-	if (ex->upgrade)
-		return (struct hw_slice)HW_SLICE("ws");
-	return ex->route->login == ROUTE_SSE ? (struct hw_slice)HW_SLICE("sse")
-					     : (struct hw_slice)HW_SLICE("http");
-}
-
 void exchange_login(struct exchange *ex)
 {
 	struct hw_str address = hw_str_of(http_address(ex));
 	struct hw_str path = hw_str_of(ex->route ? ex->route->path : "");
+	struct hw_str transport = hw_str_of(http_transport(ex));
 	struct hw_str origin, token;
 	enum hw_verdict verdict;
 
 	/* a session that can be told why after the upgrade is asked there */
-	if (exchange_refused(ex) || !ex->token.there || ex->v1 || ex->route->login == ROUTE_ECHO)
+	if (exchange_refused(ex) || (!ex->token.there && !ex->known) || ex->v1 ||
+		ex->route->login == ROUTE_ECHO)
+		return;
+	if (ex->route->handle == poll_handle && !ex->known && poll_find(ex))
 		return;
 	origin = exchange_str(ex, ex->origin);
 	token = exchange_str(ex, ex->token);
@@ -160,9 +161,10 @@ void exchange_login(struct exchange *ex)
 		.address = {address.p, address.len},
 		.origin = {origin.p, origin.len},
 		.path = {path.p, path.len},
-		.transport = transport_of(ex),
+		.transport = {transport.p, transport.len},
 	};
-	if (ex->upgrade || ex->route->login == ROUTE_SSE)
+	ex->login.known = ex->known;
+	if (ex->upgrade || ex->route->login == ROUTE_SESSION)
 		hw_session_id_make(ex->login.session);
 	verdict = hw_login_start(&ex->login);
 	if (verdict == HW_PENDING)

@@ -1,5 +1,9 @@
+#include <errno.h>
+#include <string.h>
+
 #include "edge/edge_internal.h"
 #include "wire/cursor.h"
+#include "wire/query.h"
 
 static void alive(struct exchange *ex)
 {
@@ -38,8 +42,12 @@ static void options(struct exchange *ex)
 static const struct route public_routes[] = {
 	{"/ws", .login = ROUTE_WS, .handle = ws_handle},
 	{"/publish", .post = true, .login = ROUTE_NO_COOKIE, .handle = publish_handle},
-	{"/sse", .login = ROUTE_SSE, .handle = sse_handle},
+	{"/sse", .login = ROUTE_SESSION, .transport = "sse", .handle = sse_handle},
 	{"/cursor", .login = ROUTE_TOKEN, .handle = cursor},
+	{"/poll", .login = ROUTE_SESSION, .transport = "poll", .handle = poll_handle},
+	{"/topics/{topic}/history", .login = ROUTE_TOKEN, .handle = history_handle},
+	{"/ticket", .post = true, .no_body = true, .login = ROUTE_NO_COOKIE,
+		.handle = ticket_handle},
 	{"/healthz", .handle = alive},
 	{"/readyz", .handle = ready},
 };
@@ -50,38 +58,78 @@ static const struct route health_routes[] = {
 static const struct route echo_route = {"/echo", .login = ROUTE_ECHO, .handle = echo_handle};
 static const struct route options_route = {"*", .handle = options};
 
-static const struct route *find_path(const struct route *routes, size_t n, struct hw_str path)
+#define TOPIC_PART "{topic}"
+
+/* The same but for one part, which is not empty: it is @topic then, as it came. */
+static bool is_path(struct hw_str path, struct hw_str pattern, struct hw_str *topic)
+{
+	const char *at = memmem(pattern.p, pattern.len, TOPIC_PART, sizeof(TOPIC_PART) - 1);
+	size_t before, behind;
+
+	if (!at)
+		return hw_str_eq(path, pattern);
+	before = (size_t)(at - pattern.p);
+	behind = pattern.len - before - (sizeof(TOPIC_PART) - 1);
+	if (path.len <= before + behind || memcmp(path.p, pattern.p, before) != 0 ||
+		memcmp(path.p + path.len - behind, pattern.p + pattern.len - behind, behind) != 0)
+		return false;
+	*topic = (struct hw_str){path.p + before, path.len - before - behind};
+	return !memchr(topic->p, '/', topic->len);
+}
+
+static const struct route *find_path(
+	const struct route *routes, size_t n, struct hw_str path, struct hw_str *topic)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (hw_str_eq(path, hw_str_of(routes[i].path)))
+		if (is_path(path, hw_str_of(routes[i].path), topic))
 			return &routes[i];
 	}
 	return NULL;
 }
 
-static const struct route *find_admin(struct hw_str path)
+/* The topic of the path, decoded; it need not be one. */
+static void keep_topic(struct exchange *ex, struct hw_str raw)
+{
+	struct hw_buf text;
+	int r;
+
+	if (!raw.p)
+		return;
+	hw_buf_init(&text);
+	r = hw_percent_decode(&text, raw);
+	if (r)
+		exchange_refuse(ex, 0, r == -ENOMEM ? HW_CODE_UNAVAILABLE : HW_CODE_BAD_REQUEST,
+			r == -ENOMEM ? "out of memory" : "the path is malformed");
+	else
+		ex->topic = exchange_keep(ex, hw_buf_view(&text));
+	hw_buf_fini(&text);
+}
+
+static const struct route *find_admin(struct hw_str path, struct hw_str *topic)
 {
 	const struct route *found;
 	size_t n;
 	const struct route *routes = admin_routes(&n);
 
-	found = find_path(routes, n, path);
-	return found ? found : find_path(health_routes, HW_COUNT(health_routes), path);
+	found = find_path(routes, n, path, topic);
+	return found ? found : find_path(health_routes, HW_COUNT(health_routes), path, topic);
 }
 
-static const struct route *find_public(const struct hw_settings *settings, struct hw_str path)
+static const struct route *find_public(
+	const struct hw_settings *settings, struct hw_str path, struct hw_str *topic)
 {
 	if (settings->echo_path && hw_str_eq(path, hw_str_of(settings->echo_path)))
 		return &echo_route;
-	return find_path(public_routes, HW_COUNT(public_routes), path);
+	return find_path(public_routes, HW_COUNT(public_routes), path, topic);
 }
 
 const struct route *route_find(struct exchange *ex, const struct hw_http1_request *request)
 {
+	struct hw_str topic = HW_STR_NULL;
 	bool asks_options = hw_str_eq(request->method, HW_STR("OPTIONS"));
 	const struct route *found = http_kind(ex) == HW_EDGE_ADMIN
-					    ? find_admin(request->path)
-					    : find_public(http_settings(ex), request->path);
+					    ? find_admin(request->path, &topic)
+					    : find_public(http_settings(ex), request->path, &topic);
 
 	if (asks_options && hw_str_eq(request->path, HW_STR("*"))) {
 		ex->allow = "GET, HEAD, POST, OPTIONS";
@@ -97,8 +145,10 @@ const struct route *route_find(struct exchange *ex, const struct hw_http1_reques
 	if (hw_str_eq(request->method, HW_STR("POST"))
 			? found->post
 			: !found->post &&
-				  (ex->head_only || hw_str_eq(request->method, HW_STR("GET"))))
+				  (ex->head_only || hw_str_eq(request->method, HW_STR("GET")))) {
+		keep_topic(ex, topic);
 		return found;
+	}
 	exchange_refuse(ex, 405, HW_CODE_BAD_REQUEST, "this method is not offered here");
 	return NULL;
 }

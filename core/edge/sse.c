@@ -398,7 +398,9 @@ void sse_read_head(struct exchange *ex, const struct hw_http1_request *request)
 	size_t n;
 	struct hw_str last = hw_http1_header(request, "Last-Event-ID", &n);
 	struct hw_cursor cursor;
+	bool is_last;
 
+	(void)token_query_last(ex, &is_last);
 	if (n > 1)
 		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "there is more than one Last-Event-ID");
 	if (n == 1 && last.len > 0) /* the address of an EventSource stays, the header is newer */
@@ -429,7 +431,7 @@ void sse_handle(struct exchange *ex)
 		.outlet = &outlet,
 		.arg = conn,
 		.only_query = true,
-		.transport = "sse",
+		.transport = ex->route->transport,
 		.address = hw_str_of(http_address(ex)),
 		.origin = exchange_str(ex, ex->origin),
 		.path = hw_str_of(ex->route->path),
@@ -437,6 +439,8 @@ void sse_handle(struct exchange *ex)
 		.topics = exchange_str(ex, ex->topics),
 		.cursor = exchange_str(ex, ex->cursor),
 	};
+
+	(void)token_query_last(ex, &open.last); /* the head was refused if it is none */
 
 	if (!conn) {
 		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");

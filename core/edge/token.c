@@ -28,6 +28,19 @@ static void take_parameter(
 
 void token_read_query(struct exchange *ex, const struct hw_http1_request *request)
 {
+	const struct {
+		const char *name;
+		struct kept *where;
+		const char *twice;
+	} parameters[] = {
+		{"token", &ex->token, "the query has more than one token"},
+		{"ticket", &ex->ticket, "the query has more than one ticket"},
+		{"topics", &ex->topics, "the query has more than one list of topics"},
+		{"cursor", &ex->cursor, "the query has more than one cursor"},
+		{"last", &ex->last, "the query has more than one last"},
+		{"wait", &ex->wait, "the query has more than one wait"},
+		{"limit", &ex->limit, "the query has more than one limit"},
+	};
 	struct hw_query query;
 	struct hw_buf scratch;
 	struct hw_str name, value;
@@ -36,14 +49,12 @@ void token_read_query(struct exchange *ex, const struct hw_http1_request *reques
 	hw_buf_init(&scratch);
 	hw_query_init(&query, request->query);
 	while (!(r = hw_query_next(&query, &scratch, &name, &value))) {
-		if (hw_str_eq(name, HW_STR("token")))
-			take_parameter(ex, &ex->token, value, "the query has more than one token");
-		else if (hw_str_eq(name, HW_STR("topics")))
-			take_parameter(ex, &ex->topics, value,
-				"the query has more than one list of topics");
-		else if (hw_str_eq(name, HW_STR("cursor")))
-			take_parameter(
-				ex, &ex->cursor, value, "the query has more than one cursor");
+		size_t i = 0;
+
+		while (i < HW_COUNT(parameters) && !hw_str_eq(name, hw_str_of(parameters[i].name)))
+			i++;
+		if (i < HW_COUNT(parameters))
+			take_parameter(ex, parameters[i].where, value, parameters[i].twice);
 	}
 	hw_buf_fini(&scratch);
 	if (r == -ENOMEM)
@@ -53,6 +64,17 @@ void token_read_query(struct exchange *ex, const struct hw_http1_request *reques
 	if (ex->token.there && !http_settings(ex)->auth_query)
 		exchange_refuse(
 			ex, 0, HW_CODE_UNAUTHORIZED, "tokens in the query are switched off here");
+}
+
+bool token_query_last(struct exchange *ex, bool *last)
+{
+	struct hw_str text = exchange_str(ex, ex->last);
+
+	*last = hw_str_eq(text, HW_STR("1"));
+	if (!text.p || *last || hw_str_eq(text, HW_STR("0")))
+		return true;
+	exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "last is 1, or 0");
+	return false;
 }
 
 /* ---- the header

@@ -65,6 +65,7 @@ static void check_origin(struct exchange *ex)
 void upgrade_read_head(struct exchange *ex, const struct hw_http1_request *request)
 {
 	struct hw_cursor cursor;
+	bool last;
 
 	if (!check_handshake(ex, request))
 		return;
@@ -76,9 +77,13 @@ void upgrade_read_head(struct exchange *ex, const struct hw_http1_request *reque
 	if (http_edge(ex)->worker->draining)
 		exchange_refuse(ex, 0, HW_CODE_DRAINING, NULL);
 	token_read_query(ex, request);
-	token_find(ex, request, true);
+	if (!ex->ticket.there)
+		token_find(ex, request, true);
+	(void)token_query_last(ex, &last);
 	if (ex->cursor.there && hw_cursor_parse(exchange_str(ex, ex->cursor), &cursor))
 		exchange_refuse(ex, 0, HW_CODE_BAD_REQUEST, "the cursor is malformed");
-	if (!ex->token.there && !http_settings(ex)->auth_first_message)
+	if (!ex->token.there && !ex->ticket.there && !http_settings(ex)->auth_first_message)
 		exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, "a token is needed to connect");
+	if (ex->ticket.there)
+		ticket_redeem(ex);
 }

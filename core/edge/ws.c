@@ -149,6 +149,7 @@ static void close_refused(struct ws_conn *conn, const struct exchange *ex)
 
 static void open_session(struct ws_conn *conn, struct exchange *ex)
 {
+	bool last;
 	struct hw_session_open open = {
 		.outlet = &outlet,
 		.arg = conn,
@@ -158,11 +159,14 @@ static void open_session(struct ws_conn *conn, struct exchange *ex)
 		.origin = exchange_str(ex, ex->origin),
 		.path = hw_str_of(ex->route->path),
 		.login = ex->login.identity ? &ex->login : NULL,
+		.known = ex->known,
 		.token = exchange_str(ex, ex->token),
 		.topics = exchange_str(ex, ex->topics),
 		.cursor = exchange_str(ex, ex->cursor),
 	};
 
+	(void)token_query_last(ex, &last); /* the head was refused if it is none */
+	open.last = last;
 	conn->session = hw_session_create(conn->base.edge->worker, &open);
 	if (!conn->session)
 		ws_conn_close(conn, HW_WS_CODE_INTERNAL, HW_STR("out of memory"));
