@@ -260,11 +260,13 @@ static void one_event(struct bench *b)
 		.wall_ms = 1767225600000};
 	struct hw_keep_wait wait = {0};
 	uint64_t number;
+	bool more;
 
 	must(hw_hub_append(b->hub, &append, NULL, NULL, &wait, &number) == 0, "cannot append");
-	while (hw_worker_turn(&b->worker))
-		;
-	hw_worker_flushed(&b->worker);
+	do {
+		more = hw_worker_turn(&b->worker);
+		hw_worker_flushed(&b->worker);
+	} while (more);
 }
 
 static uint64_t delivered(const struct bench *b)
