@@ -41,7 +41,7 @@ def test_a_storm_of_reloads_disturbs_nobody_of_ten_thousand():
             print("{phase}: {deliveries} deliveries in {seconds:.0f} s, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms".format(**phase))
         print(f"storm over quiet: p50 {stormy['p50_ms'] / quiet['p50_ms']:.2f}, p99 {stormy['p99_ms'] / quiet['p99_ms']:.2f}")
         print(f"memory: {before >> 20} MiB after {N_RELOADS // 4} reloads, {grown >> 10} KiB more at the end", flush=True)
-        check(stretched() or grown < 16 << 20, f"memory grew by {grown >> 10} KiB")
+        check(stretched() or grown < 4 << 20, f"memory grew by {grown >> 10} KiB")
         storm.asked_again(broker)
         check(broker.metric("hookwire_reauthorizations_total") > N_SESSIONS, "nobody was asked again")
         equal(broker.metric("hookwire_revoked_total"), 0, "what was taken away")

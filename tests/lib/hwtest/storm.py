@@ -56,7 +56,9 @@ def _write_plugin(broker, n):
 
 def broker(disk=False, **more):
     """A broker to storm. disk: with a small disk of its own, which wants a new mount namespace (root)."""
-    config = {"reauth_ms": 200, "include": ["tenants.d/*.json"], "tenants": {"*": None}, "log": {"level": "info"}, **more}
+    config = {"reauth_ms": 200, "include": ["tenants.d/*.json"], "tenants": {"*": None}, "log": {"level": "info"},
+              # full before memory is looked at for the first time: what is retained is no growth that a reload makes
+              "journal": {"retention": {"count": 2000}}, **more}
     files = {f"{tenant}.lua": policy("first") for tenant in TENANTS} | {f"tenants.d/{tenant}.json": unit(tenant) for tenant in TENANTS}
     if not disk:
         return Broker(config, files=files)
