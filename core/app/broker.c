@@ -1,5 +1,6 @@
 #include "app/broker.h"
 #include "app/control.h"
+#include "app/revoke.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -159,6 +160,8 @@ static void make_metrics(struct hw_broker *b)
 	b->failed_units =
 		hw_metrics_get(b->metrics, HW_METRIC_COUNTER, "hookwire_reload_failed_units_total",
 			"Units of a reload that were broken and kept deciding as before", "");
+	b->revocations_gauge = hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_revocations",
+		"Revocations that are on the list", "");
 	b->generation_gauge = hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_generation",
 		"Number of the generation that decides", "");
 	hw_metric_set(b->generation_gauge, 1);
@@ -181,6 +184,7 @@ static int start(struct hw_broker *b)
 	if (r)
 		return r;
 	b->tenants_made = true;
+	hw_revocations_init(&b->revocations, &b->tenants.hash_key);
 	r = hw_broker_load(b);
 	if (r)
 		return r;
@@ -314,6 +318,7 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 		go_on_ending(b, &e);
 		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
 		hw_tickets_trim(&b->tenants.tickets, hw_clock_mono_ms(&hw_clock_system));
+		hw_broker_trim_revocations(b);
 		hw_hook_env_tick(b->env);
 	}
 }
@@ -334,8 +339,10 @@ static void end(struct hw_broker *b)
 		hw_worker_thread_fini(&b->workers[i]);
 	free(b->workers);
 	hw_generation_unref(&b->generation);
-	if (b->tenants_made)
+	if (b->tenants_made) {
+		hw_revocations_fini(&b->revocations);
 		hw_tenants_fini(&b->tenants);
+	}
 	written = hw_decisions_destroy(&b->decisions);
 	if (b->env) {
 		hw_hook_env_reap(b->env);

@@ -5,6 +5,7 @@
 
 #include "app/broker.h"
 #include "app/explain.h"
+#include "app/revoke.h"
 #include "app/round.h"
 #include "app/sessions.h"
 #include "session/session.h"
@@ -156,6 +157,12 @@ void hw_broker_serve(struct hw_broker *b, bool hup, bool draining)
 			refuse(request, HW_CODE_DRAINING, NULL);
 		else if (request->kind == HW_CONTROL_REAUTHORIZE)
 			reauthorize(b, request);
+		else if (request->kind == HW_CONTROL_REVOKE)
+			answer(request, hw_broker_revoke(b, request));
+		else if (request->kind == HW_CONTROL_UNREVOKE)
+			answer(request, hw_broker_unrevoke(b, request));
+		else if (request->kind == HW_CONTROL_REVOCATIONS)
+			answer(request, hw_broker_revocations(b, request));
 		else if (request->kind == HW_CONTROL_EXPLAIN)
 			answer(request, hw_broker_explain(b, request));
 		else

@@ -249,6 +249,7 @@ int hw_worker_thread_init(struct hw_worker_thread *t, struct hw_broker *broker, 
 		.counters = &broker->counters,
 		.env = broker->env,
 		.tenants = &broker->tenants,
+		.revocations = &broker->revocations,
 	};
 	t->worker_made = true;
 	r = hw_hook_env_join(broker->env, index, hw_loop_poller(t->loop));

@@ -108,6 +108,9 @@ static const struct route routes[] = {
 	{"/api/sessions", .login = ROUTE_ADMIN, .handle = admin_sessions},
 	{"/api/sessions/disconnect", .post = true, .login = ROUTE_ADMIN,
 		.handle = admin_disconnect},
+	{"/api/revoke", .post = true, .login = ROUTE_ADMIN, .handle = admin_revoke},
+	{"/api/unrevoke", .post = true, .login = ROUTE_ADMIN, .handle = admin_unrevoke},
+	{"/api/revocations", .login = ROUTE_ADMIN, .handle = admin_revocations},
 	{"/api/explain", .login = ROUTE_ADMIN, .handle = admin_explain},
 	{"/api/reauthorize", .post = true, .login = ROUTE_ADMIN, .handle = admin_reauthorize},
 };

@@ -13,6 +13,7 @@ void control_free(struct control_wait *wait)
 	free(wait->request.event);
 	free(wait->request.trace);
 	free(wait->request.session);
+	free(wait->request.jti);
 	free(wait->request.after);
 	free(wait->request.reason);
 	hw_buf_fini(&wait->request.body);
@@ -89,7 +90,8 @@ void admin_read_head(struct exchange *ex, const struct hw_http1_request *request
 	struct hw_query query;
 	int r;
 
-	if ((ex->route->handle == admin_sessions || ex->route->handle == admin_explain) &&
+	if ((ex->route->handle == admin_sessions || ex->route->handle == admin_explain ||
+		    ex->route->handle == admin_revocations) &&
 		request->query.p)
 		ex->query = exchange_keep(ex, request->query);
 	if (ex->route->handle != admin_reload)

@@ -27,7 +27,10 @@ enum hw_control_kind {
 	HW_CONTROL_REAUTHORIZE,
 	HW_CONTROL_SESSIONS,   /* lists them */
 	HW_CONTROL_DISCONNECT, /* ends them */
-	HW_CONTROL_EXPLAIN,    /* why a user got an event, or did not */
+	HW_CONTROL_REVOKE,     /* tokens, and ends their sessions */
+	HW_CONTROL_UNREVOKE,
+	HW_CONTROL_REVOCATIONS, /* lists them */
+	HW_CONTROL_EXPLAIN,     /* why a user got an event, or did not */
 };
 
 struct hw_control_request {
@@ -36,9 +39,12 @@ struct hw_control_request {
 	char *user, *tenant;
 	char *topic;         /* REAUTHORIZE */
 	char *event, *trace; /* EXPLAIN: one of them */
-	char *session;       /* SESSIONS, DISCONNECT: that one */
+	char *session;       /* SESSIONS, DISCONNECT, REVOKE: that one */
+	char *jti;           /* REVOKE: that token */
+	int64_t until_s;     /* REVOKE: seconds since 1970; 0: it does not end by itself */
+	uint64_t number;     /* UNREVOKE: that one; REVOCATIONS: those with larger ones */
 	char *after;         /* SESSIONS: those with larger ids */
-	size_t limit;        /* SESSIONS: so many */
+	size_t limit;        /* SESSIONS, REVOCATIONS: so many */
 	uint16_t close_code; /* DISCONNECT */
 	char *reason;        /* DISCONNECT, NULL: none */
 	struct hw_list link; /* of whoever has it */

@@ -172,6 +172,8 @@ void client_find(struct exchange *ex, const struct hw_http1_request *request);
 void exchange_open(struct exchange *ex, const struct hw_http1_request *request);
 /** Asks who it is, if the route wants to know; waits if a hook does. */
 void exchange_login(struct exchange *ex);
+/** The body has come, and the token may have been revoked meanwhile. */
+void exchange_recheck(struct exchange *ex);
 bool request_is_json(const struct hw_http1_request *request);
 
 /* routes.c */
@@ -240,6 +242,11 @@ const char *admin_read_query(struct hw_str text, struct hw_control_request *requ
 void admin_refuse(struct control_wait *wait, const char *why);
 void admin_sessions(struct exchange *ex);
 void admin_disconnect(struct exchange *ex);
+
+/* admin_revoke.c */
+void admin_revoke(struct exchange *ex);
+void admin_unrevoke(struct exchange *ex);
+void admin_revocations(struct exchange *ex);
 
 /* admin_explain.c */
 void admin_explain(struct exchange *ex);

@@ -250,6 +250,7 @@ static void on_end(struct http_conn *conn)
 	struct exchange *ex = conn->exchange;
 
 	set_deadline(conn, DEADLINE_NONE);
+	exchange_recheck(ex);
 	if (exchange_refused(ex) && !(ex->v1 && !ex->bad_handshake))
 		answer_refusal(ex);
 	else

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "edge/edge_internal.h"
+#include "session/revoke.h"
 
 struct kept exchange_keep(struct exchange *ex, struct hw_str s)
 {
@@ -171,4 +172,14 @@ void exchange_login(struct exchange *ex)
 		ex->waiting = true;
 	else
 		after_login(ex, verdict);
+}
+
+void exchange_recheck(struct exchange *ex)
+{
+	const struct hw_worker *w = http_edge(ex)->worker;
+
+	if (exchange_refused(ex) || !ex->login.identity || !hw_token_revoked(w, ex->login.identity))
+		return;
+	hw_metric_add(w->counters->revoked_tokens, 1);
+	exchange_refuse(ex, 0, HW_CODE_UNAUTHORIZED, HW_REVOKED_WORDS);
 }

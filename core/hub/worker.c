@@ -46,6 +46,8 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 				"What authorizing again took away", "what=\"subscription\""),
 		.revoked_sessions = hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_revoked_total",
 			"What authorizing again took away", "what=\"session\""),
+		.revoked_tokens = COUNTER("revoked_tokens_refused_total",
+			"Logins and requests refused because their token is revoked"),
 		.occupied = GAUGE("topics_occupied", "Topics with a subscription, or in grace "
 						     "after the last one, of all tenants"),
 		.untold_occupancy =

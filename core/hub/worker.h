@@ -17,6 +17,7 @@
 #include "hub/tenant.h"
 
 struct hw_loop;
+struct hw_revocations;
 struct hw_sessions;
 
 /* Counters of the whole broker, looked up once. */
@@ -25,7 +26,7 @@ struct hw_counters {
 		*sessions, *subscriptions, *recheck_due, *polls_waiting;
 	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
 	struct hw_metric *filtered, *filter_failed;
-	struct hw_metric *rechecked, *revoked_subscriptions, *revoked_sessions;
+	struct hw_metric *rechecked, *revoked_subscriptions, *revoked_sessions, *revoked_tokens;
 	struct hw_metric *occupied, *untold_occupancy, *untold_published;
 };
 void hw_counters_init(struct hw_counters *c, struct hw_metrics *metrics);
@@ -41,6 +42,7 @@ struct hw_worker {
 	const struct hw_counters *counters;
 	struct hw_hook_env *env;
 	struct hw_tenants *tenants;
+	struct hw_revocations *revocations; /* NULL: nothing can be revoked */
 	struct hw_generation *generation;
 	struct hw_hook_bench *global; /* bench of the generation's global chain */
 	struct hw_list left_benches;  /* of former generations, for messages that began then */

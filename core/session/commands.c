@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/revoke.h"
 #include "session/session_internal.h"
 #include "wire/topic.h"
 
@@ -131,6 +132,11 @@ void command_admitted(struct job *job, struct hw_login *login)
 	login->identity = NULL;
 	s->hub = login->hub;
 	s->policy = login->policy;
+	/* while a hook was asked whether it may be a session nobody saw it among the live ones */
+	if (hw_token_revoked(s->worker, s->identity)) {
+		session_close_code(s, HW_CODE_UNAUTHORIZED, HW_REVOKED_WORDS);
+		return;
+	}
 	if (!take_place(s))
 		return;
 	s->connected = true;

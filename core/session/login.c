@@ -6,6 +6,7 @@
 
 #include "crypto/hex.h"
 #include "crypto/random.h"
+#include "session/revoke.h"
 #include "session/who.h"
 
 void hw_session_id_make(char out[HW_SESSION_ID_LEN + 1])
@@ -58,6 +59,11 @@ static enum hw_verdict settle(struct hw_login *login)
 		ask->verdict = HW_DENY;
 		ask->code = "token_expired";
 		ask->message[0] = '\0';
+	} else if (ask->verdict == HW_ALLOW && hw_token_revoked(login->worker, login->identity)) {
+		hw_metric_add(login->worker->counters->revoked_tokens, 1);
+		ask->verdict = HW_DENY;
+		ask->code = "unauthorized";
+		snprintf(ask->message, sizeof(ask->message), "%s", HW_REVOKED_WORDS);
 	}
 	return ask->verdict == HW_ALLOW ? HW_ALLOW : refused(login, HW_CODE_UNAUTHORIZED);
 }

@@ -33,6 +33,7 @@ struct hw_login {
 };
 
 /** ALLOW, DENY, ERROR, or PENDING: authenticate, then, for a session, authorize.session. An
- * identity that has expired already is DENY token_expired. */
+ * identity that has expired already is DENY token_expired, one whose token is revoked unauthorized.
+ */
 HW_MUST_CHECK enum hw_verdict hw_login_start(struct hw_login *login);
 void hw_login_cancel(struct hw_login *login);

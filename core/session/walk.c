@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/revoke.h"
 #include "session/session_internal.h"
 
 enum {
@@ -123,11 +124,20 @@ static int list(struct hw_session_walk *walk, const struct hw_session *s)
 
 /* ---- the walk ---- */
 
+static bool has_jti(const struct hw_session *s, struct hw_str jti)
+{
+	struct hw_token_read token;
+
+	hw_token_read(&token, s->identity);
+	return token.facts.jti.p && hw_str_eq(token.facts.jti, jti);
+}
+
 static bool fits(const struct hw_session_walk *walk, const struct hw_session *s)
 {
 	return s->live && !s->closed && (!walk->session || strcmp(walk->session, s->id) == 0) &&
 	       (!walk->match.tenant.p || hw_str_eq(walk->match.tenant, s->identity->tenant_id)) &&
-	       (!walk->match.user.p || hw_str_eq(walk->match.user, s->identity->user_id));
+	       (!walk->match.user.p || hw_str_eq(walk->match.user, s->identity->user_id)) &&
+	       (!walk->jti.p || has_jti(s, walk->jti));
 }
 
 static void on_timer(struct hw_timer *timer)
@@ -155,6 +165,9 @@ static void on_timer(struct hw_timer *timer)
 		walk->n_found++;
 		if (walk->visit) {
 			r = walk->visit(walk, s);
+		} else if (walk->revoked) {
+			n_closes++;
+			session_close_code(s, HW_CODE_UNAUTHORIZED, HW_REVOKED_WORDS);
 		} else if (!walk->close_code) {
 			r = list(walk, s);
 		} else {
@@ -178,7 +191,7 @@ void hw_session_walk_start(struct hw_session_walk *walk)
 	hw_list_push(&sessions->walks, &walk->link);
 	hw_timer_init(&walk->timer, on_timer);
 	hw_timer_arm(walk->worker->timers, &walk->timer, walk->began_ms);
-	if (walk->close_code || walk->visit)
+	if (walk->close_code || walk->revoked || walk->visit)
 		return;
 	walk->rows = calloc(walk->limit + 1, sizeof(*walk->rows));
 	if (walk->rows)

@@ -17,6 +17,7 @@ struct hw_session_walk {
 	/* set by who starts it, zeroed before; strings are borrowed until done */
 	struct hw_worker *worker;
 	struct hw_session_match match; /* user and tenant */
+	struct hw_str jti;             /* p NULL: any; else those whose token has it */
 	const char *session;           /* only that one, and with its topics; NULL: any */
 	const char *after;             /* list those with larger ids; NULL: all */
 	size_t limit;                  /* list so many, the smallest ids */
@@ -24,6 +25,7 @@ struct hw_session_walk {
 	 */
 	int (*visit)(struct hw_session_walk *walk, struct hw_session *session);
 	uint16_t close_code; /* not 0: end them, list none */
+	bool revoked;        /* end them: their tokens are revoked; list none */
 	struct hw_str reason;
 	void (*done)(struct hw_session_walk *walk);
 	/* the answer */

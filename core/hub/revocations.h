@@ -1,0 +1,67 @@
+/* Which tokens are good no longer, though they are signed and have not expired: what an operator
+ * revoked. One list for all workers and tenants, bounded; while it is empty it costs a login one
+ * load. Any thread. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/map.h"
+#include "hook/identity.h"
+
+#define HW_REVOCATIONS_MAX 10000
+#define HW_TOKEN_ID_MAX 255       /* of a jti; one that is longer cannot be revoked by it */
+#define HW_ISSUED_NEVER INT64_MIN /* the token does not say when it was issued */
+
+enum hw_revoked_kind {
+	HW_REVOKED_TOKEN,  /* the one with that jti, whenever it was issued */
+	HW_REVOKED_USER,   /* what was issued to that user of the tenant until before_s */
+	HW_REVOKED_TENANT, /* to anybody of the tenant */
+};
+
+struct hw_revocation {
+	uint64_t number; /* its own; never given twice */
+	enum hw_revoked_kind kind;
+	struct hw_str tenant; /* of TOKEN: p NULL, of whichever tenant */
+	struct hw_str name;   /* the user's, or the jti; of TENANT: p NULL */
+	int64_t before_s;     /* USER, TENANT: issued in this second or before it */
+	int64_t until_s;      /* it ends then, in seconds since 1970; 0: it does not */
+};
+
+/* What of a token the list is asked about. */
+struct hw_token_facts {
+	struct hw_str tenant, user;
+	struct hw_str jti; /* p NULL: it has none */
+	int64_t issued_s;  /* HW_ISSUED_NEVER is before everything */
+};
+
+struct hw_revocations {
+	pthread_mutex_t lock;
+	atomic_size_t n;
+	struct hw_map by_key;
+	uint64_t last; /* number given */
+};
+
+void hw_revocations_init(struct hw_revocations *revocations, const struct hw_hash_key *key);
+void hw_revocations_fini(struct hw_revocations *revocations);
+static inline bool hw_revocations_any(const struct hw_revocations *revocations)
+{
+	return atomic_load_explicit(&revocations->n, memory_order_acquire) > 0;
+}
+bool hw_revocations_hit(
+	struct hw_revocations *revocations, const struct hw_token_facts *facts, int64_t now_s);
+/** Adds a copy of @what under a number of its own, unless @what has one; who is on the list already
+ * stays under his number and is revoked by both, for as long as the longer one holds. 0, -ENOMEM,
+ * or -ENOSPC. */
+HW_MUST_CHECK int hw_revocations_add(struct hw_revocations *revocations,
+	const struct hw_revocation *what, int64_t now_s, uint64_t *number);
+/** false: there is none of that number. */
+bool hw_revocations_remove(struct hw_revocations *revocations, uint64_t number);
+/** Takes off what has ended. How many are left. */
+size_t hw_revocations_trim(struct hw_revocations *revocations, int64_t now_s);
+/** Calls @each in the order of the numbers, from the first that is larger than @after on, until it
+ * returns false; the lock is held. 0 or -ENOMEM. */
+HW_MUST_CHECK int hw_revocations_each(struct hw_revocations *revocations, uint64_t after,
+	bool (*each)(void *arg, const struct hw_revocation *revocation), void *arg);
