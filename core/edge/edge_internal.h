@@ -85,6 +85,8 @@ struct route {
 	void (*handle)(struct exchange *ex);
 };
 
+enum cloud { CLOUD_NONE, CLOUD_ONE, CLOUD_BATCH };
+
 /* One request and its answer.
  *   head ──(login)──> body ──> handled ──> answered      refused: the body is read and dropped,
  * then the refusal is sent */
@@ -123,6 +125,7 @@ struct exchange {
 	struct publish_job *publish;
 	struct poll *poll;
 	struct history *history;
+	enum cloud cloud;             /* the body of POST /publish is CloudEvents */
 	bool dry_run;                 /* of POST /api/reload */
 	struct kept query;            /* of GET /api/sessions and /api/explain, as it came */
 	struct control_wait *control; /* what the control thread was asked for */
@@ -174,7 +177,8 @@ void exchange_open(struct exchange *ex, const struct hw_http1_request *request);
 void exchange_login(struct exchange *ex);
 /** The body has come, and the token may have been revoked meanwhile. */
 void exchange_recheck(struct exchange *ex);
-bool request_is_json(const struct hw_http1_request *request);
+/** The media type of the body, without parameters; p NULL: none, or several. */
+struct hw_str request_type(const struct hw_http1_request *request);
 
 /* routes.c */
 /** NULL: refused, the exchange says why. */

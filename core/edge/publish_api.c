@@ -3,9 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/digest.h"
+#include "crypto/hex.h"
 #include "edge/edge_internal.h"
 #include "session/publish.h"
+#include "wire/cloudevent.h"
 #include "wire/command.h"
+#include "wire/traceparent.h"
 
 #define MAX_ITEMS 1000
 #define TURN_MS 2 /* of items: then others get their turn */
@@ -33,8 +37,12 @@ struct later {
  *                         └──> on its way to the store: the next item, and its result later */
 struct publish_job {
 	struct exchange *ex;
+	bool array;
 	struct hw_commands commands;
 	struct hw_command command;
+	struct hw_cloudevents clouds; /* of CloudEvents; then commands reads one of them: */
+	struct hw_cloudevent cloud;
+	struct hw_buf item;
 	struct hw_publish publish; /* the present item's; of a single one, the answer is in it */
 	struct result *results;    /* of an array */
 	size_t n_results, cap_results;
@@ -67,6 +75,7 @@ void publish_job_free(struct publish_job **publish_job)
 		free(job->results[i].message);
 	free(job->results);
 	hw_buf_fini(&job->key);
+	hw_buf_fini(&job->item);
 	free(job);
 }
 
@@ -74,39 +83,18 @@ void publish_job_free(struct publish_job **publish_job)
  * ------------------------------------------------------------------------------------------------------------------
  */
 
-static bool is_hex(struct hw_str s)
+static void read_type(struct exchange *ex, const struct hw_http1_request *request)
 {
-	for (size_t i = 0; i < s.len; i++) {
-		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
-			return false;
-	}
-	return true;
-}
+	struct hw_str type = request_type(request);
 
-static bool is_zeros(struct hw_str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.p[i] != '0')
-			return false;
-	}
-	return true;
-}
-
-/* traceparent (W3C Trace Context): version-trace-parent-flags. A malformed one is ignored, as that
- * text wants it. */
-static struct hw_str trace_id_of(struct hw_str rest)
-{
-	struct hw_str version = hw_str_cut(&rest, '-'), trace, parent, flags;
-
-	trace = hw_str_cut(&rest, '-');
-	parent = hw_str_cut(&rest, '-');
-	flags = hw_str_cut(&rest, '-');
-	if (version.len != 2 || trace.len != 32 || parent.len != 16 || flags.len != 2 ||
-		!is_hex(version) || !is_hex(trace) || !is_hex(parent) || !is_hex(flags) ||
-		is_zeros(trace) || is_zeros(parent) || hw_str_eq(version, HW_STR("ff")) ||
-		(hw_str_eq(version, HW_STR("00")) && rest.p))
-		return HW_STR_NULL;
-	return trace;
+	if (hw_str_eq_nocase(type, HW_STR("application/cloudevents+json")))
+		ex->cloud = CLOUD_ONE;
+	else if (hw_str_eq_nocase(type, HW_STR("application/cloudevents-batch+json")))
+		ex->cloud = CLOUD_BATCH;
+	else if (!hw_str_eq_nocase(type, HW_STR("application/json")))
+		exchange_refuse(ex, 415, HW_CODE_BAD_REQUEST,
+			"the body must be application/json, application/cloudevents+json or "
+			"application/cloudevents-batch+json");
 }
 
 void publish_read_head(struct exchange *ex, const struct hw_http1_request *request)
@@ -116,7 +104,8 @@ void publish_read_head(struct exchange *ex, const struct hw_http1_request *reque
 
 	if (ex->route->handle != publish_handle)
 		return;
-	value = trace_id_of(hw_http1_header(request, "traceparent", &n));
+	read_type(ex, request);
+	value = hw_traceparent_trace_id(hw_http1_header(request, "traceparent", &n));
 	if (n == 1 && value.p)
 		ex->trace_id = exchange_keep(ex, value);
 	value = hw_http1_header(request, "Idempotency-Key", &n);
@@ -181,7 +170,7 @@ static void add_result(struct publish_job *job)
 	const struct hw_publish *publish = &job->publish;
 	struct result *result;
 
-	if (!job->commands.array || publish->handed_over)
+	if (!job->array || publish->handed_over)
 		return; /* the struct itself is the result; it comes later */
 	result = result_new(job);
 	if (!result)
@@ -251,6 +240,32 @@ static void answer_all(struct publish_job *job)
  * -------------------------------------------------------------------------------------------------------------------------
  */
 
+/* Source and id name an event: two of the same are one (CloudEvents 1.0, "id"). They may be of any
+ * length, and a key may not. */
+static int key_of_cloud(struct publish_job *job, struct hw_str *out)
+{
+	const struct hw_json parts[] = {job->cloud.source, job->cloud.id};
+	char digits[2 * HW_SHA256_LEN + 1];
+	uint8_t digest[HW_SHA256_LEN];
+	struct hw_sha256 sha;
+
+	hw_sha256_init(&sha);
+	for (size_t i = 0; i < HW_COUNT(parts); i++) {
+		struct hw_str text;
+
+		if (hw_json_text(parts[i], &job->key, &text))
+			return -ENOMEM; /* that it is a string was seen before */
+		hw_sha256_add_field(&sha, text.p, text.len);
+	}
+	hw_sha256_finish(&sha, digest);
+	hw_hex(digest, sizeof(digest), digits);
+	hw_buf_clear(&job->key);
+	hw_buf_puts(&job->key, "cloudevent ");
+	hw_buf_puts(&job->key, digits);
+	*out = hw_buf_view(&job->key);
+	return job->key.failed ? -ENOMEM : 0;
+}
+
 /* The item's own key; else the header's, told apart by the item's place in an array. 0 or -ENOMEM,
  * -EINVAL: too long. */
 static int find_key(struct publish_job *job, struct hw_str *out)
@@ -259,11 +274,13 @@ static int find_key(struct publish_job *job, struct hw_str *out)
 	bool own = job->command.key.kind == HW_JSON_STRING;
 
 	*out = HW_STR_NULL;
-	if (own && (job->commands.array || !header.p))
+	if (job->ex->cloud && (job->array || !header.p))
+		return key_of_cloud(job, out);
+	if (own && (job->array || !header.p))
 		return hw_json_text(job->command.key, &job->key, out) ? -ENOMEM : 0;
 	if (!header.p)
 		return 0;
-	if (!job->commands.array) {
+	if (!job->array) {
 		*out = header;
 		return 0;
 	}
@@ -294,7 +311,7 @@ static int find_hub(struct publish_job *job, struct hw_hub **out)
 
 static void answer(struct publish_job *job)
 {
-	if (job->commands.array)
+	if (job->array)
 		answer_all(job);
 	else
 		answer_one(job);
@@ -368,7 +385,7 @@ static bool publish_item(struct publish_job *job)
 		.address = hw_str_of(http_address(ex)),
 		.http = true,
 		.decided = on_decided,
-		.hand_over = job->commands.array ? hand_over : NULL,
+		.hand_over = job->array ? hand_over : NULL,
 		.arg = job,
 	};
 	job->deciding = true;
@@ -390,6 +407,20 @@ static bool end(struct publish_job *job)
 	return true;
 }
 
+/* As hw_command_next. */
+static int next_item(struct publish_job *job, struct hw_err *err)
+{
+	int r;
+
+	if (!job->ex->cloud)
+		return hw_command_next(&job->commands, &job->command, err);
+	r = hw_cloudevents_next(&job->clouds, &job->cloud, &job->item, err);
+	if (!r)
+		r = hw_commands_open(
+			&job->commands, hw_buf_view(&job->item), HW_COMMAND_BODY, 1, err);
+	return r ? r : hw_command_next(&job->commands, &job->command, err);
+}
+
 /* Items until one is pending or the turn has had its share (false), or as end. */
 static bool run(struct publish_job *job)
 {
@@ -398,7 +429,7 @@ static bool run(struct publish_job *job)
 	struct hw_err err;
 
 	do {
-		int r = hw_command_next(&job->commands, &job->command, &err);
+		int r = next_item(job, &err);
 
 		if (r == HW_COMMAND_END)
 			return end(job);
@@ -435,6 +466,20 @@ static void on_decided(struct hw_publish *publish)
 		http_resume(job->ex);
 }
 
+static int open_body(struct publish_job *job, struct hw_err *err)
+{
+	struct hw_str body = hw_buf_view(&job->ex->body);
+	int r;
+
+	if (job->ex->cloud) {
+		job->array = job->ex->cloud == CLOUD_BATCH;
+		return hw_cloudevents_open(&job->clouds, body, job->array, MAX_ITEMS, err);
+	}
+	r = hw_commands_open(&job->commands, body, HW_COMMAND_BODY, MAX_ITEMS, err);
+	job->array = job->commands.array;
+	return r;
+}
+
 void publish_handle(struct exchange *ex)
 {
 	struct publish_job *job = calloc(1, sizeof(*job));
@@ -451,8 +496,8 @@ void publish_handle(struct exchange *ex)
 	hw_timer_init(&job->next_turn, on_next_turn);
 	hw_list_init(&job->later);
 	hw_buf_init(&job->key);
-	r = hw_commands_open(
-		&job->commands, hw_buf_view(&ex->body), HW_COMMAND_BODY, MAX_ITEMS, &err);
+	hw_buf_init(&job->item);
+	r = open_body(job, &err);
 	if (r) {
 		count_refused(ex);
 		exchange_refuse(ex, 0,

@@ -44,13 +44,12 @@ void exchange_free(struct exchange **exchange)
 	free(ex);
 }
 
-bool request_is_json(const struct hw_http1_request *request)
+struct hw_str request_type(const struct hw_http1_request *request)
 {
 	size_t n;
 	struct hw_str rest = hw_http1_header(request, "Content-Type", &n);
 
-	return n == 1 &&
-	       hw_str_eq_nocase(hw_str_trim(hw_str_cut(&rest, ';')), HW_STR("application/json"));
+	return n == 1 ? hw_str_trim(hw_str_cut(&rest, ';')) : HW_STR_NULL;
 }
 
 static void open_with_token(struct exchange *ex, const struct hw_http1_request *request)
@@ -92,7 +91,8 @@ static void open_route(struct exchange *ex, const struct hw_http1_request *reque
 		admin_read_head(ex, request);
 		break;
 	}
-	if (ex->route->post && !ex->route->no_body && !request_is_json(request))
+	if (ex->route->post && !ex->route->no_body && ex->route->handle != publish_handle &&
+		!hw_str_eq_nocase(request_type(request), HW_STR("application/json")))
 		exchange_refuse(ex, 415, HW_CODE_BAD_REQUEST, "the body must be application/json");
 }
 
