@@ -42,6 +42,17 @@ function(hw_core_library name)
 	target_link_libraries(hw_${name} ${scope} hw_flags ${ARG_LINKS})
 endfunction()
 
+# hw_embed_json(LIBRARY NAME FILE): FILE as the array NAME of that library
+function(hw_embed_json library name file)
+	set(output ${CMAKE_BINARY_DIR}/embedded/${name}.c)
+	add_custom_command(OUTPUT ${output}
+		COMMAND ${CMAKE_COMMAND} -DINPUT=${PROJECT_SOURCE_DIR}/${file} -DNAME=${name} -DOUTPUT=${output}
+			-P ${PROJECT_SOURCE_DIR}/cmake/embed_json.cmake
+		DEPENDS ${PROJECT_SOURCE_DIR}/${file} ${PROJECT_SOURCE_DIR}/cmake/embed_json.cmake
+		COMMENT "Embedding ${file}" VERBATIM)
+	target_sources(${library} PRIVATE ${output})
+endfunction()
+
 add_custom_target(plugins)
 
 # hw_plugin(NAME sources...): plugins/NAME as build/plugins/NAME.so, seeing plugin.h and nothing else of ours

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "edge/api_docs.h"
 #include "edge/edge_internal.h"
 #include "wire/cursor.h"
 #include "wire/query.h"
@@ -32,6 +33,17 @@ static void cursor(struct exchange *ex)
 	answer_json(ex, 200, hw_buf_view(body));
 }
 
+/* What clients may ask here, for people and for tools: the same for all, built in. */
+static void openapi(struct exchange *ex)
+{
+	answer_json(ex, 200, (struct hw_str){(const char *)api_openapi, api_openapi_len});
+}
+
+static void asyncapi(struct exchange *ex)
+{
+	answer_json(ex, 200, (struct hw_str){(const char *)api_asyncapi, api_asyncapi_len});
+}
+
 /* The preflight of a browser, and whoever asks what is allowed. */
 static void options(struct exchange *ex)
 {
@@ -50,6 +62,8 @@ static const struct route public_routes[] = {
 		.handle = ticket_handle},
 	{"/healthz", .handle = alive},
 	{"/readyz", .handle = ready},
+	{"/openapi.json", .handle = openapi},
+	{"/asyncapi.json", .handle = asyncapi},
 };
 static const struct route health_routes[] = {
 	{"/healthz", .handle = alive},
