@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # A token is good no longer before it expires: by its id, its user, its tenant, or the session that came with it. Whoever is there is
 # closed with 4401, whoever comes with it again is refused, on every worker and way in; a fresh token is let in.
+import json
 import pathlib
 import sys
 import time
@@ -58,9 +59,10 @@ def is_in(broker, text):
     except Refused as refused:
         equal((refused.response.status, refused.response.json()["code"]), (401, "unauthorized"), "a plain client's refusal")
         ways["plain"] = False
-    for name, method, path, body in (("publish", "POST", "/publish", EVENT), ("cursor", "GET", "/cursor", b"")):
+    for name, method, path, body in (("publish", "POST", "/publish", EVENT), ("cursor", "GET", "/cursor", b""), ("poll", "GET", "/poll?topics=t:1&wait=0", b""),
+                                     ("history", "GET", "/topics/t:1/history", b""), ("ticket", "POST", "/ticket", b""), ("sse", "HEAD", "/sse?topics=t:1", b"")):
         answer = http(broker.address, method, path, JSON if body else None, body, text)
-        check(answer.status == 200 or (answer.status, answer.json()["code"]) == (401, "unauthorized"), f"{name}: {answer}")
+        check(answer.status == 200 or answer.status == 401 and (method == "HEAD" or answer.json()["code"] == "unauthorized"), f"{name}: {answer}")
         ways[name] = answer.status == 200
     check(len(set(ways.values())) == 1, f"ways in do not agree: {ways}")
     return ways["v1"]
@@ -106,6 +108,29 @@ def test_a_token_by_its_id():
         equal(admin(broker, "unrevoke", 404, id="1")["code"], "bad_request", "again")
 
 
+def test_whatever_the_transport_and_tickets_too():
+    with Broker({"workers": 2}) as broker:
+        text = token(jti="a")
+        ticket = http(broker.address, "POST", "/ticket", token=text).json()["ticket"]
+        other = http(broker.address, "POST", "/ticket", token=text).json()["ticket"]
+        # a stream and a poll that waits
+        with HttpConnection(broker.address) as stream, HttpConnection(broker.address) as poll:
+            stream.send(stream.format("GET", "/sse?topics=t:1", {"Authorization": "Bearer " + text}))
+            stream.read_until(b"event: cursor\n")
+            poll.send(poll.format("GET", "/poll?topics=t:1&wait=60", {"Authorization": "Bearer " + text}))
+            wait_until(lambda: broker.metric("hookwire_sessions") == 2, what="both sessions")
+            equal(admin(broker, "revoke", jti="a")["sessions"], 2, "ended")
+            stream.read_until(b"event: closed\ndata: ")
+            contains(json.loads(stream.read_until(b"\n")), {"code": "unauthorized", "close_code": 4401}, "the end of the stream")
+            answer = poll.read_response()
+            equal((answer.status, answer.json()["code"]), (401, "unauthorized"), "the poll that waited")
+        check(not is_in(broker, text), "the token is let in")
+        with WsClient(broker.address, path="/ws?ticket=" + ticket, protocols=V1) as c:
+            check(not knows(c), "its ticket is let in")
+        answer = http(broker.address, "GET", "/poll?topics=t:1&wait=0&ticket=" + other)
+        equal((answer.status, answer.json()["code"]), (401, "unauthorized"), "a poll with its ticket")
+
+
 def test_a_user_and_a_tenant_until_they_have_a_fresh_token():
     with Broker({"workers": 2}) as broker:
         anna, ben, other = token("anna"), token("ben"), token("anna", "beta")
@@ -121,12 +146,12 @@ def test_a_user_and_a_tenant_until_they_have_a_fresh_token():
         new = fresh("anna")
         with client(broker, new) as again:
             check(is_in(broker, new), "her next token")
-            # and again: what was fresh is old now; the entry is the same one
-            equal(admin(broker, "revoke", user="anna", tenant="acme"), {"ok": True, "id": "1", "sessions": 1}, "again")
+            # and again, with the session that her poll left: what was fresh is old now; the entry is the same one
+            equal(admin(broker, "revoke", user="anna", tenant="acme"), {"ok": True, "id": "1", "sessions": 2}, "again")
             again.expect_close(4401)
         check(not is_in(broker, new), "it is old now")
         equal(listed(broker)["total"], 1, "one entry")
-        equal(admin(broker, "revoke", tenant="beta")["sessions"], 1, "a tenant's")
+        equal(admin(broker, "revoke", tenant="beta")["sessions"], 2, "a tenant's, a poll's too")
         there.pop("other").expect_close(4401)
         check(not is_in(broker, other), "of the tenant")
         check(is_in(broker, fresh("anna", "beta")), "of the tenant, fresh")
