@@ -185,6 +185,13 @@ struct hw_conf_global {
 	struct {
 		uint32_t grace_ms; /* 3000 */
 	} occupancy;
+	struct {
+		const char *const *topics; /* names and patterns of which it is kept; none */
+		size_t n_topics;
+		const char *const *claims; /* that are shown; none */
+		size_t n_claims;
+		uint32_t grace_ms; /* 5000 */
+	} presence;
 	double max_revoke; /* 0 to 1; 1: no bound */
 	const char *echo;  /* NULL: off */
 	/* directories that may not exist; default: see hw_conf_default_plugin_path */

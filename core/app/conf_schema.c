@@ -150,6 +150,13 @@ static const struct hw_conf_key occupancy_keys[] = {
 };
 static const struct hw_conf_keys occupancy = TABLE(occupancy_keys);
 
+static const struct hw_conf_key presence_keys[] = {
+	{OTHER("topics", presence_topics, "array"), .text = "[]"},
+	{OTHER("claims", presence_claims, "array"), .text = "[]"},
+	{AT("grace_ms", U32, global, presence.grace_ms), RANGE(0, MINUTE_MS, 5000)},
+};
+static const struct hw_conf_keys presence = TABLE(presence_keys);
+
 static const struct hw_conf_key limits_keys[] = {
 	{AT("message_bytes", U64, global, limits.message_bytes), RANGE(128, 64 * MIB, 64 * KIB)},
 	{AT("body_bytes", U64, global, limits.body_bytes), RANGE(128, GIB, MIB)},
@@ -202,6 +209,7 @@ static const struct hw_conf_key global_keys[] = {
 	{GROUP("heartbeat", heartbeat)},
 	{GROUP("sse", sse)},
 	{GROUP("occupancy", occupancy)},
+	{GROUP("presence", presence)},
 	{GROUP("decisions", decisions), .nullable = true, .read = hw_conf_read_decisions},
 	{AT("drain_ms", U32, global, drain_ms), RANGE(0, HOUR_MS, 10000)},
 	{AT("reauth_ms", U32, global, reauth_ms), RANGE(0, HOUR_MS, 5000)},

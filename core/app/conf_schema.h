@@ -77,6 +77,8 @@ HW_CONF_READ(decisions_sample);
 HW_CONF_READ(decisions_stages);
 HW_CONF_READ(decisions_always);
 HW_CONF_READ(decisions_redact);
+HW_CONF_READ(presence_topics);
+HW_CONF_READ(presence_claims);
 HW_CONF_READ(plugin_path);
 HW_CONF_READ(include);
 HW_CONF_READ(global_hooks);

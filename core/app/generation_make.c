@@ -10,9 +10,16 @@
 struct made {
 	struct hw_generation g;
 	char *echo, *token, *cookie;
-	char **origins;
+	char **origins, **topics, **claims;
 	struct hw_address_block *proxies;
 };
+
+static void free_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+}
 
 static void made_free(struct hw_generation *g)
 {
@@ -26,9 +33,9 @@ static void made_free(struct hw_generation *g)
 	free(g->rules);
 	if (g->global)
 		hw_hook_chain_unref(&g->global);
-	for (size_t i = 0; i < g->settings.n_origins; i++)
-		free(m->origins[i]);
-	free(m->origins);
+	free_list(m->origins);
+	free_list(m->topics);
+	free_list(m->claims);
 	free(m->proxies);
 	free(m->echo);
 	free(m->token);
@@ -231,6 +238,21 @@ static int copy(char **out, const char *text)
 	return text && !*out ? -ENOMEM : 0;
 }
 
+/* Copies, and NULL behind them. */
+static int copy_list(
+	char ***out, const char *const **view, size_t *n_view, const char *const *list, size_t n)
+{
+	*out = calloc(n + 1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		if (copy(&(*out)[i], list[i]))
+			return -ENOMEM;
+	*view = (const char *const *)*out;
+	*n_view = n;
+	return 0;
+}
+
 static int make_settings(struct made *m, const struct hw_conf_global *c)
 {
 	struct hw_settings *s = &m->g.settings;
@@ -251,20 +273,23 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 		.drain_ms = c->drain_ms,
 		.reauth_ms = c->reauth_ms,
 		.grace_ms = c->occupancy.grace_ms,
+		.presence.grace_ms = c->presence.grace_ms,
 	};
-	m->origins = calloc(c->auth.n_origins + 1, sizeof(*m->origins));
 	m->proxies = calloc(c->n_trusted_proxies + 1, sizeof(*m->proxies));
-	if (!m->origins || !m->proxies || copy(&m->echo, c->echo) ||
-		copy(&m->token, c->admin.token) || copy(&m->cookie, c->auth.cookie))
+	if (!m->proxies || copy(&m->echo, c->echo) || copy(&m->token, c->admin.token) ||
+		copy(&m->cookie, c->auth.cookie))
 		return -ENOMEM;
-	for (; s->n_origins < c->auth.n_origins; s->n_origins++)
-		if (copy(&m->origins[s->n_origins], c->auth.origins[s->n_origins]))
-			return -ENOMEM;
+	if (copy_list(
+		    &m->origins, &s->origins, &s->n_origins, c->auth.origins, c->auth.n_origins) ||
+		copy_list(&m->topics, &s->presence.topics, &s->presence.n_topics,
+			c->presence.topics, c->presence.n_topics) ||
+		copy_list(&m->claims, &s->presence.claims, &s->presence.n_claims,
+			c->presence.claims, c->presence.n_claims))
+		return -ENOMEM;
 	if (c->n_trusted_proxies > 0)
 		memcpy(m->proxies, c->trusted_proxies, c->n_trusted_proxies * sizeof(*m->proxies));
 	s->trusted_proxies = m->proxies;
 	s->n_trusted_proxies = c->n_trusted_proxies;
-	s->origins = (const char *const *)m->origins;
 	s->echo_path = m->echo;
 	s->admin_token = m->token;
 	s->auth_cookie = m->cookie;

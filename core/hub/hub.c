@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hub/follow.h"
 #include "hub/hub_internal.h"
 #include "hub/occupancy.h"
 #include "wire/topic.h"
@@ -20,6 +21,7 @@ struct hw_topic {
 	struct hw_topic_sub *subs;
 	uint32_t n, cap;
 	struct hw_occupied *occupied; /* while n > 0; NULL of a pattern */
+	bool present;                 /* presence is kept of its subscribers */
 	size_t name_len;
 	char name[];
 };
@@ -63,6 +65,7 @@ void hw_hub_note_policy(struct hw_hub *hub)
 }
 
 static void on_grace(struct hw_timer *timer);
+static void on_presence_grace(struct hw_timer *timer);
 
 static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hub **out)
 {
@@ -81,6 +84,8 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 	hw_list_init(&hub->unread_link);
 	hw_list_init(&hub->telling_link);
 	hw_timer_init(&hub->grace_timer, on_grace);
+	hw_timer_init(&hub->presence_timer, on_presence_grace);
+	hw_follows_init(hub);
 	hw_list_init(&hub->behind);
 	hw_list_init(&hub->behind_link);
 	hw_classes_init(hub);
@@ -98,6 +103,7 @@ static int hub_create(struct hw_worker *w, struct hw_str tenant_id, struct hw_hu
 	r = hw_map_put(&w->hubs, hub->tenant->id, hub, NULL);
 	if (r)
 		goto fail;
+	hw_follows_start(hub);
 	hw_classes_renew(hub);
 	atomic_store(&hub->tenant->hubs[w->index], hub);
 	hw_hub_note_policy(hub);
@@ -120,6 +126,8 @@ void hw_hub_destroy(struct hw_hub **hub_in)
 	hw_list_remove(&hub->unread_link);
 	hw_list_remove(&hub->telling_link);
 	hw_timer_cancel(&hub->grace_timer);
+	hw_timer_cancel(&hub->presence_timer);
+	hw_follows_fini(hub);
 	hw_list_remove(&hub->behind_link);
 	hw_classes_fini(hub);
 	hw_reader_destroy(&hub->reader);
@@ -220,6 +228,112 @@ void hw_hub_end_grace(struct hw_hub *hub)
 		hw_notices_tell(hub);
 }
 
+/* ---- presence: who subscribes to a topic is in it, where the config says so ---- */
+
+static const struct hw_presence_rules *presence_rules(const struct hw_hub *hub)
+{
+	return &hub->worker->generation->settings.presence;
+}
+
+static struct hw_str shown(struct hw_hub *hub, const struct hw_subscriber *s)
+{
+	return hw_presence_info(
+		presence_rules(hub), s->ops->identity(s)->claims, &hub->follows.info);
+}
+
+static int enter(struct hw_hub *hub, const struct hw_topic *t, const struct hw_subscriber *s)
+{
+	return hw_presence_join(&hub->tenant->presence, hw_hub_topic_name(t),
+		s->ops->identity(s)->user_id, s->same, shown(hub, s));
+}
+
+static void come_again_for_presence(struct hw_hub *hub, int64_t at_ms)
+{
+	if (at_ms != INT64_MAX)
+		hw_timer_arm(hub->worker->timers, &hub->presence_timer, at_ms);
+}
+
+static void exit_in(struct hw_hub *hub, const struct hw_topic *t, const struct hw_subscriber *s,
+	int64_t grace_ms)
+{
+	int64_t now_ms = hw_worker_now_ms(hub->worker);
+
+	if (hw_presence_leave(&hub->tenant->presence, hw_hub_topic_name(t),
+		    s->ops->identity(s)->user_id, s->same, now_ms, grace_ms) &&
+		!hw_timer_armed(&hub->presence_timer))
+		come_again_for_presence(hub, now_ms + grace_ms);
+}
+
+static void check_presence_grace(struct hw_hub *hub)
+{
+	come_again_for_presence(
+		hub, hw_presence_expire(&hub->tenant->presence, hw_worker_now_ms(hub->worker),
+			     presence_rules(hub)->grace_ms));
+}
+
+static void on_presence_grace(struct hw_timer *timer)
+{
+	check_presence_grace(HW_CONTAINER_OF(timer, struct hw_hub, presence_timer));
+}
+
+/* All of its subscribers here, or none. */
+static void begin_presence(struct hw_hub *hub, struct hw_topic *t)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (enter(hub, t, t->subs[i].who) == 0)
+			continue;
+		while (i-- > 0)
+			exit_in(hub, t, t->subs[i].who, 0);
+		hw_log(hub->worker->log, HW_LOG_ERROR, "hub",
+			"out of memory: a topic's presence is not kept here",
+			HW_F_STR("tenant", hub->tenant->id),
+			HW_F_STR("topic", hw_hub_topic_name(t)));
+		return;
+	}
+	t->present = true;
+}
+
+static void end_presence(struct hw_hub *hub, struct hw_topic *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		exit_in(hub, t, t->subs[i].who, 0);
+	t->present = false;
+}
+
+static void inform(struct hw_hub *hub, const struct hw_topic *t, const struct hw_subscriber *s)
+{
+	hw_presence_inform(&hub->tenant->presence, hw_hub_topic_name(t),
+		s->ops->identity(s)->user_id, shown(hub, s));
+}
+
+void hw_hub_renew_presence(struct hw_hub *hub, const struct hw_presence_rules *before)
+{
+	const struct hw_presence_rules *rules = presence_rules(hub);
+
+	check_presence_grace(hub);
+	if (hw_presence_rules_same(rules, before))
+		return;
+	for (hw_map_each (&hub->topics, i)) {
+		struct hw_topic *t = hub->topics.slots[i].value;
+		bool keep = hw_presence_keeps(rules, hw_hub_topic_name(t));
+
+		if (keep && !t->present)
+			begin_presence(hub, t);
+		else if (!keep && t->present)
+			end_presence(hub, t);
+		else if (keep)
+			for (uint32_t k = 0; k < t->n; k++)
+				inform(hub, t, t->subs[k].who);
+	}
+}
+
+void hw_hub_reidentify(struct hw_hub *hub, struct hw_subscriber *s)
+{
+	for (uint32_t i = 0; i < s->n_subs; i++)
+		if (s->subs[i].topic->present)
+			inform(hub, s->subs[i].topic, s);
+}
+
 /* ---- subscriptions
  * --------------------------------------------------------------------------------------------------
  */
@@ -252,6 +366,7 @@ static struct hw_topic *topic_get(struct hw_hub *hub, struct hw_str name)
 		return NULL;
 	}
 	hub->n_patterns += hw_topic_is_wildcard(name);
+	t->present = hw_presence_keeps(presence_rules(hub), name);
 	return t;
 }
 
@@ -290,14 +405,20 @@ static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str na
 	if ((t->n == t->cap && grow((void **)&t->subs, &t->cap, sizeof(*t->subs))) ||
 		(s->n_subs == s->cap_subs &&
 			grow((void **)&s->subs, &s->cap_subs, sizeof(*s->subs))) ||
-		(t->n == 0 && occupy(hub, t))) {
-		topic_drop_if_empty(hub, t);
-		return -ENOMEM;
+		(t->present && enter(hub, t, s)))
+		goto fail;
+	if (t->n == 0 && occupy(hub, t)) {
+		if (t->present)
+			exit_in(hub, t, s, 0);
+		goto fail;
 	}
 	s->subs[s->n_subs] =
 		(struct hw_sub_link){.topic = t, .index = t->n, .after = hw_hub_number(hub)};
 	t->subs[t->n++] = (struct hw_topic_sub){.who = s, .link = s->n_subs++};
 	return 0;
+fail:
+	topic_drop_if_empty(hub, t);
+	return -ENOMEM;
 }
 
 int hw_hub_subscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic)
@@ -328,6 +449,8 @@ static void unlink_at(struct hw_hub *hub, struct hw_subscriber *s, uint32_t link
 	struct hw_topic *t = s->subs[link].topic;
 	uint32_t index = s->subs[link].index;
 
+	if (t->present)
+		exit_in(hub, t, s, presence_rules(hub)->grace_ms);
 	/* the last of each array moves into the hole */
 	t->subs[index] = t->subs[--t->n];
 	if (index < t->n)

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "hub/classes.h"
+#include "hub/presence.h"
 #include "hub/worker.h"
 
 struct hw_hub;
@@ -35,6 +36,9 @@ struct hw_subscriber {
 	uint32_t class_epoch;
 	bool uncharged; /* a seat has been charged for its subscriptions */
 	bool behind;    /* set by who subscribes: it reads the journal itself */
+	/* subscribers for which it is the same, and not NULL, are one client: presence counts it
+	 * once */
+	const void *same;
 	uint32_t n_subs, cap_subs;
 	struct hw_sub_link {
 		struct hw_topic *topic;
@@ -66,8 +70,16 @@ struct hw_hub {
 	size_t n_patterns;
 	uint64_t n_subscriptions;
 	struct hw_list read_link, unread_link;
-	struct hw_list telling_link; /* of hw_notices.telling */
-	struct hw_timer grace_timer; /* of topics that this worker was the last to leave */
+	struct hw_list telling_link;    /* of hw_notices.telling */
+	struct hw_timer grace_timer;    /* of topics that this worker was the last to leave */
+	struct hw_timer presence_timer; /* likewise of users */
+	struct {
+		struct hw_presence_reader reader;
+		atomic_bool told;      /* there are changes to take */
+		struct hw_map watches; /* by topic */
+		struct hw_list dirty;  /* those with something to tell */
+		struct hw_buf out, info;
+	} follows; /* follow.c */
 	struct hw_hub *told_next;
 	atomic_bool told;
 };
@@ -84,6 +96,8 @@ HW_MUST_CHECK int hw_hub_subscribe(
 /** false: was not subscribed. */
 bool hw_hub_unsubscribe(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic);
 void hw_hub_unsubscribe_all(struct hw_hub *hub, struct hw_subscriber *s);
+/** Who @s is has changed: its claims, not the person. */
+void hw_hub_reidentify(struct hw_hub *hub, struct hw_subscriber *s);
 bool hw_hub_subscribed(
 	const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic);
 /** Of a subscription's link; lives as long as the subscription. */

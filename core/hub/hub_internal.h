@@ -25,5 +25,8 @@ void hw_hub_stop(struct hw_hub *hub);
 void hw_hub_rest(struct hw_hub *hub);
 /** The grace period may be another now. */
 void hw_hub_check_grace(struct hw_hub *hub);
+/** Presence may be kept for other topics now, show other claims, or have another grace period.
+ * @before: the rules until now. */
+void hw_hub_renew_presence(struct hw_hub *hub, const struct hw_presence_rules *before);
 /** No topic is in grace from now on. */
 void hw_hub_end_grace(struct hw_hub *hub);

@@ -21,6 +21,7 @@ static void tenant_free(struct hw_tenant *t)
 	hw_idempotency_fini(&t->idempotency);
 	hw_occupancy_fini(&t->occupancy);
 	hw_seats_fini(&t->seats);
+	hw_presence_fini(&t->presence);
 	free((char *)(uintptr_t)t->id.p);
 	free(t);
 }
@@ -82,6 +83,7 @@ static int tenant_create(struct hw_tenants *tenants, struct hw_str id,
 	hw_occupancy_init(&t->occupancy, &tenants->hash_key);
 	hw_seats_init(&t->seats, &tenants->hash_key);
 	hw_quota_init(&t->tickets, HW_TICKETS_A_TENANT);
+	hw_presence_init(&t->presence, &tenants->hash_key);
 	t->id = (struct hw_str){hw_str_dup(id), id.len};
 	t->journal = hw_journal_create(&rules->classes, &tenants->hash_key);
 	if (t->id.p && t->journal)

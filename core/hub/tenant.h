@@ -1,6 +1,6 @@
 /* A tenant as all workers share it: its journal, its limits, its idempotency keys, which of its
- * topics are occupied. Made when first named, kept until the broker ends. Isolation is by
- * construction: whoever holds this pointer reaches no other tenant's things. */
+ * topics are occupied and who is in them. Made when first named, kept until the broker ends.
+ * Isolation is by construction: whoever holds this pointer reaches no other tenant's things. */
 #pragma once
 
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include "hub/generation.h"
 #include "hub/idempotency.h"
 #include "hub/occupancy.h"
+#include "hub/presence.h"
 #include "hub/seat_table.h"
 #include "hub/tickets.h"
 #include "journal/journal.h"
@@ -28,6 +29,7 @@ struct hw_tenant {
 	struct hw_rate publishes;
 	struct hw_idempotency idempotency;
 	struct hw_occupancy occupancy;
+	struct hw_presence presence;
 	_Atomic(struct hw_hub *) hubs[HW_JOURNAL_MAX_WORKERS]; /* by worker; whoever appends tells
 								  the ones that read */
 	atomic_uint generation;                                /* whose limits are in force */

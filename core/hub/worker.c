@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "hook/inbox.h"
+#include "hub/follow.h"
 #include "hub/hub_internal.h"
 #include "hub/keep.h"
 
@@ -179,7 +180,10 @@ bool hw_worker_turn(struct hw_worker *w)
 	while ((node = hw_list_pop(&unread))) {
 		struct hw_hub *hub = HW_CONTAINER_OF(node, struct hw_hub, unread_link);
 
-		if (hw_hub_pump_some(hub))
+		bool more = hw_hub_pump_some(hub);
+
+		more |= hw_follows_run(hub);
+		if (more)
 			hw_list_push(&w->unread_hubs, &hub->unread_link);
 	}
 	if (!hw_list_empty(&w->catching_up)) {
@@ -326,6 +330,7 @@ int hw_worker_swap(struct hw_worker *w, struct hw_generation *g, const char **re
 		hub_swap(w, hub, left_global != NULL, &left);
 		hw_hub_note_policy(hub);
 		hw_hub_check_grace(hub);
+		hw_hub_renew_presence(hub, &left_generation->settings.presence);
 	}
 	if (w->policy_changed)
 		w->policy_changed(w);

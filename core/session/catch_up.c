@@ -209,4 +209,5 @@ void hw_session_drained(struct hw_session *s)
 {
 	go_on(s);
 	subscribe_drained(s);
+	presence_catch_up(s);
 }

@@ -176,6 +176,8 @@ static bool refresh(struct job *job)
 	hw_identity_unref(&s->identity);
 	s->identity = identity;
 	session_arm(s);
+	if (!same_claims)
+		hw_hub_reidentify(s->hub, &s->sub);
 	/* what the claims opened is asked again */
 	if (!same_claims && !reauth_subscriptions(job, on_refreshed))
 		return false;
@@ -403,14 +405,15 @@ bool command_run(struct job *job)
 		session_send(s);
 		return true;
 	case HW_COMMAND_PRESENCE:
-		return refuse(job, "presence is not in this version");
+		return command_presence(job);
 	case HW_COMMAND_HISTORY:
 		return command_history(job);
 	case HW_COMMAND_UNKNOWN:
 		break;
 	}
 	return refuse(job,
-		"unknown type; known are auth, subscribe, unsubscribe, publish, history and ping");
+		"unknown type; known are auth, subscribe, unsubscribe, publish, presence, history "
+		"and ping");
 }
 
 void command_cancel(struct job *job)

@@ -88,11 +88,15 @@ static void revoke(struct job *job)
 	 * subscription's: it is written before that ends. */
 	session_note_refused(s, HW_REFUSED_REVOKED, topic,
 		hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC), job->ask.decided_by);
+	sweep_of(s)->n_revoked += s->recheck == RECHECK_RUNNING;
+	hw_metric_add(s->worker->counters->revoked_subscriptions, 1);
+	if (job->question.operation == HW_OP_PRESENCE) {
+		presence_revoke(s, hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
+		return;
+	}
 	hw_control_unsubscribed(session_out(s), s->plain, &topic, 1,
 		hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC));
 	hw_hub_unsubscribe(s->hub, &s->sub, topic);
-	sweep_of(s)->n_revoked += s->recheck == RECHECK_RUNNING;
-	hw_metric_add(s->worker->counters->revoked_subscriptions, 1);
 	if (!s->plain)
 		session_send(s);
 	if (s->outlet->revoked && !s->closed)
@@ -127,6 +131,8 @@ static void take(struct job *job, enum hw_verdict verdict)
 		return;
 	}
 	if (verdict == HW_ALLOW) {
+		if (job->question.operation == HW_OP_PRESENCE)
+			presence_keep(s);
 		job->recheck += job->admitted;
 		job->admitted = true;
 	} else if (job->admitted) {
@@ -158,6 +164,8 @@ static enum hw_verdict ask_next(struct job *job)
 	job->asked_generation = s->worker->generation->number;
 	if (!job->admitted)
 		return session_ask(job, HW_OP_SESSION, HW_STR_NULL, true, on_decided);
+	if (job->recheck >= s->sub.n_subs)
+		return session_ask(job, HW_OP_PRESENCE, presence_first(s), true, on_decided);
 	topic = hw_hub_topic_name(s->sub.subs[job->recheck].topic);
 	return session_ask(job, hw_topic_is_wildcard(topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
 		topic, true, on_decided);
@@ -174,7 +182,7 @@ static bool go_on(struct job *job)
 
 		if (s->policy != s->hub->policy)
 			begin(job, false);
-		if (job->admitted && job->recheck >= s->sub.n_subs)
+		if (job->admitted && job->recheck >= s->sub.n_subs + s->n_follows)
 			break;
 		if (!slice_take(sweep)) {
 			hw_list_push(&sweep->parked, &job->parked);
@@ -216,6 +224,7 @@ static void release(struct hw_session *s)
 	s->lag_since_ms = hw_worker_now_ms(s->worker);
 	session_read_later(s);
 	session_arm(s);
+	presence_catch_up(s);
 }
 
 /* ---- the sweep ---- */

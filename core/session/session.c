@@ -261,6 +261,7 @@ static struct hw_session *session_new(struct hw_worker *w, const struct hw_sessi
 	s->sub.ops = &session_subscriber_ops;
 	s->opened_ms = s->alive_ms = hw_worker_now_ms(w);
 	s->knows_cursors = open->cursor.p != NULL;
+	hw_list_init(&s->follows);
 	hw_list_init(&s->unacked);
 	hw_list_init(&s->inbox);
 	hw_list_init(&s->catch_up);
@@ -359,6 +360,7 @@ static void leave(struct hw_session *s, uint16_t close_code)
 		command_cancel(s->job);
 	if (!s->hub)
 		return;
+	presence_end(s);
 	hw_hub_unsubscribe_all(s->hub, &s->sub);
 	if (s->connected) {
 		s->connected = false;

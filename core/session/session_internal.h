@@ -1,6 +1,7 @@
 /* Inside core/session: a session's state, and the jobs that its messages become.
  * session.c: life and timers; job.c: the order of messages; commands.c: what each means;
- * subscribe.c: subscriptions and what they recover; history.c: pages of the past; delivery.c: live
+ * subscribe.c: subscriptions and what they recover; history.c: pages of the past;
+ * presence.c: who is in a topic; delivery.c: live
  * events; catch_up.c: those of who is behind. */
 #pragma once
 
@@ -127,6 +128,8 @@ struct hw_session {
 	struct hw_list preview; /* in the preview, to be asked about */
 	struct hw_preview_slot *preview_slot;
 	char *query; /* the message that the query's topics become, once live; NULL: none */
+	struct hw_list follows; /* of presence: presence.c */
+	size_t n_follows;
 	struct hw_list unacked; /* publishes that the store has not answered */
 	size_t n_unacked;
 	struct hw_list inbox;
@@ -196,6 +199,18 @@ void session_forget_unacked(struct hw_session *s);
  * @decided. */
 enum hw_verdict session_ask(struct job *job, enum hw_operation operation, struct hw_str topic,
 	bool again, void (*decided)(struct hw_ask *ask));
+
+/* presence.c */
+bool command_presence(struct job *job);
+/** The client reads again, or may be told again: what it missed. */
+void presence_catch_up(struct hw_session *s);
+/** It follows nothing any more. */
+void presence_end(struct hw_session *s);
+/* To ask again what it follows: the first, which is then kept (it is the last now) or revoked, and
+ * the client is told. */
+struct hw_str presence_first(const struct hw_session *s);
+void presence_keep(struct hw_session *s);
+void presence_revoke(struct hw_session *s, enum hw_code code);
 
 /* reauth.c */
 void reauth_init(struct hw_worker *w);

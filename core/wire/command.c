@@ -14,6 +14,7 @@ enum part {
 	PART_TOPICS,
 	PART_CURSOR,
 	PART_LIMIT,
+	PART_FOLLOW,
 	PART_KEY,
 	PART_OTHER,
 };
@@ -52,6 +53,7 @@ static unsigned part_of(struct hw_str key)
 	case 6:
 		return is(key, "topics")   ? PART_TOPICS
 		       : is(key, "cursor") ? PART_CURSOR
+		       : is(key, "follow") ? PART_FOLLOW
 					   : PART_OTHER;
 	default:
 		return PART_OTHER;
@@ -216,6 +218,16 @@ static int take_history(
 	return 0;
 }
 
+static int take_follow(struct hw_command *cmd, struct hw_json follow, struct hw_err *err)
+{
+	if (!given(follow))
+		return 0;
+	if (follow.kind != HW_JSON_TRUE && follow.kind != HW_JSON_FALSE)
+		return refuse(err, "follow must be true or false");
+	cmd->follow = follow.kind == HW_JSON_TRUE ? HW_FOLLOW_YES : HW_FOLLOW_NO;
+	return 0;
+}
+
 /* One entry of "topics": "name", or {"topic":"name","cursor":"…","last":1}. */
 struct entry {
 	struct hw_json topic, cursor, last;
@@ -323,7 +335,8 @@ static int take_rest(struct gather *g, struct hw_command *cmd, struct hw_err *er
 	case HW_COMMAND_PUBLISH:
 		return take_event(g, cmd, err);
 	case HW_COMMAND_PRESENCE:
-		return take_topic(cmd, err);
+		rc = take_topic(cmd, err);
+		return rc != 0 ? rc : take_follow(cmd, g->parts[PART_FOLLOW], err);
 	case HW_COMMAND_HISTORY:
 		rc = take_topic(cmd, err);
 		if (rc != 0)
@@ -368,6 +381,7 @@ static void command_clear(struct hw_command *cmd)
 	cmd->n_topics = 0;
 	cmd->has_cursor = false;
 	cmd->limit = HW_HISTORY_DEFAULT;
+	cmd->follow = HW_FOLLOW_AS_IS;
 }
 
 static int open_array(struct hw_commands *it, size_t max_items, struct hw_err *err)

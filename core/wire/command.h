@@ -42,7 +42,8 @@ struct hw_command {
 	struct hw_json key; /* publish: a string of 1 to HW_COMMAND_KEY_MAX bytes, or absent */
 	bool has_cursor;    /* history */
 	struct hw_cursor cursor;
-	unsigned limit;        /* history: 1 to HW_HISTORY_MAX */
+	unsigned limit; /* history: 1 to HW_HISTORY_MAX */
+	enum hw_follow_wish { HW_FOLLOW_AS_IS, HW_FOLLOW_YES, HW_FOLLOW_NO } follow; /* presence */
 	struct hw_event event; /* publish: valid; presence, history: only event.topic */
 };
 

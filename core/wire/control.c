@@ -179,9 +179,72 @@ void hw_control_presence_add(
 	hw_buf_putc(out, '}');
 }
 
-void hw_control_presence_end(struct hw_buf *out)
+static void users_end(struct hw_buf *out, uint64_t at)
 {
-	hw_buf_puts(out, "]}}}");
+	hw_buf_putc(out, ']');
+	name(out, "number");
+	hw_buf_u64(out, at);
+	hw_buf_puts(out, "}}");
+}
+
+void hw_control_presence_end(struct hw_buf *out, uint64_t at)
+{
+	users_end(out, at);
+	hw_buf_putc(out, '}');
+}
+
+static void presence_of(struct hw_buf *out, struct hw_str topic)
+{
+	begin(out, false, "presence");
+	hw_buf_puts(out, ",\"topics\":{");
+	hw_buf_json(out, topic);
+	hw_buf_putc(out, ':');
+}
+
+void hw_control_presence_changed_begin(struct hw_buf *out, struct hw_str topic, uint64_t at)
+{
+	presence_of(out, topic);
+	hw_buf_puts(out, "{\"number\":");
+	hw_buf_u64(out, at);
+	hw_buf_puts(out, "}}");
+}
+
+void hw_control_presence_changed_list(struct hw_buf *out, unsigned kind)
+{
+	static const char *const starts[] = {",\"joined\":[", "],\"left\":[", "],\"updated\":["};
+
+	hw_buf_puts(out, starts[kind]);
+}
+
+void hw_control_presence_changed_end(struct hw_buf *out)
+{
+	hw_buf_puts(out, "]}");
+}
+
+static void nothing_changed(struct hw_buf *out)
+{
+	hw_buf_puts(out, ",\"joined\":[],\"left\":[],\"updated\":[]}");
+}
+
+void hw_control_presence_again_begin(struct hw_buf *out, struct hw_str topic)
+{
+	presence_of(out, topic);
+	hw_buf_puts(out, "{\"users\":[");
+}
+
+void hw_control_presence_again_end(struct hw_buf *out, uint64_t at)
+{
+	users_end(out, at);
+	nothing_changed(out);
+}
+
+void hw_control_presence_over(struct hw_buf *out, struct hw_str topic, enum hw_code code)
+{
+	presence_of(out, topic);
+	hw_buf_puts(out, "{\"ok\":false,\"code\":");
+	hw_buf_str(out, hw_code_info(code)->quoted);
+	hw_buf_puts(out, "}}");
+	nothing_changed(out);
 }
 
 void hw_control_auth(struct hw_buf *out, bool plain, struct hw_str id, int64_t expires_at)

@@ -47,15 +47,27 @@ void hw_control_events_begin(struct hw_buf *out, bool plain, struct hw_str id);
 void hw_control_events_add(struct hw_buf *out, struct hw_str event);
 void hw_control_events_end(struct hw_buf *out, struct hw_str cursor);
 
-/* {"type":"reply","id":…,"ok":true,"topics":{"a:1":{"users":[{"user_id","connections","info"?}]}}},
- * and the same object for HTTP, {"topics":…}: only the beginnings differ */
+/* {"type":"reply","id":…,"ok":true,"topics":{"a:1":{"users":[{"user_id","connections","info"?}],
+ * "number"}}}, and the same object for HTTP, {"topics":…}: only the beginnings differ */
 void hw_control_presence_begin(
 	struct hw_buf *out, bool plain, struct hw_str id, struct hw_str topic);
 void hw_control_presence_body(struct hw_buf *out, struct hw_str topic);
 /** @info is raw JSON, p NULL: none. */
 void hw_control_presence_add(
 	struct hw_buf *out, struct hw_str user_id, uint64_t connections, struct hw_str info);
-void hw_control_presence_end(struct hw_buf *out);
+void hw_control_presence_end(struct hw_buf *out, uint64_t number);
+
+/* {"type":"presence","topics":{"a:1":{"number":7}},"joined":[…],"left":[…],"updated":[…]}, to who
+ * follows: begin, then for each list its name and its users, end */
+void hw_control_presence_changed_begin(struct hw_buf *out, struct hw_str topic, uint64_t number);
+/** @kind: 0 joined, 1 left, 2 updated, in this order. */
+void hw_control_presence_changed_list(struct hw_buf *out, unsigned kind);
+void hw_control_presence_changed_end(struct hw_buf *out);
+/* The same with "users" beside "number", and nothing in the lists: begin, users, end */
+void hw_control_presence_again_begin(struct hw_buf *out, struct hw_str topic);
+void hw_control_presence_again_end(struct hw_buf *out, uint64_t number);
+/** {"type":"presence","topics":{"a:1":{"ok":false,"code"}},"joined":[],"left":[],"updated":[]} */
+void hw_control_presence_over(struct hw_buf *out, struct hw_str topic, enum hw_code code);
 
 /** The reply to auth. */
 void hw_control_auth(struct hw_buf *out, bool plain, struct hw_str id, int64_t expires_at);

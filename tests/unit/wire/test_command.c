@@ -156,6 +156,8 @@ static void test_wrong_members_are_named(void **state)
 	assert_refused("{\"type\":\"history\",\"topic\":\"a:1\"}", "id is missing");
 	assert_refused("{\"type\":\"presence\",\"topic\":\"a:1\"}", "id is missing");
 	assert_refused("{\"type\":\"presence\",\"id\":1}", "Missing required field: topic");
+	assert_refused("{\"type\":\"presence\",\"id\":1,\"topic\":\"a:1\",\"follow\":1}",
+		"follow must be true or false");
 	assert_refused("{\"type\":\"presence\",\"id\":1,\"topic\":\"a:*\"}",
 		"Invalid topic format \"a:*\". Expected: \"{resource}:{id}\" (e.g., "
 		"\"gift-list:123\")");

@@ -112,15 +112,42 @@ static void test_presence(void **state)
 	hw_control_presence_begin(*state, false, HW_STR("1"), HW_STR("a:1"));
 	hw_control_presence_add(*state, HW_STR("u1"), 2, HW_STR("{\"n\":1}"));
 	hw_control_presence_add(*state, HW_STR("u2"), 1, no_id);
-	hw_control_presence_end(*state);
+	hw_control_presence_end(*state, 0);
 	assert_out(*state, "{\"type\":\"reply\",\"id\":1,\"ok\":true,\"topics\":{\"a:1\":{"
 			   "\"users\":[{\"user_id\":\"u1\",\"connections\":2,\"info\":{\"n\":1}},"
-			   "{\"user_id\":\"u2\",\"connections\":1}]}}}");
+			   "{\"user_id\":\"u2\",\"connections\":1}],\"number\":0}}}");
 	hw_control_presence_body(*state, HW_STR("a:1"));
 	hw_control_presence_add(*state, HW_STR("u1"), 1, no_id);
-	hw_control_presence_end(*state);
+	hw_control_presence_end(*state, 12);
 	assert_out(*state,
-		"{\"topics\":{\"a:1\":{\"users\":[{\"user_id\":\"u1\",\"connections\":1}]}}}");
+		"{\"topics\":{\"a:1\":{\"users\":[{\"user_id\":\"u1\",\"connections\":1}],"
+		"\"number\":12}}}");
+}
+
+static void test_what_changed_of_presence(void **state)
+{
+	hw_control_presence_changed_begin(*state, HW_STR("a:1"), 7);
+	hw_control_presence_changed_list(*state, 0);
+	hw_control_presence_add(*state, HW_STR("u1"), 1, HW_STR("{\"n\":1}"));
+	hw_control_presence_add(*state, HW_STR("u2"), 1, no_id);
+	hw_control_presence_changed_list(*state, 1);
+	hw_control_presence_add(*state, HW_STR("u3"), 0, no_id);
+	hw_control_presence_changed_list(*state, 2);
+	hw_control_presence_changed_end(*state);
+	assert_out(*state, "{\"type\":\"presence\",\"topics\":{\"a:1\":{\"number\":7}},"
+			   "\"joined\":[{\"user_id\":\"u1\",\"connections\":1,\"info\":{\"n\":1}},"
+			   "{\"user_id\":\"u2\",\"connections\":1}],"
+			   "\"left\":[{\"user_id\":\"u3\",\"connections\":0}],\"updated\":[]}");
+	hw_control_presence_again_begin(*state, HW_STR("a:1"));
+	hw_control_presence_add(*state, HW_STR("u1"), 2, no_id);
+	hw_control_presence_again_end(*state, 9);
+	assert_out(*state, "{\"type\":\"presence\",\"topics\":{\"a:1\":{\"users\":["
+			   "{\"user_id\":\"u1\",\"connections\":2}],\"number\":9}},"
+			   "\"joined\":[],\"left\":[],\"updated\":[]}");
+	hw_control_presence_over(*state, HW_STR("a:1"), HW_CODE_FORBIDDEN_TOPIC);
+	assert_out(*state, "{\"type\":\"presence\",\"topics\":{\"a:1\":{\"ok\":false,"
+			   "\"code\":\"forbidden_topic\"}},"
+			   "\"joined\":[],\"left\":[],\"updated\":[]}");
 }
 
 static void test_small_replies(void **state)
@@ -198,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_results_of_subscribing),
 		cmocka_unit_test(test_events_of_history),
 		cmocka_unit_test(test_presence),
+		cmocka_unit_test(test_what_changed_of_presence),
 		cmocka_unit_test(test_small_replies),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_what_comes_unasked),
