@@ -98,6 +98,18 @@ class Follower:
             except TimeoutError:
                 check(False, f"not in time: {what}; said: {str(self.said)[-300:]}")
 
+    def until_reply(self, id):
+        """Takes what comes until the reply, whose list replaces what is known."""
+        message = self.client.recv_json(scaled(10))
+        while message.get("id") != id:
+            self.take(message)
+            message = self.client.recv_json(scaled(10))
+        about = message["topics"][self.topic]
+        check(about["number"] >= self.number, f"a list of {about['number']} after {self.number}")
+        if about["number"] == self.number:
+            equal(by_user(about["users"]), self.users, "the list")
+        self.users, self.number = by_user(about["users"]), about["number"]
+
     def until_are(self, expected, others=None):
         self.until(lambda me: {u: n for u, (n, _) in me.users.items()} == expected, str(expected)[:300], others=others)
 
@@ -237,6 +249,27 @@ def test_clients_at_random_on_one_worker():
 def test_clients_at_random_on_four_workers():
     random_case(4, SEED + 1)
     random_case(4, SEED + 2)
+
+
+def test_the_list_and_what_changes_meanwhile_are_of_one_piece():
+    """Who asks again and again while the topic is in uproar: what comes behind a list is newer than it, and nothing is missing."""
+    flap = [{"type": kind, "topics": ["room:1"]} for kind in ("subscribe", "unsubscribe")] * 50
+    for workers in (1, 4):
+        with broker_of(workers=workers, grace_ms=0) as broker:
+            noisy = [client_of(broker, user=f"u{n}") for n in range(6)]
+            followers = [Follower(client_of(broker, user="w"), "room:1") for _ in range(6)]
+            for turn in range(12):
+                for client in noisy:
+                    client.send_json(flap)
+                for follower in followers:
+                    follower.client.send_json({"type": "presence", "topic": "room:1", "follow": True, "id": turn})
+                for follower in followers:
+                    follower.until_reply(turn)
+            for client in noisy:
+                client.request({"type": "subscribe", "topics": ["room:1"]})
+            for follower in followers:
+                follower.until_are({f"u{n}": 1 for n in range(6)})
+                check(len(follower.said) > 300, f"only {len(follower.said)} changes")
 
 
 def reload(broker, new, policy=None):
