@@ -195,6 +195,7 @@ void polls_fini(struct hw_edge *edge);
 
 /* history_api.c */
 void history_handle(struct exchange *ex);
+void presence_handle(struct exchange *ex);
 void history_free(struct history **history);
 
 /* ticket.c */

@@ -5,7 +5,7 @@
 #include "wire/command.h"
 #include "wire/topic.h"
 
-/* GET /topics/{topic}/history: the page is looked at while the exchange waits. */
+/* GET /topics/{topic}/history and …/presence: the topic is looked at while the exchange waits. */
 struct history {
 	struct exchange *ex;
 	struct hw_buf out;
@@ -24,6 +24,16 @@ void history_free(struct history **history)
 	free(h);
 }
 
+static void answer_presence(struct exchange *ex, const struct hw_peek *p, struct hw_str users)
+{
+	struct hw_buf *body = answer_body(ex);
+
+	hw_control_presence_body(body, p->topic);
+	hw_buf_str(body, users);
+	hw_control_presence_end(body, p->number);
+	answer_json(ex, 200, hw_buf_view(body));
+}
+
 static void answer(struct history *h)
 {
 	struct exchange *ex = h->ex;
@@ -37,6 +47,8 @@ static void answer(struct history *h)
 		ex->retry_after_ms = p->retry_after_ms;
 	if (exchange_refused(ex))
 		answer_refusal(ex);
+	else if (p->presence)
+		answer_presence(ex, p, hw_buf_view(&h->out));
 	else
 		answer_events(ex, hw_buf_view(&h->out), p->upto, p->gap);
 }
@@ -52,9 +64,10 @@ static void on_done(struct hw_peek *peek)
 /* false: refused. */
 static bool read_query(struct exchange *ex, struct hw_peek *peek)
 {
+	struct hw_str topic = exchange_str(ex, ex->topic);
 	const char *why = NULL;
 
-	if (!hw_topic_pattern_valid(exchange_str(ex, ex->topic)))
+	if (!(peek->presence ? hw_topic_valid(topic) : hw_topic_pattern_valid(topic)))
 		why = "this is no topic: {resource}:{id} is expected";
 	else if (ex->cursor.there && hw_cursor_parse(exchange_str(ex, ex->cursor), &peek->cursor))
 		why = "the cursor is malformed";
@@ -65,13 +78,15 @@ static bool read_query(struct exchange *ex, struct hw_peek *peek)
 	return !why;
 }
 
-void history_handle(struct exchange *ex)
+static void look(struct exchange *ex, bool presence)
 {
 	struct history *h = calloc(1, sizeof(*h));
 
 	ex->history = h;
 	if (!h)
 		exchange_refuse(ex, 0, HW_CODE_UNAVAILABLE, "out of memory");
+	else
+		h->peek.presence = presence;
 	if (!h || !read_query(ex, &h->peek)) {
 		answer_refusal(ex);
 		return;
@@ -89,4 +104,14 @@ void history_handle(struct exchange *ex)
 	ex->waiting = !hw_peek_start(&h->peek);
 	if (!ex->waiting)
 		answer(h);
+}
+
+void history_handle(struct exchange *ex)
+{
+	look(ex, false);
+}
+
+void presence_handle(struct exchange *ex)
+{
+	look(ex, true);
 }

@@ -58,6 +58,7 @@ static const struct route public_routes[] = {
 	{"/cursor", .login = ROUTE_TOKEN, .handle = cursor},
 	{"/poll", .login = ROUTE_SESSION, .transport = "poll", .handle = poll_handle},
 	{"/topics/{topic}/history", .login = ROUTE_TOKEN, .handle = history_handle},
+	{"/topics/{topic}/presence", .login = ROUTE_TOKEN, .handle = presence_handle},
 	{"/ticket", .post = true, .no_body = true, .login = ROUTE_NO_COOKIE,
 		.handle = ticket_handle},
 	{"/healthz", .handle = alive},

@@ -120,6 +120,8 @@ static bool take_place(struct hw_session *s)
 			"the tenant has as many connections as its limit allows");
 	else if (r)
 		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+	else
+		s->sub.same = s->seat;
 	return r == 0;
 }
 

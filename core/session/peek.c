@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "hub/follow.h"
 #include "wire/topic.h"
 
 enum { PEEK_BYTES = 1u << 20 }; /* then the cursor says where to go on */
@@ -52,11 +53,26 @@ static bool show(struct hw_peek *p)
 	return true;
 }
 
+static void show_presence(struct hw_peek *p)
+{
+	if (hw_presence_keeps(&p->hub->worker->generation->settings.presence, p->topic)) {
+		p->number = hw_follow_list(p->hub, p->topic, p->out);
+		return;
+	}
+	p->code = HW_CODE_BAD_REQUEST;
+	p->retry_after_ms = HW_CONTROL_NO_RETRY;
+	snprintf(p->message, sizeof(p->message), "presence is not kept for this topic");
+}
+
 static bool after_ask(struct hw_peek *p, enum hw_verdict verdict)
 {
 	hw_pins_drop(&p->pins);
-	if (verdict == HW_ALLOW)
+	if (verdict == HW_ALLOW && !p->presence)
 		return show(p);
+	if (verdict == HW_ALLOW) {
+		show_presence(p);
+		return true;
+	}
 	p->code = hw_ask_code(&p->ask, HW_CODE_FORBIDDEN_TOPIC);
 	p->retry_after_ms = hw_ask_retry_ms(&p->ask);
 	snprintf(p->message, sizeof(p->message), "%s", p->ask.message);
@@ -81,7 +97,9 @@ bool hw_peek_start(struct hw_peek *p)
 	hw_topic_split(p->topic, &resource, &id);
 	p->question = (struct hw_question){
 		.size = sizeof(p->question),
-		.operation = hw_topic_is_wildcard(p->topic) ? HW_OP_WILDCARD : HW_OP_SUBSCRIBE,
+		.operation = p->presence                      ? HW_OP_PRESENCE
+			     : hw_topic_is_wildcard(p->topic) ? HW_OP_WILDCARD
+							      : HW_OP_SUBSCRIBE,
 		.topic = hw_slice_of(p->topic),
 		.resource = hw_slice_of(resource),
 		.id = hw_slice_of(id),

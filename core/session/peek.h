@@ -1,5 +1,6 @@
-/* A look at what a topic has had, for who does not follow it: asked about as a subscription is, and
- * shown as a subscriber would see it. One worker's own. */
+/* A look at a topic, for who does not follow it. What it has had is asked about as a subscription
+ * is, and shown as a subscriber would see it; who is in it is a question of its own. One worker's
+ * own. */
 #pragma once
 
 #include "hub/pins.h"
@@ -12,11 +13,12 @@ struct hw_peek {
 	const struct hw_identity *identity;
 	struct hw_str session; /* "" = of no session */
 	struct hw_str address;
-	struct hw_str topic; /* or pattern */
+	bool presence;       /* who is in it, and not what it has had */
+	struct hw_str topic; /* or pattern; of presence a name */
 	bool has_cursor;     /* from behind @cursor; else from the oldest */
 	struct hw_cursor cursor;
 	unsigned limit;
-	struct hw_buf *out;                 /* gets the events, with commas between */
+	struct hw_buf *out;                 /* gets the events, or users, with commas between */
 	void (*done)(struct hw_peek *peek); /* only when start returned false; may free it */
 	/* the answer */
 	enum hw_code code; /* not NONE: refused */
@@ -25,6 +27,7 @@ struct hw_peek {
 	bool gap;              /* events behind the cursor are gone for good, or: */
 	bool foreign;          /* it is no cursor of this journal */
 	struct hw_cursor upto; /* where to go on */
+	uint64_t number;       /* of who is in it */
 	/* its own */
 	struct hw_page page;
 	struct hw_pins pins;

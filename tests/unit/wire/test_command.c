@@ -181,6 +181,24 @@ static void test_wrong_members_are_named(void **state)
 		"version must be a positive integer");
 }
 
+static void test_presence_is_followed_or_not_or_left_as_it_is(void **state)
+{
+#define PRESENCE "{\"type\":\"presence\",\"id\":1,\"topic\":\"a:1\""
+	struct hw_command cmd;
+
+	(void)state;
+	assert_int_equal(read_command(PRESENCE ",\"follow\":true}", &cmd), 0);
+	assert_int_equal(cmd.follow, HW_FOLLOW_YES);
+	assert_int_equal(read_command(PRESENCE ",\"follow\":false}", &cmd), 0);
+	assert_int_equal(cmd.follow, HW_FOLLOW_NO);
+	assert_int_equal(read_command(PRESENCE ",\"follow\":null}", &cmd), 0);
+	assert_int_equal(cmd.follow, HW_FOLLOW_AS_IS);
+	assert_int_equal(read_command(PRESENCE "}", &cmd), 0);
+	assert_int_equal(cmd.follow, HW_FOLLOW_AS_IS);
+	assert_str(cmd.event.topic, "a:1");
+#undef PRESENCE
+}
+
 static void test_members_that_repeat_are_refused_in_every_command(void **state)
 {
 	(void)state;
@@ -482,6 +500,7 @@ int main(void)
 		cmocka_unit_test(test_ids_are_strings_or_numbers_and_kept_as_given),
 		cmocka_unit_test(test_a_refused_command_still_has_its_id),
 		cmocka_unit_test(test_wrong_members_are_named),
+		cmocka_unit_test(test_presence_is_followed_or_not_or_left_as_it_is),
 		cmocka_unit_test(test_members_that_repeat_are_refused_in_every_command),
 		cmocka_unit_test(test_members_of_other_types_are_ignored),
 		cmocka_unit_test(test_publish_carries_its_event_whatever_the_order),
