@@ -123,6 +123,16 @@ uint64_t hw_follow_list(struct hw_hub *hub, struct hw_str topic, struct hw_buf *
 	return hw_presence_list(presence_of(hub), topic, add_user, out);
 }
 
+uint64_t hw_follow_list_again(struct hw_hub *hub, struct hw_str topic, struct hw_buf *out)
+{
+	uint64_t number;
+
+	hw_control_presence_again_begin(out, topic);
+	number = hw_follow_list(hub, topic, out);
+	hw_control_presence_again_end(out, number);
+	return number;
+}
+
 /* Changes of one topic that one message can say: none of a user that another is of. */
 struct batch {
 	struct hw_presence_change *changes[BATCH_MAX];
@@ -157,6 +167,11 @@ static void batch_free(struct batch *b)
 		free(b->changes[i]);
 }
 
+static struct hw_str written(const struct hw_buf *out)
+{
+	return out->failed ? HW_STR_NULL : hw_buf_view(out);
+}
+
 /* Those of it that are behind @seen. */
 static struct hw_str write_batch(
 	struct hw_hub *hub, const struct hw_watch *w, const struct batch *b, uint64_t seen)
@@ -172,7 +187,7 @@ static struct hw_str write_batch(
 				add_user(out, &b->changes[i]->user);
 	}
 	hw_control_presence_changed_end(out);
-	return hw_buf_view(out);
+	return written(out);
 }
 
 /* ---- telling ---- */
@@ -220,24 +235,26 @@ static void tell_changed(struct hw_hub *hub, struct hw_watch *w, struct hw_follo
 	f->ops->changed(f, m->text);
 }
 
-static void tell_lost(struct hw_hub *hub, struct hw_watch *w, struct hw_follower *f, void *arg)
+static void tell_list(struct hw_hub *hub, struct hw_watch *w, struct hw_follower *f, void *arg)
 {
-	(void)hub;
 	(void)w;
-	(void)arg;
-	f->ops->lost(f);
+	f->seen = *(const uint64_t *)arg;
+	f->ops->changed(f, written(&hub->follows.out));
 }
 
-/* One message of it, or all of its loss. How many were sent. */
+/* One message of it, or the list. How many were sent. */
 static size_t tell_some(struct hw_hub *hub, struct hw_watch *w)
 {
 	struct batch batch;
 	struct message m = {.batch = &batch};
+	uint64_t number;
 	size_t n;
 
 	if (w->lost) {
 		w->lost = false;
-		return for_each(hub, w, tell_lost, NULL);
+		hw_buf_clear(&hub->follows.out);
+		number = hw_follow_list_again(hub, topic_of(w), &hub->follows.out);
+		return for_each(hub, w, tell_list, &number);
 	}
 	batch_take(&batch, &w->changes);
 	n = for_each(hub, w, tell_changed, &m);

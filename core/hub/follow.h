@@ -12,10 +12,9 @@ struct hw_watch; /* a topic that somebody follows here */
 struct hw_follower;
 
 struct hw_follower_ops {
-	/** A message that says what changed. Queues; may unfollow, and what follows from that. */
+	/** A message that says what changed, or the whole list again; p NULL: there was no memory
+	 * to write it. Queues; may unfollow, and what follows from that. */
 	void (*changed)(struct hw_follower *f, struct hw_str text);
-	/** Changes were lost: it lists again. */
-	void (*lost)(struct hw_follower *f);
 };
 
 /* Embedded in who follows; zeroed before. */
@@ -33,6 +32,8 @@ struct hw_str hw_followed(const struct hw_follower *f);      /* its topic */
 
 /** Writes who is in @topic: the entries of "users". Gives the number of the list. */
 uint64_t hw_follow_list(struct hw_hub *hub, struct hw_str topic, struct hw_buf *out);
+/** Writes the message that says it again. */
+uint64_t hw_follow_list_again(struct hw_hub *hub, struct hw_str topic, struct hw_buf *out);
 
 /* ---- inside core/hub ---- */
 

@@ -28,9 +28,7 @@ static void send_list(struct session_follow *f)
 	f->stale = must_wait(s, 0);
 	if (f->stale)
 		return;
-	hw_control_presence_again_begin(out, hw_followed(&f->follower));
-	f->follower.seen = hw_follow_list(s->hub, hw_followed(&f->follower), out);
-	hw_control_presence_again_end(out, f->follower.seen);
+	f->follower.seen = hw_follow_list_again(s->hub, hw_followed(&f->follower), out);
 	session_send(s);
 }
 
@@ -41,6 +39,10 @@ static void changed(struct hw_follower *follower, struct hw_str text)
 
 	if (s->closed || f->stale)
 		return;
+	if (!text.p) {
+		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+		return;
+	}
 	f->stale = must_wait(s, text.len);
 	if (f->stale)
 		return;
@@ -48,15 +50,7 @@ static void changed(struct hw_follower *follower, struct hw_str text)
 	session_send(s);
 }
 
-static void lost(struct hw_follower *follower)
-{
-	struct session_follow *f = HW_CONTAINER_OF(follower, struct session_follow, follower);
-
-	if (!f->session->closed && !f->stale)
-		send_list(f);
-}
-
-static const struct hw_follower_ops follower_ops = {.changed = changed, .lost = lost};
+static const struct hw_follower_ops follower_ops = {.changed = changed};
 
 void presence_catch_up(struct hw_session *s)
 {

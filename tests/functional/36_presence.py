@@ -272,6 +272,25 @@ def test_the_list_and_what_changes_meanwhile_are_of_one_piece():
                 check(len(follower.said) > 300, f"only {len(follower.said)} changes")
 
 
+def test_more_than_a_worker_reads_in_a_turn_is_listed():
+    """One message makes more changes than may wait for a worker: who follows gets lists, and ends where the others do."""
+    topics = [f"room:{n}" for n in range(100)]
+    flap = [{"type": kind, "topics": topics} for kind in ("unsubscribe", "subscribe")] * 25
+    with broker_of(grace_ms=0, limits={"message_bytes": 1 << 20}, slow={"outbox_bytes": 1 << 24}) as broker:
+        followers = {topic: None for topic in topics}
+        with client_of(broker, user="w") as watcher, client_of(broker, *topics) as anna:
+            for topic in topics:
+                followers[topic] = Follower(watcher, topic)
+            anna.send_json(flap)
+            anna.ping()
+            number = max(asked(anna, topic)[1] for topic in topics)
+            check(number > 4096 + len(topics), f"only {number} changes")
+            anna.close()
+            for follower in followers.values():
+                follower.until(lambda me: not me.users and me.number > number, "anna to leave", others=followers)
+            check(all(f.lists > 0 for f in followers.values()), "lists")
+
+
 def reload(broker, new, policy=None):
     mark = broker.log_mark()
     if policy:
