@@ -197,6 +197,7 @@ def random_case(workers, seed, steps=400):
     topics = [f"room:{n}" for n in range(3)]
     open_ones, followers = [], []  # [(client, user, set of topics)]
     with broker_of(workers=workers, grace_ms=rng.choice((0, 1, 30))) as broker, client_of(broker, user="asks") as asks:
+        stranger = Follower(client_of(broker, user="w", tenant="other"), "room:0")
         early = {topic: [Follower(client_of(broker, user="w"), topic) for _ in range(4)] for topic in topics}
         for step in range(steps):
             what = rng.random()
@@ -240,6 +241,7 @@ def random_case(workers, seed, steps=400):
         for topic in topics:
             for follower in early[topic]:
                 follower.until_are({})
+        equal((stranger.client.drain(), stranger.users, counts(stranger.client, "room:0")), ([], {}, {}), "what another tenant is told")
 
 
 def test_clients_at_random_on_one_worker():
