@@ -298,11 +298,22 @@ static int next_signal(const sigset_t *all)
 	return number > 0 ? number : sigtimedwait(all, NULL, &second);
 }
 
+enum { CONTROL_NICE = 5 };
+
+/* A reload reads, hashes, compiles and loads for milliseconds: who delivers has the CPU before it.
+ * On Linux this is the thread's own; what it begins from now on (a plugin tried in a child, threads
+ * of one that a reload loads) has it too. */
+static void give_way(void)
+{
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), CONTROL_NICE);
+}
+
 /* Signals and housekeeping until every worker has ended. */
 static void control(struct hw_broker *b, const sigset_t *signals)
 {
 	struct ending e = {.drain_until_ms = INT64_MAX, .give_up_ms = INT64_MAX};
 
+	give_way();
 	while (atomic_load(&b->n_running)) {
 		int number = next_signal(signals);
 		bool draining = e.drain_until_ms != INT64_MAX;
