@@ -9,9 +9,9 @@ enum {
 	/* of work in one turn: deliveries and sockets come in between, and what waits for them is
 	 * what a reload costs who is not concerned */
 	SLICE_MS = 1,
-	SLICE_ASKS = 32,
+	SLICE_ASKS = 8,
 	SLICE_LOOKS = 256, /* sessions looked at in one turn for what their policy is */
-	PACE_MS = 16,   /* those due in between go together: a wake-up costs as much as a check */
+	PACE_MS = 4,    /* those due in between go together: a wake-up costs as much as a check */
 	IN_FLIGHT = 32, /* checks whose hooks wait; a script's calls that wait are bounded too,
 			   and clients want some of them */
 	AGAIN_MS = 250, /* until what could not be decided is asked again */
