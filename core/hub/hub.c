@@ -683,6 +683,13 @@ uint64_t hw_hub_seq(const struct hw_hub *hub)
 	return hub->rest.n ? hub->rest.first_seq - 1 : hw_reader_seq(hub->reader);
 }
 
+void hw_hub_stand(struct hw_hub *hub)
+{
+	hw_reader_activate(hub->reader);
+	if (hw_list_empty(&hub->read_link)) /* whose end of the turn it is */
+		hw_list_push(&hub->worker->read_hubs, &hub->read_link);
+}
+
 uint64_t hw_hub_number(const struct hw_hub *hub)
 {
 	return hw_journal_number(hub->tenant->journal, hw_hub_seq(hub));

@@ -112,6 +112,11 @@ uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t number,
 /** The place up to which this hub has read and fanned out: what a subscriber here has seen, unless
  * it is behind. */
 uint64_t hw_hub_seq(const struct hw_hub *hub);
+/** Keeps that place until the end of the turn, or for as long as somebody subscribes: without
+ * subscriptions it is the journal's head, which others move. For who reads up to it and joins
+ * there.
+ */
+void hw_hub_stand(struct hw_hub *hub);
 /** The number of the cursor that stands for it. */
 uint64_t hw_hub_number(const struct hw_hub *hub);
 /** Reads up to the journal's head now, delivering. Without subscriptions there is nothing to do:

@@ -331,6 +331,8 @@ static bool recover(struct job *job)
 	if (s->outlet->blocked(s->arg))
 		return false; /* its draining brings us back */
 	sub->bytes = 0;
+	/* level with the hub and joined to it is one step, also for the first who subscribes */
+	hw_hub_stand(s->hub);
 	state = hw_reading_go(&sub->reading, hw_hub_number(s->hub));
 	if (state == HW_READING_LEVEL && !sub->pumped) {
 		/* topics without a cursor begin now, and not with what the hub has yet to read */
