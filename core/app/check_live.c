@@ -147,8 +147,9 @@ static void show_problems(const json_t *root)
 	}
 }
 
-static int show_answer(struct live *l)
+static int show_answer(void *arg)
 {
+	const struct live *l = arg;
 	const struct hw_cli_admin *a = &l->admin;
 	json_t *root = json_loadb(a->answer.len ? a->answer.data : "", a->answer.len, 0, NULL);
 	const char *result = json_string_value(json_object_get(root, "result"));
@@ -164,26 +165,14 @@ static int show_answer(struct live *l)
 		printf("a reload would be: %s\n", result);
 	}
 	json_decref(root);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return hw_cli_say("check", 1, "standard output: %s", strerror(errno));
-	return rc;
+	return hw_cli_end("check", rc, 1);
 }
 
 int hw_check_live(int argc, char **argv)
 {
 	struct live l = {.json = false};
-	int rc;
 
 	hw_cli_admin_init(&l.admin, "check");
-	rc = read_options(argc, argv, &l);
-	if (rc == -1) {
-		fputs(usage, stdout);
-		rc = 0;
-	} else if (rc == 0) {
-		rc = hw_cli_admin_ask(&l.admin, "{}");
-		if (rc == 0)
-			rc = show_answer(&l);
-	}
-	hw_cli_admin_fini(&l.admin);
-	return rc;
+	return hw_cli_admin_run(
+		&l.admin, read_options(argc, argv, &l), usage, "{}", show_answer, &l);
 }

@@ -113,3 +113,20 @@ int hw_cli_admin_refused(const struct hw_cli_admin *a, const char *message)
 	return hw_cli_say(a->command, 1, "%s answers HTTP %ld: %s", a->at.authority, a->status,
 		message ? message : "is it a broker's admin listener?");
 }
+
+int hw_cli_admin_run(struct hw_cli_admin *a, int read, const char *usage, const char *body,
+	int (*show)(void *arg), void *arg)
+{
+	int rc = read;
+
+	if (rc == -1) {
+		fputs(usage, stdout);
+		rc = 0;
+	} else if (rc == 0) {
+		rc = hw_cli_admin_ask(a, body);
+		if (rc == 0)
+			rc = show(arg);
+	}
+	hw_cli_admin_fini(a);
+	return rc;
+}

@@ -28,5 +28,9 @@ HW_MUST_CHECK int hw_cli_admin_ready(struct hw_cli_admin *admin, const char *pat
 /** One request: POST of @body, or GET where it is NULL. Status and answer are then there. 0, or the
  * exit code: why was said. */
 HW_MUST_CHECK int hw_cli_admin_ask(struct hw_cli_admin *admin, const char *body);
+/** A command that is one such request: @read is what reading the options gave, -1 for @usage. Asks
+ * as above, has @show print the answer, and frees @admin. The exit code. */
+HW_MUST_CHECK int hw_cli_admin_run(struct hw_cli_admin *admin, int read, const char *usage,
+	const char *body, int (*show)(void *arg), void *arg);
 /** Ends a command whose answer is no such answer: says what the broker said. Returns 1. */
 int hw_cli_admin_refused(const struct hw_cli_admin *admin, const char *message);

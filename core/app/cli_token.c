@@ -118,3 +118,10 @@ int hw_cli_say(const char *command, int exit_code, const char *format, ...)
 	hw_buf_fini(&text);
 	return exit_code;
 }
+
+int hw_cli_end(const char *command, int code, int failed)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	return hw_cli_say(command, failed, "standard output: %s", strerror(errno));
+}

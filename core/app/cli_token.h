@@ -24,3 +24,6 @@ void hw_cli_token_forget(struct hw_buf *token); /* overwrites and frees */
 /** Prints "hookwire COMMAND: …" and a newline on standard error; control characters, which may come
  * from the broker, are shown as \u escapes. Returns @exit_code. */
 int hw_cli_say(const char *command, int exit_code, const char *format, ...) HW_PRINTF(3, 4);
+/** The end of a command that has printed its answer: @code, unless standard output did not take all
+ * of it. Then that is said, and the exit code is @failed. */
+HW_MUST_CHECK int hw_cli_end(const char *command, int code, int failed);

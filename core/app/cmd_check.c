@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/broker.h"
+#include "app/cli_token.h"
 #include "app/check_live.h"
 #include "app/cli_config.h"
 #include "app/conf.h"
@@ -93,11 +94,7 @@ static int check(const char *path)
 		print_summary(path, conf, &report);
 	hw_conf_destroy(&conf);
 	hw_conf_report_fini(&report);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "hookwire check: standard output: %s\n", strerror(errno));
-		return 1;
-	}
-	return rc == 0 ? 0 : 1;
+	return hw_cli_end("check", rc == 0 ? 0 : 1, 1);
 }
 
 int hw_cmd_check(int argc, char **argv)

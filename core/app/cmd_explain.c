@@ -126,8 +126,9 @@ static int read_options(int argc, char **argv, struct explain *x)
 	return ready(x);
 }
 
-static int show(struct explain *x)
+static int show(void *arg)
 {
+	const struct explain *x = arg;
 	const struct hw_cli_admin *a = &x->admin;
 	json_t *root = json_loadb(a->answer.len ? a->answer.data : "", a->answer.len, 0, NULL);
 	json_t *outcome = json_object_get(root, "outcome");
@@ -143,26 +144,13 @@ static int show(struct explain *x)
 		rc = json_is_string(outcome) && !strcmp(json_string_value(outcome), "gone");
 	}
 	json_decref(root);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return hw_cli_say("explain", 1, "standard output: %s", strerror(errno));
-	return rc;
+	return hw_cli_end("explain", rc, 1);
 }
 
 int hw_cmd_explain(int argc, char **argv)
 {
 	struct explain x = {.json = false};
-	int rc;
 
 	hw_cli_admin_init(&x.admin, "explain");
-	rc = read_options(argc, argv, &x);
-	if (rc == -1) {
-		fputs(usage, stdout);
-		rc = 0;
-	} else if (rc == 0) {
-		rc = hw_cli_admin_ask(&x.admin, NULL);
-		if (rc == 0)
-			rc = show(&x);
-	}
-	hw_cli_admin_fini(&x.admin);
-	return rc;
+	return hw_cli_admin_run(&x.admin, read_options(argc, argv, &x), usage, NULL, show, &x);
 }

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "app/cli_token.h"
 #include "app/cmd_policy.h"
 #include "app/policy_case.h"
 #include "app/policy_replay.h"
@@ -394,9 +395,7 @@ static int replay(const struct options *o)
 	hw_replay_close(&r.replay);
 	json_decref(r.stubs);
 	json_decref(r.examples);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return complain("standard output", strerror(errno));
-	return code;
+	return hw_cli_end("policy replay", code, 2);
 }
 
 static bool take_number(const char *text, size_t *out)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "app/cli_token.h"
 #include "app/cmd_policy.h"
 #include "app/policy_case.h"
 #include "hook/coverage.h"
@@ -297,11 +298,7 @@ static int test(struct tester *t, int n, char **paths)
 		code = run_all(t, &names);
 	}
 	names_fini(&names);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "hookwire policy test: standard output: %s\n", strerror(errno));
-		return 2;
-	}
-	return code;
+	return hw_cli_end("policy test", code, 2);
 }
 
 int hw_cmd_policy_test(int argc, char **argv)

@@ -6,6 +6,15 @@
 
 struct hw_broker;
 
+/** A text of a request becomes the taker's: it is freed with what was made of it. */
+static inline char *hw_control_take(char **from)
+{
+	char *text = *from;
+
+	*from = NULL;
+	return text;
+}
+
 /** Any thread: takes @request until it is answered, and wakes the control thread. @broker is a
  * struct hw_broker. */
 void hw_broker_ask(void *broker, struct hw_control_request *request);

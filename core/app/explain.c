@@ -1,3 +1,4 @@
+#include "app/control.h"
 #include "app/explain.h"
 
 #include <errno.h>
@@ -93,14 +94,6 @@ static void run(struct hw_round *round, struct hw_worker_thread *to)
 
 /* ---- the event ---- */
 
-static char *take(char **from)
-{
-	char *text = *from;
-
-	*from = NULL;
-	return text;
-}
-
 static int read_event(struct explain_round *r)
 {
 	struct hw_found *found = &r->found;
@@ -173,9 +166,9 @@ static struct explain_round *round_new(struct hw_broker *b, struct hw_control_re
 	r->round.run = run;
 	r->round.free = round_free;
 	r->n_parts = b->n_workers;
-	r->trace = take(&request->trace);
-	r->user = take(&request->user);
-	r->tenant = take(&request->tenant);
+	r->trace = hw_control_take(&request->trace);
+	r->user = hw_control_take(&request->user);
+	r->tenant = hw_control_take(&request->tenant);
 	return r;
 }
 

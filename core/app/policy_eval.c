@@ -1,3 +1,4 @@
+#include "app/cli_token.h"
 #include "app/policy_eval.h"
 
 #include <errno.h>
@@ -415,7 +416,5 @@ int hw_policy_evaluate(const struct hw_eval_options *o, const struct hw_eval_ope
 		code = e.ask.verdict == HW_ALLOW ? 0 : 1;
 	}
 	finish(&e);
-	if (fflush(stdout) != 0 || ferror(stdout))
-		return complain("standard output", strerror(errno));
-	return code;
+	return hw_cli_end("policy eval", code, 2);
 }

@@ -1,3 +1,4 @@
+#include "app/control.h"
 #include "app/revoke.h"
 
 #include <errno.h>
@@ -72,14 +73,6 @@ static void run(struct hw_round *round, struct hw_worker_thread *to)
 	hw_session_walk_start(&part->revoke.walk);
 }
 
-static char *take(char **from)
-{
-	char *text = *from;
-
-	*from = NULL;
-	return text;
-}
-
 static struct revoke_round *round_new(struct hw_broker *b, struct hw_control_request *request)
 {
 	struct revoke_round *r = calloc(1, sizeof(*r) + b->n_workers * sizeof(r->parts[0]));
@@ -88,10 +81,10 @@ static struct revoke_round *round_new(struct hw_broker *b, struct hw_control_req
 		return NULL;
 	r->round.run = run;
 	r->round.free = round_free;
-	r->user = take(&request->user);
-	r->tenant = take(&request->tenant);
-	r->session = take(&request->session);
-	r->jti = take(&request->jti);
+	r->user = hw_control_take(&request->user);
+	r->tenant = hw_control_take(&request->tenant);
+	r->session = hw_control_take(&request->session);
+	r->jti = hw_control_take(&request->jti);
 	r->until_s = request->until_s;
 	return r;
 }

@@ -1,3 +1,4 @@
+#include "app/control.h"
 #include "app/sessions.h"
 
 #include <errno.h>
@@ -73,14 +74,6 @@ static void run(struct hw_round *round, struct hw_worker_thread *to)
 		hw_session_walk_cancel(&part->walk);
 }
 
-static char *take(char **from)
-{
-	char *text = *from;
-
-	*from = NULL;
-	return text;
-}
-
 static struct sessions_round *round_new(struct hw_broker *b, struct hw_control_request *request)
 {
 	struct sessions_round *r = calloc(1, sizeof(*r));
@@ -95,11 +88,11 @@ static struct sessions_round *round_new(struct hw_broker *b, struct hw_control_r
 	r->round.run = run;
 	r->round.free = round_free;
 	r->n_parts = b->n_workers;
-	r->user = take(&request->user);
-	r->tenant = take(&request->tenant);
-	r->session = take(&request->session);
-	r->after = take(&request->after);
-	r->reason = take(&request->reason);
+	r->user = hw_control_take(&request->user);
+	r->tenant = hw_control_take(&request->tenant);
+	r->session = hw_control_take(&request->session);
+	r->after = hw_control_take(&request->after);
+	r->reason = hw_control_take(&request->reason);
 	r->limit = request->limit;
 	r->close_code = request->close_code;
 	return r;

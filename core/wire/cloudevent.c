@@ -244,29 +244,14 @@ static int translate(const struct attributes *a, struct hw_buf *out, struct hw_b
 	return rc;
 }
 
-/* As step of wire/command.c. */
+/* To the next item. 0; HW_COMMAND_END; HW_COMMAND_REFUSED: it is no object and was stepped over. */
 static int step(struct hw_cloudevents *it, struct hw_err *err)
 {
-	struct hw_json value;
-	int rc;
+	int rc = hw_json_next_object(&it->reader, it->batch, &it->done);
 
-	if (it->done)
+	if (rc == HW_JSON_END)
 		return HW_COMMAND_END;
-	if (!it->batch) {
-		it->done = true;
-		return 0;
-	}
-	rc = hw_json_element(&it->reader);
-	if (rc == HW_JSON_END) {
-		it->done = true;
-		return HW_COMMAND_END;
-	}
-	if (rc == 0 && hw_json_peek(&it->reader) != HW_JSON_OBJECT) {
-		rc = hw_json_value(&it->reader, &value);
-		if (rc == 0)
-			return refuse(err, "an object is expected");
-	}
-	return rc;
+	return rc == HW_JSON_NO_OBJECT ? refuse(err, "an object is expected") : rc;
 }
 
 int hw_cloudevents_next(struct hw_cloudevents *it, struct hw_cloudevent *event, struct hw_buf *out,

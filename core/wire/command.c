@@ -429,26 +429,11 @@ int hw_commands_open(struct hw_commands *it, struct hw_str text, unsigned flags,
 /* To the next item. 0; HW_COMMAND_END; HW_COMMAND_REFUSED: it is no object and was stepped over. */
 static int step(struct hw_commands *it, struct hw_err *err)
 {
-	struct hw_json value;
-	int rc;
+	int rc = hw_json_next_object(&it->reader, it->array, &it->done);
 
-	if (it->done)
+	if (rc == HW_JSON_END)
 		return HW_COMMAND_END;
-	if (!it->array) {
-		it->done = true;
-		return 0;
-	}
-	rc = hw_json_element(&it->reader);
-	if (rc == HW_JSON_END) {
-		it->done = true;
-		return HW_COMMAND_END;
-	}
-	if (rc == 0 && hw_json_peek(&it->reader) != HW_JSON_OBJECT) {
-		rc = hw_json_value(&it->reader, &value);
-		if (rc == 0)
-			return refuse(err, "an object is expected");
-	}
-	return rc;
+	return rc == HW_JSON_NO_OBJECT ? refuse(err, "an object is expected") : rc;
 }
 
 int hw_command_next(struct hw_commands *it, struct hw_command *cmd, struct hw_err *err)

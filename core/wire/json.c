@@ -405,6 +405,28 @@ int hw_json_element(struct hw_json_reader *r)
 	return step(r, ']');
 }
 
+int hw_json_next_object(struct hw_json_reader *r, bool many, bool *done)
+{
+	struct hw_json value;
+	int rc;
+
+	if (*done)
+		return HW_JSON_END;
+	if (!many) {
+		*done = true;
+		return 0;
+	}
+	rc = hw_json_element(r);
+	if (rc == HW_JSON_END)
+		*done = true;
+	if (rc == 0 && hw_json_peek(r) != HW_JSON_OBJECT) {
+		rc = hw_json_value(r, &value);
+		if (rc == 0)
+			rc = HW_JSON_NO_OBJECT;
+	}
+	return rc;
+}
+
 int hw_json_finish(struct hw_json_reader *r)
 {
 	r->p = scan_space(r->p, r->end);

@@ -64,6 +64,10 @@ HW_MUST_CHECK int hw_json_member(struct hw_json_reader *r, struct hw_json *key);
 /** Inside an array: 0 when an element is to be read or entered, HW_JSON_END (bracket consumed)
  * after the last. */
 HW_MUST_CHECK int hw_json_element(struct hw_json_reader *r);
+/** To the next object of an array that was entered; or, with @many false, to the one object that
+ * the text is. 0: it is to be read; HW_JSON_END, with *@done set from then on; HW_JSON_NO_OBJECT:
+ * there was something else, and it is stepped over; -EINVAL. */
+HW_MUST_CHECK int hw_json_next_object(struct hw_json_reader *r, bool many, bool *done);
 /** Only white space may follow. */
 HW_MUST_CHECK int hw_json_finish(struct hw_json_reader *r);
 /** All of it at once: @text is one value with nothing but white space around. On -EINVAL @err says
@@ -73,7 +77,7 @@ HW_MUST_CHECK int hw_json_whole(
 /** Writes "byte N: what" of a failed reader into @err and returns -EINVAL. */
 int hw_json_err(const struct hw_json_reader *r, struct hw_err *err);
 
-enum { HW_JSON_END = 1 };
+enum { HW_JSON_END = 1, HW_JSON_NO_OBJECT = 2 };
 
 /** The text between the quotes, as it stands. */
 static inline struct hw_str hw_json_inside(struct hw_json string)

@@ -81,21 +81,6 @@ struct run {
 	struct hw_buf out;
 };
 
-static void bad_usage(const char *what)
-{
-	fprintf(stderr, "bench_connect: %s; try: bench_connect --help\n", what);
-	exit(2);
-}
-
-static size_t whole(const char *text, size_t max, const char *what)
-{
-	uint64_t n;
-
-	if (hw_str_to_u64(hw_str_of(text), &n) < 0 || n < 1 || n > max)
-		bad_usage(what);
-	return (size_t)n;
-}
-
 static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option long_options[] = {
@@ -112,10 +97,10 @@ static void read_options(struct options *o, int argc, char **argv)
 	load_built_path("../hookwire", o->broker);
 	while ((id = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
 		if (id == 'n') {
-			o->n_handshakes =
-				whole(optarg, MAX_HANDSHAKES, "--handshakes: 1 to 10000000");
+			o->n_handshakes = load_whole(
+				optarg, 1, MAX_HANDSHAKES, "--handshakes: 1 to 10000000");
 		} else if (id == 't') {
-			o->n_turns = whole(optarg, MAX_TURNS, "--turns: 1 to 25");
+			o->n_turns = load_whole(optarg, 1, MAX_TURNS, "--turns: 1 to 25");
 		} else if (id == 'b') {
 			snprintf(o->broker, sizeof(o->broker), "%s", optarg);
 		} else if (id == 'k') {
@@ -125,11 +110,11 @@ static void read_options(struct options *o, int argc, char **argv)
 			fputs(usage, stdout);
 			exit(0);
 		} else {
-			bad_usage("an option is wrong");
+			load_bad_usage("an option is wrong");
 		}
 	}
 	if (optind < argc)
-		bad_usage("it takes no further arguments");
+		load_bad_usage("it takes no further arguments");
 }
 
 /* ---- one handshake after the other ---- */

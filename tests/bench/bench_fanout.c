@@ -83,31 +83,16 @@ struct bench {
 
 /* ---- the command line ---- */
 
-static void bad_usage(const char *what)
-{
-	fprintf(stderr, "bench_fanout: %s; try: bench_fanout --help\n", what);
-	exit(2);
-}
-
-static size_t whole(const char *text, size_t min, size_t max, const char *what)
-{
-	uint64_t n;
-
-	if (hw_str_to_u64(hw_str_of(text), &n) < 0 || n < min || n > max)
-		bad_usage(what);
-	return (size_t)n;
-}
-
 static void read_windows(struct options *o, char *text)
 {
 	o->n_windows = 0;
 	for (char *w = strtok(text, ","); w; w = strtok(NULL, ",")) {
 		if (o->n_windows == MAX_WINDOWS)
-			bad_usage("--windows: eight at most");
-		o->windows[o->n_windows++] = whole(w, 1, MAX_WINDOW, "--windows: 1 to 1024");
+			load_bad_usage("--windows: eight at most");
+		o->windows[o->n_windows++] = load_whole(w, 1, MAX_WINDOW, "--windows: 1 to 1024");
 	}
 	if (o->n_windows == 0)
-		bad_usage("--windows: at least one");
+		load_bad_usage("--windows: at least one");
 }
 
 static void set_smoke(struct options *o)
@@ -124,10 +109,10 @@ static void read_option(struct options *o, int id, char *value)
 {
 	switch (id) {
 	case 'n':
-		o->n_subs = whole(value, 1, MAX_SUBSCRIBERS, "--subscribers: 1 to 100000");
+		o->n_subs = load_whole(value, 1, MAX_SUBSCRIBERS, "--subscribers: 1 to 100000");
 		break;
 	case 's':
-		o->size = whole(value, 16, MAX_SIZE, "--size: 16 to 8192");
+		o->size = load_whole(value, 16, MAX_SIZE, "--size: 16 to 8192");
 		break;
 	case 'w':
 		read_windows(o, value);
@@ -135,15 +120,15 @@ static void read_option(struct options *o, int id, char *value)
 	case 'p':
 		o->http = strcmp(value, "http") == 0;
 		if (!o->http && strcmp(value, "ws") != 0)
-			bad_usage("--publish: ws or http");
+			load_bad_usage("--publish: ws or http");
 		break;
 	case 't':
-		o->n_turns = whole(value, 1, MAX_TURNS, "--turns: 1 to 25");
+		o->n_turns = load_whole(value, 1, MAX_TURNS, "--turns: 1 to 25");
 		break;
 	case 'S':
 		o->seconds = strtod(value, NULL);
 		if (!(o->seconds > 0 && o->seconds <= 60))
-			bad_usage("--seconds: up to 60");
+			load_bad_usage("--seconds: up to 60");
 		break;
 	case 'b':
 		snprintf(o->broker, sizeof(o->broker), "%s", value);
@@ -158,7 +143,7 @@ static void read_option(struct options *o, int id, char *value)
 		fputs(usage, stdout);
 		exit(0);
 	default:
-		bad_usage("an option is wrong");
+		load_bad_usage("an option is wrong");
 	}
 }
 
@@ -190,7 +175,7 @@ static void read_options(struct options *o, int argc, char **argv)
 	while ((id = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
 		read_option(o, id, optarg);
 	if (optind < argc)
-		bad_usage("it takes no further arguments");
+		load_bad_usage("it takes no further arguments");
 }
 
 /* ---- the servers ---- */

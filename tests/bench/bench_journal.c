@@ -83,52 +83,37 @@ struct bench {
 
 /* ---- the command line ---- */
 
-static void bad_usage(const char *what)
-{
-	fprintf(stderr, "bench_journal: %s; try: bench_journal --help\n", what);
-	exit(2);
-}
-
-static size_t whole(const char *text, size_t max, const char *what)
-{
-	uint64_t n;
-
-	if (hw_str_to_u64(hw_str_of(text), &n) < 0 || n < 1 || n > max)
-		bad_usage(what);
-	return (size_t)n;
-}
-
 static void read_sizes(struct options *o, char *text)
 {
 	o->n_sizes = 0;
 	for (char *w = strtok(text, ","); w; w = strtok(NULL, ",")) {
 		if (o->n_sizes == MAX_SIZES)
-			bad_usage("--items: eight at most");
-		o->sizes[o->n_sizes++] = whole(w, MAX_ITEMS, "--items: 1 to 1000");
+			load_bad_usage("--items: eight at most");
+		o->sizes[o->n_sizes++] = load_whole(w, 1, MAX_ITEMS, "--items: 1 to 1000");
 	}
 	if (o->n_sizes == 0)
-		bad_usage("--items: at least one");
+		load_bad_usage("--items: at least one");
 }
 
 static void read_option(struct options *o, int id, char *value)
 {
 	switch (id) {
 	case 'c':
-		o->n_connections = whole(value, MAX_CONNECTIONS, "--connections: 1 to 256");
+		o->n_connections = load_whole(value, 1, MAX_CONNECTIONS, "--connections: 1 to 256");
 		break;
 	case 'i':
 		read_sizes(o, value);
 		break;
 	case 'w':
-		o->n_workers = whole(value, 64, "--workers: 1 to 64");
+		o->n_workers = load_whole(value, 1, 64, "--workers: 1 to 64");
 		break;
 	case 't':
-		o->n_turns = whole(value, MAX_TURNS, "--turns: 1 to 25");
+		o->n_turns = load_whole(value, 1, MAX_TURNS, "--turns: 1 to 25");
 		break;
 	case 's':
 		o->seconds = strtod(value, NULL);
 		if (!(o->seconds > 0 && o->seconds <= 600))
-			bad_usage("--seconds: up to 600");
+			load_bad_usage("--seconds: up to 600");
 		break;
 	case 'd':
 		snprintf(o->dir, sizeof(o->dir), "%s", value);
@@ -147,7 +132,7 @@ static void read_option(struct options *o, int id, char *value)
 		fputs(usage, stdout);
 		exit(0);
 	default:
-		bad_usage("an option is wrong");
+		load_bad_usage("an option is wrong");
 	}
 }
 
@@ -178,7 +163,7 @@ static void read_options(struct options *o, int argc, char **argv)
 	while ((id = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
 		read_option(o, id, optarg);
 	if (optind < argc)
-		bad_usage("it takes no further arguments");
+		load_bad_usage("it takes no further arguments");
 }
 
 /* ---- what is spoken ---- */

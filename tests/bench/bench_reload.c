@@ -63,21 +63,6 @@ struct options {
 	char broker[256];
 };
 
-static void bad_usage(const char *what)
-{
-	fprintf(stderr, "bench_reload: %s; try: bench_reload --help\n", what);
-	exit(2);
-}
-
-static size_t whole(const char *text, size_t min, size_t max, const char *what)
-{
-	uint64_t n;
-
-	if (hw_str_to_u64(hw_str_of(text), &n) < 0 || n < min || n > max)
-		bad_usage(what);
-	return (size_t)n;
-}
-
 static void set_smoke(struct options *o)
 {
 	o->crowd.n_sessions = SMOKE_SESSIONS;
@@ -92,7 +77,7 @@ static void read_tenants(struct options *o, char *text)
 	char *comma = strchr(text, ',');
 
 	if (!comma)
-		bad_usage("--tenants: two, with a comma between them");
+		load_bad_usage("--tenants: two, with a comma between them");
 	*comma = '\0';
 	o->crowd.tenants[0] = text;
 	o->crowd.tenants[1] = comma + 1;
@@ -139,31 +124,32 @@ static void read_options(struct options *o, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
 		switch (c) {
 		case SESSIONS:
-			o->crowd.n_sessions = whole(optarg, N_TENANTS, MAX_SESSIONS, "--sessions");
+			o->crowd.n_sessions =
+				load_whole(optarg, N_TENANTS, MAX_SESSIONS, "--sessions");
 			break;
 		case PER_TOPIC:
-			o->crowd.per_topic = whole(optarg, 1, MAX_SESSIONS, "--per-topic");
+			o->crowd.per_topic = load_whole(optarg, 1, MAX_SESSIONS, "--per-topic");
 			break;
 		case RATE:
-			o->crowd.rate = (double)whole(optarg, 1, 1000000, "--rate");
+			o->crowd.rate = (double)load_whole(optarg, 1, 1000000, "--rate");
 			break;
 		case TURNS:
-			o->n_turns = whole(optarg, 1, MAX_TURNS, "--turns: 1 to 25");
+			o->n_turns = load_whole(optarg, 1, MAX_TURNS, "--turns: 1 to 25");
 			break;
 		case SECONDS:
-			o->seconds = (double)whole(optarg, 1, 3600, "--seconds");
+			o->seconds = (double)load_whole(optarg, 1, 3600, "--seconds");
 			break;
 		case EVERY:
-			o->every_ms = whole(optarg, 1, 60000, "--every");
+			o->every_ms = load_whole(optarg, 1, 60000, "--every");
 			break;
 		case WORKERS:
-			o->n_workers = whole(optarg, 1, 64, "--workers");
+			o->n_workers = load_whole(optarg, 1, 64, "--workers");
 			break;
 		case REVOKE:
 			o->revoke = optarg;
 			break;
 		case REAUTH:
-			o->reauth_ms = whole(optarg, 0, 600000, "--reauth-ms");
+			o->reauth_ms = load_whole(optarg, 0, 600000, "--reauth-ms");
 			break;
 		case BROKER:
 			snprintf(o->broker, sizeof(o->broker), "%s", optarg);
@@ -172,7 +158,7 @@ static void read_options(struct options *o, int argc, char **argv)
 			set_smoke(o);
 			break;
 		case ATTACH:
-			o->crowd.port = (int)whole(optarg, 1, 65535, "--attach");
+			o->crowd.port = (int)load_whole(optarg, 1, 65535, "--attach");
 			break;
 		case SECRET:
 			o->crowd.secret = hw_str_of(optarg);
@@ -184,11 +170,11 @@ static void read_options(struct options *o, int argc, char **argv)
 			fputs(usage, stdout);
 			exit(0);
 		default:
-			bad_usage("unknown option");
+			load_bad_usage("unknown option");
 		}
 	}
 	if (o->crowd.port && !o->crowd.secret.p)
-		bad_usage("--attach wants --secret");
+		load_bad_usage("--attach wants --secret");
 }
 
 /* ---- attached ---- */

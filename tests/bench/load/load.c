@@ -1,5 +1,6 @@
 #include "load/load.h"
 
+#include <errno.h>
 #include <dirent.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -22,6 +23,23 @@ void load_die(const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	exit(1);
+}
+
+void load_bad_usage(const char *what)
+{
+	const char *me = program_invocation_short_name;
+
+	fprintf(stderr, "%s: %s; try: %s --help\n", me, what, me);
+	exit(2);
+}
+
+size_t load_whole(const char *text, size_t min, size_t max, const char *what)
+{
+	uint64_t n;
+
+	if (hw_str_to_u64(hw_str_of(text), &n) < 0 || n < min || n > max)
+		load_bad_usage(what);
+	return (size_t)n;
 }
 
 uint64_t load_now_ns(void)

@@ -14,6 +14,10 @@
 /* ---- load.c: time, figures ---- */
 
 void load_die(const char *format, ...) HW_PRINTF(1, 2) __attribute__((noreturn));
+/** Says what is wrong with the command line, and ends. */
+void load_bad_usage(const char *what) __attribute__((noreturn));
+/** A whole number of the command line in its bounds; else @what says which they are. */
+size_t load_whole(const char *text, size_t min, size_t max, const char *what);
 uint64_t load_now_ns(void);
 /** CPU seconds of @pid, all threads; 0: this process. */
 double load_cpu_s(int pid);
