@@ -45,11 +45,9 @@ static int say(int exit_code, const char *text)
 /* -1: help was asked for */
 static int read_options(int argc, char **argv, struct live *l)
 {
-	enum { TOKEN_FILE = 256, JSON };
+	enum { JSON = 256 };
 	static const struct option options[] = {
-		{"url", required_argument, NULL, 'u'},
-		{"token", required_argument, NULL, 't'},
-		{"token-file", required_argument, NULL, TOKEN_FILE},
+		HW_CLI_ADMIN_OPTIONS,
 		{"json", no_argument, NULL, JSON},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -57,18 +55,12 @@ static int read_options(int argc, char **argv, struct live *l)
 	int id;
 
 	optind = 1;
-	while ((id = getopt_long(argc, argv, "u:t:h", options, NULL)) != -1) {
+	while ((id = getopt_long(argc, argv, "h" HW_CLI_ADMIN_SHORT, options, NULL)) != -1) {
 		if (id == 'h')
 			return -1;
-		if (id == 'u')
-			l->admin.url = optarg;
-		else if (id == 't')
-			l->admin.token_argument = optarg;
-		else if (id == TOKEN_FILE)
-			l->admin.token_file = optarg;
-		else if (id == JSON)
+		if (id == JSON)
 			l->json = true;
-		else
+		else if (!hw_cli_admin_option(&l->admin, id, optarg))
 			return say(2, "see hookwire check --live --help");
 	}
 	if (optind != argc)

@@ -25,6 +25,19 @@ void hw_cli_admin_fini(struct hw_cli_admin *a)
 	hw_buf_fini(&a->answer);
 }
 
+bool hw_cli_admin_option(struct hw_cli_admin *a, int id, char *value)
+{
+	if (id == 'u')
+		a->url = value;
+	else if (id == 't')
+		a->token_argument = value;
+	else if (id == HW_CLI_ADMIN_TOKEN_FILE)
+		a->token_file = value;
+	else
+		return false;
+	return true;
+}
+
 int hw_cli_admin_ready(struct hw_cli_admin *a, const char *path)
 {
 	const char *from_env = getenv(HW_CLI_ADMIN_TOKEN_ENV);

@@ -20,8 +20,19 @@ struct hw_cli_admin {
 	long status; /* HTTP's */
 };
 
+/* Their options, for getopt_long: of @options and of its short ones. */
+enum { HW_CLI_ADMIN_TOKEN_FILE = 200 };
+#define HW_CLI_ADMIN_SHORT "u:t:"
+#define HW_CLI_ADMIN_OPTIONS \
+	{"url", required_argument, NULL, 'u'}, {"token", required_argument, NULL, 't'}, \
+	{ \
+		"token-file", required_argument, NULL, HW_CLI_ADMIN_TOKEN_FILE \
+	}
+
 void hw_cli_admin_init(struct hw_cli_admin *admin, const char *command);
 void hw_cli_admin_fini(struct hw_cli_admin *admin);
+/** Takes one of HW_CLI_ADMIN_OPTIONS; false: it is none of them. @value is kept. */
+bool hw_cli_admin_option(struct hw_cli_admin *admin, int id, char *value);
 /** Reads what the options gave: @path is asked for where the URL has none of its own. The argument
  * with the token is overwritten. 0, or the exit code: why was said. */
 HW_MUST_CHECK int hw_cli_admin_ready(struct hw_cli_admin *admin, const char *path);

@@ -83,15 +83,13 @@ static int ready(struct explain *x)
 /* -1: help was asked for */
 static int read_options(int argc, char **argv, struct explain *x)
 {
-	enum { TOKEN_FILE = 256, JSON, TRACE, USER, TENANT };
+	enum { JSON = 256, TRACE, USER, TENANT };
 	static const struct option options[] = {
 		{"event", required_argument, NULL, 'e'},
 		{"trace", required_argument, NULL, TRACE},
 		{"user", required_argument, NULL, USER},
 		{"tenant", required_argument, NULL, TENANT},
-		{"url", required_argument, NULL, 'u'},
-		{"token", required_argument, NULL, 't'},
-		{"token-file", required_argument, NULL, TOKEN_FILE},
+		HW_CLI_ADMIN_OPTIONS,
 		{"json", no_argument, NULL, JSON},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -99,7 +97,7 @@ static int read_options(int argc, char **argv, struct explain *x)
 	int id;
 
 	optind = 1;
-	while ((id = getopt_long(argc, argv, "e:u:t:h", options, NULL)) != -1) {
+	while ((id = getopt_long(argc, argv, "e:h" HW_CLI_ADMIN_SHORT, options, NULL)) != -1) {
 		if (id == 'h')
 			return -1;
 		if (id == 'e')
@@ -110,15 +108,9 @@ static int read_options(int argc, char **argv, struct explain *x)
 			x->user = optarg;
 		else if (id == TENANT)
 			x->tenant = optarg;
-		else if (id == 'u')
-			x->admin.url = optarg;
-		else if (id == 't')
-			x->admin.token_argument = optarg;
-		else if (id == TOKEN_FILE)
-			x->admin.token_file = optarg;
 		else if (id == JSON)
 			x->json = true;
-		else
+		else if (!hw_cli_admin_option(&x->admin, id, optarg))
 			return say(2, "see hookwire explain --help");
 	}
 	if (optind != argc)
