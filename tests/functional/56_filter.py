@@ -130,6 +130,56 @@ def test_view_changes():
             c.close()
 
 
+def read_again(broker, role, cursor):
+    """What a role gets of everything behind a cursor, up to the fence, by each way to read it: way -> events."""
+    token = mint(f"u-{role}", role=role)
+    ways = {}
+    with WsClient(broker.address, token=token, query={"topics": TOPIC, "cursor": cursor}) as c:
+        ways["websocket"] = until_fence(c)
+    with SseClient(broker.address, TOPIC, token=token, last_id=cursor) as c:
+        ways["stream"] = until_fence(c)
+    for way, path in (("poll", f"/poll?topics={TOPIC}&wait=0&cursor={cursor}"), ("history", f"/topics/{TOPIC}/history?cursor={cursor}")):
+        answer = http(broker.address, "GET", path, token=token)
+        equal((answer.status, answer.json()["gap"]), (200, False), way)
+        ways[way] = answer.json()["events"]
+        equal(ways[way].pop()["event"], "FENCE", f"the end of {way}")
+    with WsClient(broker.address, token=token) as c:
+        ways["history, by WebSocket"] = c.request({"type": "history", "topic": TOPIC, "cursor": cursor, "id": 1})["events"]
+        equal(ways["history, by WebSocket"].pop()["event"], "FENCE", "its end")
+    return ways
+
+
+def until_fence(client):
+    got = []
+    while (event := client.recv_event())["event"] != "FENCE":
+        got.append(event)
+    return got
+
+
+def test_view_changes_are_the_same_live_and_read_again():
+    views = {"public": {"public": True}, "staff": {}, "secret": {"secret": True}}
+    with broker_of(ROLES, 2) as broker:
+        roles = ("admin", "staff", "guest")
+        clients = [client(broker, name) for name in roles]
+        cursor = http(broker.address, "GET", "/cursor", token=mint("u")).json()["cursor"]
+        for before in views.values():
+            for after in views.values():
+                publish(broker, "UPDATED", {**after, "price": 1}, {**before, "price": 2})
+        live = fence(broker, clients)
+        # public, staff, secret: before by row, after by column
+        equal([[e["event"][0] for e in events] for events in live],
+              [list("UUUUUUUUU"), list("UUDUUDAA"), list("UDDAA")], "live: who keeps, loses and gains sight")
+        for c in clients:  # what was decided for them is nobody's now
+            c.close()
+        wait_until(lambda: broker.metric("hookwire_sessions") == 0, 10, "they have gone")
+        for role, events in zip(roles, live):
+            for way, again in read_again(broker, role, cursor).items():
+                for first, second in zip(events, again):
+                    equal(second, first, f"{role}, {way}")
+                equal(len(again), len(events), f"{role}, {way}: how many")
+                check("previous" not in json.dumps(again), f"{role}, {way}: previous is told")
+
+
 def test_previous_is_never_delivered_without_filters_either():
     with Broker() as broker, WsClient(broker.address, token=mint("u1")) as c:
         c.subscribe(TOPIC)
@@ -237,6 +287,25 @@ def test_what_is_not_declared_is_an_error_that_says_what_to_add():
             broker.wait_log(said)
             equal(broker.metric("hookwire_events_withheld_total", reason="failed"), 2, "withheld")
             equal(broker.metric("hookwire_hook_errors_total", hook="roles", stage="filter"), 1, "errors")
+
+
+def test_what_is_not_declared_is_an_error_also_where_it_is_read_again():
+    for stage, yes in (("filter", "true"), ("redact", "event")):
+        lua = "return policy { api = 1," + OPEN + f"""
+          reads = {{ {stage} = {{ "claims.role" }} }},
+          {stage} = function(event, audience)
+            if event.event ~= "FENCE" and audience.claims.team == nil then return {yes} end
+            return event.event == "FENCE" and {yes} or nil
+          end }}"""
+        with broker_of(lua) as broker:
+            cursor = http(broker.address, "GET", "/cursor", token=mint("u")).json()["cursor"]
+            publish(broker, payload={"n": 1})
+            publish(broker, "FENCE", {"public": True})
+            equal(broker.metric("hookwire_hook_calls_total", hook="roles", stage=stage), 0, "calls while nobody is there")
+            for way, events in read_again(broker, "staff", cursor).items():
+                equal(events, [], f"what an undeclared read in {stage} lets through, {way}")
+            broker.wait_log(rf"add .{{1,2}}claims\.team.{{1,2}} to reads\.{stage}")
+            check(broker.metric("hookwire_events_withheld_total", reason="failed") > 0, "it is counted as failed")
 
 
 def test_filter_and_redact_never_wait():
