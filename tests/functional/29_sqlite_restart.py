@@ -58,6 +58,38 @@ def test_what_is_stored_is_what_was_sent():
         equal(db.query("SELECT previous FROM event"), [('{"was":1}',)], "what was before is beside it")
 
 
+SEES = """return policy { api = 1, reads = { filter = { "claims.role" }, redact = { "claims.role" } },
+  authorize = { subscribe = function() return allow() end, publish = function() return allow() end },
+  filter = function(event, audience) return audience.claims.role ~= "guest" or event.data.payload.public == true end,
+  redact = function(event, audience) if audience.claims.role == "guest" then event.data.payload.price = nil end return event end }"""
+
+
+def test_what_is_read_from_the_file_is_filtered_redacted_and_changes_views():
+    views = [{"public": True, "price": 1}, {"price": 2}]
+    with Database() as db:
+        with db.broker(files={"open.lua": SEES}) as broker:
+            start = head(broker)
+            for before in views:
+                for after in views:
+                    broker.publish("a:1", data={"entity_id": "e", "payload": after, "previous": before})
+            end = head(broker)
+        with db.broker(files={"open.lua": SEES}) as broker:  # its memory knows nothing of them
+            public, deleted = ("UPDATED", {"public": True}), ("DELETED", None)
+            wanted = {"guest": [public, deleted, ("ADDED", {"public": True})],
+                      "owner": [("UPDATED", after) for _ in views for after in views]}
+            for role, expected in wanted.items():
+                token = mint("u1", role=role)
+                page = http(broker.address, "GET", f"/topics/a:1/history?cursor={start}", token=token).json()
+                polled = http(broker.address, "GET", f"/poll?topics=a:1&wait=0&cursor={start}", token=token).json()
+                with WsClient(broker.address, token=token, query={"topics": "a:1", "cursor": start}) as c:
+                    resumed = [c.recv_event() for _ in expected]
+                for events in (page["events"], polled["events"], resumed):
+                    equal([(e["event"], e["data"].get("payload")) for e in events], expected, role)
+                    check("previous" not in json.dumps(events), f"{role} is told what was before")
+                equal((page["gap"], polled["gap"], polled["cursor"]), (False, False, end), role)
+            check(broker.metric("hookwire_plugin_sqlite_reads_total") > 0, "it came from the file")
+
+
 def test_numbers_of_tenants_and_their_epochs_are_their_own():
     with Database() as db:
         with db.broker() as broker:
