@@ -77,7 +77,7 @@ struct hw_request {
 	struct hw_slice address;   /* of the client, "192.0.2.1" or "[2001:db8::1]" or "unix" */
 	struct hw_slice origin;    /* Origin header, or empty */
 	struct hw_slice path;      /* "/ws", "/publish" … */
-	struct hw_slice transport; /* "ws", "sse" or "http" */
+	struct hw_slice transport; /* "ws", "sse", "poll" or "http" */
 	/* Minor 1. Who it is, once an entry before this one has said so; else empty. */
 	struct hw_slice user_id;
 	struct hw_slice tenant_id;
