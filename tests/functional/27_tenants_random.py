@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-# Two tenants throw at each other what they can: topics, patterns, cursors, idempotency keys, forged ids, tokens, hooks. Nothing of the one
-# reaches the other, and each gets exactly its own. HOOKWIRE_SEED repeats a random run, HOOKWIRE_CASES sets how many cases it has.
+# Two tenants throw at each other what they can: topics, patterns, cursors (over every transport), idempotency keys, forged ids, tokens,
+# tickets, questions of presence and history, hooks. Nothing of the one reaches the other, and each gets exactly its own. HOOKWIRE_SEED repeats a random run, HOOKWIRE_CASES sets how many cases it has.
 import collections
 import json
 import os
@@ -20,7 +20,7 @@ HOSTILE_TOPICS = ("beta/list:1", "acme/list:1", "../beta/list:1", "list:1\0beta"
                   "list:1,beta:1", "list:1 ", "beta\nlist:1", "list:*:*", "list:1*", "", "l" * 300 + ":1", "list:\u0661", None, 5, ["list:1"],
                   {"topic": "beta/list:1"}, {"tenant": "beta", "topic": ""})
 HOSTILE_TENANTS = ("beta ", " acme", "Beta", "ACME", "acme/../beta", "acme\0", "acme\0beta", "beta,acme", "*", "", "acme-", "gamma", 5, ["beta"])
-NOT_REPLAYED = "events before this subscription are not replayed"
+PRESENT = ("acme:1", "beta:1")  # of which it is kept who is there; nobody polls them, whose session would stay
 PREVIOUS = "what-was-before-is-for-filters-alone"
 
 # Each tenant's copy leaves its secret wherever it can, and shows what it finds there; and says that its events are the other's.
@@ -31,6 +31,7 @@ return policy {
     subscribe = function(s, topic, ctx) return allow() end,
     wildcard = function(s, topic, ctx) return allow() end,
     publish = function(s, topic, ctx) return allow() end,
+    presence = function(s, topic, ctx) return allow() end,
   },
   --[[per audience]]
   transform = function(event, ctx)
@@ -150,7 +151,7 @@ class Run:
         """By the tenant's token; sometimes the other's comes with it where it does not count: of query and header the first decides."""
         headers = dict(headers or {})
         if self.rng.random() < 0.2:
-            path += "?" + urllib.parse.urlencode({"token": self.token(tenant, user)})
+            path += ("&" if "?" in path else "?") + urllib.parse.urlencode({"token": self.token(tenant, user)})
             headers["Authorization"] = "Bearer " + self.token(self.other(tenant), user)
             self.counts["two tokens"] += 1
         else:
@@ -301,13 +302,101 @@ class Run:
         self.check_resumed(client, topic, cursor, after)
         client.close()
 
+    def wanted(self, tenant, topic, after):
+        """The ids of what is behind a cursor; None: it leads nowhere."""
+        return [] if after is None else [e["id"] for e in tenant.events if e["seq"] > after and matches(topic, e["topic"])]
+
+    def read(self, ask):
+        """By something other than a WebSocket: ask(tenant, topic, cursor) is the events and whether there is a gap, or None: refused."""
+        tenant, topic = self.rng.choice(self.tenants), self.rng.choice([t for t in TOPICS + PATTERNS if t not in PRESENT])
+        if not all(t.events for t in self.tenants):
+            return
+        cursor, after = self.cursor_of(tenant)
+        got = ask(tenant, topic, cursor)
+        if after == "malformed":
+            equal(got, None, f"the malformed cursor {cursor!r}")
+            return
+        wanted = self.wanted(tenant, topic, after)
+        equal([self.look_at(tenant, event)["id"] for event in got[0]], wanted, f"{tenant.name}'s events of {topic} from {cursor}")
+        equal(got[1], after is None, f"a gap after {cursor}")
+        self.counts["read elsewhere"] += len(wanted)
+
+    def pages(self, tenant, page, cursor):
+        """All events from there on, however many answers they take."""
+        events, gap = [], False
+        while True:
+            answer = page(urllib.parse.quote(cursor))
+            if answer.status == 400:
+                return None
+            equal(answer.status, 200, f"{tenant.name}: {answer.body[:200]}")
+            answer = answer.json()
+            gap |= answer["gap"]
+            if not answer["events"]:
+                return events, gap
+            events, cursor = events + answer["events"], answer["cursor"]
+
+    def history(self):
+        self.read(lambda tenant, topic, cursor: self.pages(tenant, lambda at: self.http(
+            tenant, self.rng.choice(USERS), "GET", f"/topics/{topic}/history?limit=1000&cursor={at}"), cursor))
+
+    def poll(self):
+        def page(tenant, topic, at):
+            user, where = self.rng.choice(USERS), f"/poll?topics={topic}&wait=0&cursor={at}"
+            if self.rng.random() < 0.5:
+                return self.http(tenant, user, "GET", where)
+            answer = self.http(tenant, user, "POST", "/ticket")
+            equal(answer.status, 200, "a ticket")
+            self.counts["ticket"] += 1
+            answer = http(self.broker.address, "GET", f"{where}&ticket={answer.json()['ticket']}")
+            self.look(tenant, answer.body.decode())
+            return answer
+        self.read(lambda tenant, topic, cursor: self.pages(tenant, lambda at: page(tenant, topic, at), cursor))
+
+    def stream(self):
+        def ask(tenant, topic, cursor):
+            try:
+                client = SseClient(self.broker.address, topic, token=self.token(tenant, self.rng.choice(USERS)), query={"cursor": cursor})
+            except SseRefused as refused:
+                equal(refused.response.status, 400, "the answer")
+                return None
+            with client:
+                messages = [client.recv()]
+                while messages[-1].name != "cursor":
+                    messages.append(client.recv())
+            for message in messages:
+                self.look(tenant, message.data)
+            return [m.json() for m in messages if m.name == "message"], any(m.name == "gap" for m in messages)
+        self.read(ask)
+
+    def presence(self):
+        """Who is there are the tenant's own, with its own claims; clients of other cases leave a little later."""
+        member, topic = self.rng.choice(self.members), self.rng.choice(PRESENT)
+        tenant = member.tenant
+        there = collections.Counter(m.user for m in self.members if m.tenant is tenant and topic in m.subs)
+        wanted = sorted((user, n, {"note": tenant.secret}) for user, n in there.items())
+
+        def told():
+            if self.rng.random() < 0.5:
+                answer = member.ask({"type": "presence", "topic": topic, "tenant_id": self.other(tenant).name})
+            else:
+                answer = self.http(tenant, member.user, "GET", f"/topics/{topic}/presence").json()
+            return sorted((u["user_id"], u["connections"], u["info"]) for u in answer["topics"][topic]["users"])
+        crossed = []  # nothing of the other's may be told for a moment either
+
+        def settled():
+            try:
+                return told() == wanted
+            except Failure as failure:
+                crossed.append(failure)
+                return True
+        wait_until(settled, 10, f"{tenant.name}'s {topic} to hold {dict(there)}")
+        check(not crossed, crossed and str(crossed[0])[:300])
+        self.counts["present"] += len(wanted)
+
     def check_resumed(self, client, topic, cursor, after):
         tenant = client.tenant
-        wanted = [] if after is None else [e["id"] for e in tenant.events if e["seq"] > after and matches(topic, e["topic"])]
+        wanted = self.wanted(tenant, topic, after)
         gaps = [m for m in client.got if m.get("type") == "gap"]
-        if after is not None and gaps and gaps[0]["reason"] == NOT_REPLAYED:  # this version may not replay, but then it says so
-            wanted, after = [], None
-            self.counts["not replayed"] += 1
         equal([self.look_at(tenant, event)["id"] for event in client.events()], wanted, f"{tenant.name}'s events of {topic} from {cursor}")
         equal(len(gaps), 1 if after is None else 0, f"gaps after {cursor}: {gaps}")
         self.counts["gap" if after is None else "resumed"] += 1
@@ -353,7 +442,7 @@ class Run:
         for i in range(n):
             case = self.pick((30, self.publish), (5, self.publish_array), (20, self.publish_with_a_key), (12, self.subscribe), (6, self.resume),
                              (4, self.resume_by_query), (2, self.refresh_with_the_others_token), (2, self.token_of_a_tenant_that_is_none),
-                             (4, self.head), (8, self.hostile_topic))
+                             (4, self.head), (8, self.hostile_topic), (4, self.history), (4, self.poll), (4, self.stream), (6, self.presence))
             self.counts[case.__name__] += 1
             case()
             if i % 100 == 0:
@@ -388,14 +477,16 @@ def throw(tenants, policy):
     seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
     n = int(os.environ.get("HOOKWIRE_CASES") or CASES)
     print(f"     HOOKWIRE_SEED={seed} HOOKWIRE_CASES={n}", flush=True)
-    with Broker({"workers": 2, "tenants": tenants, "log": {"level": "info"}}, files={"p.lua": policy}) as broker:
+    with Broker({"workers": 2, "tenants": tenants, "log": {"level": "info"},
+                 "presence": {"topics": list(PRESENT), "claims": ["note"], "grace_ms": 0}}, files={"p.lua": policy}) as broker:
         run = Run(broker, seed, "acme" not in tenants)
         run.go(n)
         run.finish()
         print("     " + ", ".join(f"{what} {count}" for what, count in sorted(run.counts.items())), flush=True)
         # a run in which nothing happened proves nothing
         for what, at_least in (("gap", n // 100), ("delivered", n), ("heard", n), ("duplicate", n // 100), ("conflict", n // 100),
-                               ("first use of a key", n // 50), ("two tokens", n // 50)):
+                               ("first use of a key", n // 50), ("two tokens", n // 50), ("resumed", n // 100), ("replayed", n // 10),
+                               ("read elsewhere", n // 10), ("ticket", n // 100), ("present", n // 50)):
             check(run.counts[what] >= at_least, f"{what}: {run.counts[what]}, expected {at_least} at least")
 
 
