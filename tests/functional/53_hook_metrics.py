@@ -2,6 +2,7 @@
 # What each hook did for each tenant is told, in /metrics and in /api/hooks alike: calls, verdicts, errors, time, what waits, kills, breaker,
 # generation. Prometheus reads it: `promtool check metrics` (Debian's prometheus) finds nothing, where it is installed.
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,19 @@ def test_what_filters_and_redacts_is_counted_and_timed_too():
         equal(sum(stages["redact"]["verdicts"].values()), 2, f"verdicts of redact: {stages['redact']}")
         for stage, n in (("filter", 4), ("redact", 2)):
             equal(broker.metric("hookwire_hook_duration_seconds_count", hook="p", tenant="acme", stage=stage), n, f"{stage} is timed")
+
+
+def test_past_a_hundred_tenants_the_label_is_other():
+    with Broker({"workers": 2, "tenants": {"*": {"hooks": [{"name": "p", "lua": "a.lua"}]}}}, files={"a.lua": POLICY}) as broker:
+        for n in range(105):
+            equal(broker.publish("allowed:1", tenant=f"tenant-{n}").status, 200, f"publish of {n}")
+        calls = {}
+        for sample, value in broker.metrics().items():
+            if sample.startswith("hookwire_hook_calls_total{") and 'hook="p"' in sample and 'stage="authorize"' in sample:
+                tenant = re.search(r'tenant="([^"]*)"', sample)[1]
+                calls[tenant] = calls.get(tenant, 0) + value
+        equal(calls, {**{f"tenant-{n}": 1 for n in range(100)}, "other": 5}, "calls by tenant")
+        equal(len([s for s in broker.metrics() if 'tenant="tenant-100"' in s]), 0, "anything of one past them")
 
 
 def test_time_counts_the_waiting_and_pending_is_now():
