@@ -212,6 +212,9 @@ static int copy_member(struct walk *w, struct hw_json key, uint32_t active, unsi
 	/* a name that no text can say can be in no pointer either */
 	if (rc != 0)
 		return rc == -ENOMEM ? rc : -EINVAL;
+	/* nor can one that is a secret itself, and a member without a name is none */
+	if (hw_redact_is_token(name))
+		return -EINVAL;
 	add_pointer_name(&w->pointer, name);
 	hw_buf_str(w->out, key.raw);
 	hw_buf_putc(w->out, ':');

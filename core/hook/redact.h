@@ -29,9 +29,9 @@ HW_MUST_CHECK int hw_redact_add(
 	struct hw_redact *redact, struct hw_str path, const char *const *roots, struct hw_err *err);
 /** Appends @json (a whole value) to @out as it may be kept of what is called @root, with null in
  * the place of what may not, and appends the JSON pointers of those places to @paths, each as a
- * JSON string behind a comma but the first. 0; -EINVAL: it is no JSON, or a rule leads into
- * something that is not built as it says, and nobody knows where the secret is; -ENOMEM. @out and
- * @paths are of no use then. */
+ * JSON string behind a comma but the first. 0; -EINVAL: it is no JSON, a member's name is a token,
+ * or a rule leads into something that is not built as it says, and nobody knows where the secret
+ * is; -ENOMEM. @out and @paths are of no use then. */
 HW_MUST_CHECK int hw_redact_json(const struct hw_redact *redact, const char *root,
 	struct hw_str json, struct hw_buf *out, struct hw_buf *paths);
 /** Whether a rule takes all of @root. */

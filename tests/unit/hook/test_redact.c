@@ -120,6 +120,9 @@ static void secrets_go_without_a_rule(void **state)
 		{NULL, "{\"x\":\"\\u0065yJh.b.c\"}", "{\"x\":null}", "\"/claims/x\""},
 		{NULL, "{\"x\":\"eyJh.b\",\"y\":\"eyes.are.blue\"}",
 			"{\"x\":\"eyJh.b\",\"y\":\"eyes.are.blue\"}", ""},
+		/* a name cannot be taken out: it fails */
+		{NULL, "{\"x\":{\"" JWT "\":1}}", NULL, NULL},
+		{NULL, "{\"\\u0065yJh.b.c\":1}", NULL, NULL},
 	};
 
 	(void)state;
