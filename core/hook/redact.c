@@ -56,18 +56,21 @@ bool hw_redact_takes(const struct hw_redact *redact, const char *root)
 
 /* ---- secrets by name and by looks ---- */
 
-/* What is called so is never a thing to be kept. */
+/* What is called so is never a thing to be kept: client_secret, Client-Secret, clientSecret. */
 static bool is_secret_name(struct hw_json key)
 {
-	static const char *const names[] = {"token", "access_token", "refresh_token", "id_token",
-		"secret", "client_secret", "password", "passwd", "authorization", "api_key",
-		"apikey", "private_key", "cookie"};
+	static const char *const names[] = {"token", "accesstoken", "refreshtoken", "idtoken",
+		"secret", "clientsecret", "password", "passwd", "authorization", "apikey",
+		"privatekey", "cookie"};
 	char name[32];
-	size_t len;
+	size_t len, n = 0;
 
 	if (hw_json_copy(key, name, sizeof(name) - 1, &len) != 0)
 		return false;
-	name[len] = '\0';
+	for (size_t i = 0; i < len; i++)
+		if (name[i] != '_' && name[i] != '-')
+			name[n++] = name[i];
+	name[n] = '\0';
 	for (size_t i = 0; i < HW_COUNT(names); i++)
 		if (strcasecmp(name, names[i]) == 0)
 			return true;
