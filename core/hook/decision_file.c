@@ -249,6 +249,7 @@ static void *run(void *arg)
 	struct hw_decision_file *f = arg;
 	struct turn t = {.stop = false};
 
+	pthread_setname_np(pthread_self(), "hw-decisions");
 	hw_buf_init(&t.lines);
 	while (!t.stop) {
 		size_t n, n_written;
@@ -313,7 +314,7 @@ int hw_decision_file_configure(struct hw_decision_file *f, const char *path, siz
 	char *copy = path ? strdup(path) : NULL;
 	int rc = path && !copy ? -ENOMEM : 0;
 
-	if (rc == 0 && path)
+	if (rc == 0)
 		rc = start(f);
 	if (rc < 0) {
 		free(copy);

@@ -17,8 +17,9 @@ struct hw_decision_file;
 struct hw_decision_file *hw_decision_file_create(
 	struct hw_log *log, struct hw_metric *logged, struct hw_metric *unwritten);
 /** Control thread. @path is where lines go from now on, NULL: nowhere; at most @max_bytes wait in
- * memory, and as many again are on their way to the disk. The first path starts the thread. 0 or
- * negative errno: all is as before. */
+ * memory, and as many again are on their way to the disk. The first call starts the thread, also
+ * for nowhere: it has its caller's share of the CPU, and a control thread that has begun to reload
+ * gives way to others. 0 or negative errno: all is as before. */
 HW_MUST_CHECK int hw_decision_file_configure(
 	struct hw_decision_file *file, const char *path, size_t max_bytes);
 /** Control thread: what is added from now on goes to a file that is opened anew by its name. */

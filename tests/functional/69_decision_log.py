@@ -211,6 +211,24 @@ def test_a_reload_turns_it_off_and_on_and_elsewhere():
         equal([line["topic"] for line in lines(broker, "other.ndjson")], ["doc:3"], "the other file")
 
 
+def test_a_log_that_a_reload_turns_on_is_written_as_soon_as_one_from_the_start():
+    with Broker() as broker:
+        def nice(task):
+            return int((task / "stat").read_text().rpartition(")")[2].split()[16])  # proc(5): field 19, the third is the first behind the name
+        def tasks():
+            return list(pathlib.Path(f"/proc/{broker.pid}/task").iterdir())
+        broker.write_config(merge(broker.config, {"decisions": {"path": "decisions.ndjson", "sample": 1, "stages": ALL}}))
+        mark = broker.log_mark()
+        broker.sighup()
+        broker.wait_log("reloaded generation", since=mark)
+        with WsClient(broker.address, token=mint("alice")) as client:
+            client.subscribe("gift-list:1")
+            wait_until(lambda: lines(broker), 10, "it is written")
+        check(any(nice(task) > 0 for task in tasks()), "nobody gives way: this test would not see it")
+        writers = [task for task in tasks() if (task / "comm").read_text().strip() == "hw-decisions"]
+        equal([nice(task) for task in writers], [0], "what the writer's share of the CPU is")
+
+
 @contextlib.contextmanager
 def small_disk():
     """How to run a broker so that its directory log/ takes 64 KiB: a tmpfs where that may be made, else a bound on its files."""
