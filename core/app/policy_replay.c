@@ -323,7 +323,8 @@ static bool make_question(struct question *q)
 		.topic = slice_of(&q->topic),
 		.resource = hw_slice_of(resource),
 		.id = hw_slice_of(id),
-		.event = slice_of(&q->event)};
+		.event = slice_of(&q->event),
+		.again = 1}; /* an instance is every line's: what counts must not count them */
 	return true;
 }
 

@@ -222,6 +222,14 @@ def test_each_line_stands_alone_at_its_own_time():
     equal(outcome({**LINE, "tenant": "other"}), ("allow", "deny, the tenant is not served"), "a tenant that is not served any more")
 
 
+def test_a_plugin_that_counts_is_told_that_nobody_does_it():
+    pace = {"name": "pace", "plugin": "ratelimit", "config": {"subscribe": {"per": "user", "rate": 0.001, "burst": 1},
+                                                              "publish": {"per": "user", "rate": 0.001, "burst": 1}}}
+    publish = {**LINE, "op": "publish", "event": {"topic": "doc:1", "event": "UPDATED", "data": {"entity_id": "1"}}}
+    code, told = replay([LINE, LINE, LINE, publish, publish], conf=config([pace, {"lua": "p.lua"}]))
+    equal((code, told["replayed"], told["changes"]), (0, 5, []), "what has been allowed is no second one")
+
+
 def test_lines_that_are_none_are_counted_and_named():
     good = json.dumps(LINE) + "\n"
     for bad in ("nonsense", "[1]", '{"time":"t","stage":"authorize"}', json.dumps({**LINE, "op": "frob"}), json.dumps({**LINE, "stage": "frob"}),
