@@ -11,7 +11,7 @@
 #include "hook/redact.h"
 
 #define CHAIN_BYTES 8     /* of a chain's hash, to tell it from others */
-#define TOKEN_PART_MIN 16 /* shorter parts of a token are found anywhere */
+#define TOKEN_PART_MIN 16 /* of a part of a token: what is shorter is found anywhere */
 #define MEMBER_MAX 258    /* a topic or a trace of 255 bytes, with its quotes */
 
 /* What workers need of the settings, as long as they need it. */
@@ -388,7 +388,8 @@ static bool holds(struct hw_str text, struct hw_str part, struct hw_buf *scratch
 	       memmem(text.p, text.len, scratch->data + 1, scratch->len - 2) != NULL;
 }
 
-/* Whether a hook has put the request's token, or a part of it, into what it says. */
+/* Whether a hook has put the request's token, or a part of it, into what it says. Of a part its
+ * beginning is looked for: the end may not have found room in a message. */
 static bool holds_token(struct hw_str text, struct hw_str token)
 {
 	struct hw_str rest = token;
@@ -402,7 +403,10 @@ static bool holds_token(struct hw_str text, struct hw_str token)
 	while (!found && rest.p) {
 		struct hw_str part = hw_str_cut(&rest, '.');
 
-		found = part.len >= TOKEN_PART_MIN && holds(text, part, &scratch);
+		if (part.len < TOKEN_PART_MIN)
+			continue;
+		part.len = TOKEN_PART_MIN;
+		found = holds(text, part, &scratch);
 	}
 	hw_buf_fini(&scratch);
 	return found;

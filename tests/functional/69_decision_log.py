@@ -133,8 +133,11 @@ def test_a_hook_that_says_the_token_has_no_line():
                 files={"guard.lua": guard}) as broker:
         with raises(Refused):
             WsClient(broker.address, token='opaque-"token"-of-somebody')
-        wait_until(lambda: dropped(broker, "redact") == 1, 10, "it is dropped")
-        equal(lines(broker), [], "lines")
+        wait_until(lambda: dropped(broker, "redact") + logged(broker) == 1, 10, "it is decided")
+        with raises(Refused):
+            WsClient(broker.address, token="".join(f"opaque{i:03}" for i in range(40)))  # more than a message holds
+        wait_until(lambda: dropped(broker, "redact") + logged(broker) == 2, 10, "both are")
+        equal(len(lines(broker)), 0, "lines")
 
 
 def test_what_cannot_be_redacted_is_dropped_and_counted():
