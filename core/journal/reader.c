@@ -381,6 +381,15 @@ static void stand_in_classes(struct hw_scan *scan, uint64_t after)
 			scan->places[c] = find_place(&j->classes[c], after);
 }
 
+/* One that is named twice is read once: of two places in it neither would be the next. */
+static bool stands_in(const struct hw_scan *scan, const struct hw_topic_log *t)
+{
+	for (size_t i = 0; i < scan->n_places; i++)
+		if (scan->places[i].topic == t)
+			return true;
+	return false;
+}
+
 static void stand_in_topics(
 	struct hw_scan *scan, uint64_t after, const struct hw_str *topics, size_t n)
 {
@@ -389,7 +398,7 @@ static void stand_in_topics(
 			hw_topic_index_find(&scan->journal->topics, topics[i]);
 		struct hw_place place = {0};
 
-		if (t)
+		if (t && !stands_in(scan, t))
 			place = hw_topic_log_find(t, after);
 		if (place.segment)
 			scan->places[scan->n_places++] = place;

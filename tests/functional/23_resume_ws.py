@@ -106,6 +106,23 @@ def test_a_pattern_recovers_and_nothing_comes_twice_through_two_subscriptions():
             equal([n_of(m) for m in got if "data" in m], [6, 7], "and what a live one has is not recovered by another")
 
 
+def test_a_topic_that_is_named_twice_recovers_once():
+    with Broker(ALLOW) as broker:
+        cursor = head(broker)
+        publish(broker, "b:1", 0)
+        for n in range(1, 5):
+            publish(broker, "a:1", n)
+        later = head(broker)
+        publish(broker, "a:1", 5)
+        with connect(broker) as c:
+            c.send_json({"type": "subscribe", "id": 1, "topics": [{"topic": "a:1", "cursor": later}, {"topic": "a:1", "cursor": cursor}]})
+            got = [c.recv_json() for _ in range(6)]
+            equal([n_of(m) for m in got[:-1]], [1, 2, 3, 4, 5], "once each")
+            equal((got[-1]["type"], got[-1]["ok"]), ("reply", True), "and then the reply")
+        with connect(broker, topics="a:1,a:1", cursor=cursor) as c:
+            equal([n_of(c.recv_event()) for _ in range(5)], [1, 2, 3, 4, 5], "once each, by the query too")
+
+
 def test_what_no_longer_is_there_is_a_gap_of_that_topic_alone():
     small = merge(ALLOW, {"journal": {"retention": {"count": 20}}})
     with Broker(small) as broker:

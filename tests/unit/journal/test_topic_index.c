@@ -192,12 +192,37 @@ static void a_quiet_topic_costs_what_it_holds(void **state)
 	hw_journal_destroy(&j);
 }
 
+/* Who asks for a topic twice has each of its events once. */
+static void a_topic_that_is_named_twice_is_read_once(void **state)
+{
+	static const struct hw_str topics[] = {
+		{"a:1", 3}, {"b:1", 3}, {"a:1", 3}, {"none:1", 6}, {"none:1", 6}};
+	struct hw_journal *j = world_plain((struct hw_retention)KEEP_ALL);
+	uint64_t last = 0, n_events = 0;
+	struct hw_scan s;
+	struct hw_run run;
+
+	(void)state;
+	for (uint64_t n = 1; n <= 30; n++)
+		(void)world_append(j, n % 3 == 1 ? "c:1" : n % 3 == 2 ? "a:1" : "b:1", n);
+	assert_int_equal(hw_scan_begin(&s, j, 0, topics, sizeof(topics) / sizeof(*topics)), 0);
+	while (hw_scan_next(&s, hw_journal_head(j), &run)) {
+		assert_true(run.n > 0 && run.first_seq > last);
+		last = run.last_seq;
+		n_events += run.n;
+	}
+	hw_scan_end(&s);
+	assert_int_equal(n_events, 20);
+	hw_journal_destroy(&j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_topic_is_read_as_if_all_were),
 		cmocka_unit_test(topics_that_are_long_gone_are_forgotten),
 		cmocka_unit_test(a_quiet_topic_costs_what_it_holds),
+		cmocka_unit_test(a_topic_that_is_named_twice_is_read_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
