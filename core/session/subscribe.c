@@ -319,6 +319,21 @@ static bool give_up(struct job *job)
 	return join_all(job);
 }
 
+/* As hw_reading_go, up to the hub's place. A run may not go over a point where a subscription of
+ * the session joined: what is behind it comes, or came, by that. */
+static enum hw_reading_state read_on(struct subscribing *sub)
+{
+	struct hw_session *s = sub->job->session;
+	uint64_t upto = hw_hub_number(s->hub), next;
+	enum hw_reading_state state;
+
+	do {
+		next = hw_subscriber_next_join(&s->sub, sub->reading.cursor, upto);
+		state = hw_reading_go(&sub->reading, next);
+	} while (state == HW_READING_LEVEL && next < upto);
+	return state;
+}
+
 /* A turn of reading. true: all have joined. */
 static bool recover(struct job *job)
 {
@@ -333,12 +348,12 @@ static bool recover(struct job *job)
 	sub->bytes = 0;
 	/* level with the hub and joined to it is one step, also for the first who subscribes */
 	hw_hub_stand(s->hub);
-	state = hw_reading_go(&sub->reading, hw_hub_number(s->hub));
+	state = read_on(sub);
 	if (state == HW_READING_LEVEL && !sub->pumped) {
 		/* topics without a cursor begin now, and not with what the hub has yet to read */
 		hw_hub_pump(s->hub);
 		sub->pumped = true;
-		state = hw_reading_go(&sub->reading, hw_hub_number(s->hub));
+		state = read_on(sub);
 	}
 	if (state == HW_READING_LEVEL || s->closed)
 		return join_all(job);

@@ -37,6 +37,14 @@ def collect(client, last, timeout=10):
     return got
 
 
+def collect_reply(client):
+    """Every message up to the reply."""
+    got = [client.recv_json()]
+    while got[-1].get("type") != "reply":
+        got.append(client.recv_json())
+    return got[:-1]
+
+
 def test_the_cursor_of_the_query_recovers_before_the_first_frame_is_answered():
     with Broker(ALLOW) as broker:
         publish(broker, "a:1", 0)
@@ -121,6 +129,22 @@ def test_a_topic_that_is_named_twice_recovers_once():
             equal((got[-1]["type"], got[-1]["ok"]), ("reply", True), "and then the reply")
         with connect(broker, topics="a:1,a:1", cursor=cursor) as c:
             equal([n_of(c.recv_event()) for _ in range(5)], [1, 2, 3, 4, 5], "once each, by the query too")
+
+
+def test_what_came_by_a_pattern_is_not_recovered_again():
+    with Broker(ALLOW) as broker:
+        cursor = head(broker)
+        for n in range(1, 4):
+            publish(broker, "a:1", n)
+        with connect(broker, topics="a:*") as c:
+            c.send_json({"type": "ping", "id": "p"})
+            equal(c.recv_json(), {"type": "pong", "id": "p"}, "it follows the pattern")
+            for n in range(4, 7):
+                publish(broker, "a:1", n)
+            equal([n_of(c.recv_event()) for _ in range(3)], [4, 5, 6], "live")
+            c.send_json({"type": "subscribe", "id": 1, "topics": [{"topic": "a:1", "cursor": cursor}]})
+            got = collect_reply(c)
+            equal([n_of(m) for m in got], [1, 2, 3], "only what was before the pattern")
 
 
 def test_what_no_longer_is_there_is_a_gap_of_that_topic_alone():
