@@ -182,7 +182,7 @@ void poll_end(struct poll *p)
 		poller_leave(p);
 	} else if (r->end.code != HW_CODE_NONE) {
 		(void)refuse(p, r->end.code, r->end.message);
-	} else if (p->state == POLL_OPENING) {
+	} else if (!p->identity) { /* it never began: it has no place to go on from */
 		(void)refuse(p, HW_CODE_DRAINING, NULL);
 	} else {
 		if (p->state == POLL_READING)

@@ -228,6 +228,23 @@ def test_nothing_is_given_before_the_new_policy_has_been_asked():
         equal(payloads(kept().json()), [{"n": 2}], "what is not loses nothing")
 
 
+def test_a_poll_that_ends_before_it_could_begin_has_no_place_to_go_on_from():
+    slow = POLICY.replace('if topic.resource == "slow" then ctx.sleep(300) end', "ctx.sleep(1500)")
+    tenants = {"*": {"hooks": [{"name": "p", "lua": "p.lua", "revoke": "now"}]}}
+    with Broker(config(tenants=tenants), files={"p.lua": POLICY}) as broker, HttpConnection(broker.address) as late:
+        publish(broker, "a:1", 1)
+        cursor = publish(broker, "a:1", 2)
+        early = waiting(broker, "a:1", cursor)
+        put(broker, slow)
+        before = broker.metric("hookwire_http_requests_total")
+        late.send(late.format(*request("a:1", cursor, wait=40)))
+        wait_until(lambda: broker.metric("hookwire_http_requests_total") > before, 5, "the poll to be read", interval=0.01)
+        http(broker.admin_address, "POST", "/api/sessions/disconnect", body={"tenant": "acme", "user": "u1", "code": 1001}, token=ADMIN_TOKEN)
+        equal(early().json(), {"events": [], "cursor": cursor, "gap": False}, "the one that had begun")
+        r = late.read_response(timeout=10)
+        equal((r.status, r.json().get("code"), r.json().get("cursor")), (503, "draining", None), "the one that had not")
+
+
 def test_the_end_of_the_token_ends_the_poll():
     with Broker(config(), files={"p.lua": POLICY}) as broker:
         began = time.monotonic()
