@@ -38,6 +38,12 @@ static const struct hw_journal_entry *place_entry(const struct hw_place *place)
 	return hw_segment_entry(place->segment, place->index);
 }
 
+static struct hw_str topic_of(const struct hw_segment *s, const struct hw_journal_entry *e)
+{
+	return (struct hw_str){
+		s->data + e->offset + e->header_len + sizeof("{\"topic\":\"") - 1, e->topic_len};
+}
+
 static struct hw_str previous_of(const char *data, const struct hw_journal_entry *e)
 {
 	return (struct hw_str){data + e->offset + e->len, e->previous_len};
@@ -73,14 +79,12 @@ static void collect(
 	struct hw_segment *s = place->segment;
 	size_t n = atomic_load_explicit(&s->n, memory_order_acquire);
 	const struct hw_journal_entry *first = place_entry(place);
-	const char *topic =
-		s->data + first->offset + first->header_len + sizeof("{\"topic\":\"") - 1;
 
 	*run = (struct hw_run){
 		.frames = s->data + first->offset,
 		.first_seq = first->seq,
 		.after = entry_after(first),
-		.topic = {topic, first->topic_len},
+		.topic = topic_of(s, first),
 		.topic_hash = first->topic_hash,
 		.wall_ms = first->wall_ms,
 		.position = s->position,
@@ -458,11 +462,13 @@ uint64_t hw_journal_newest(struct hw_journal *j, struct hw_str topic)
 	return newest;
 }
 
-/* From the last entry that was read of a topic to its next one. */
+/* From the last entry that was read of a topic to its next one. Its log is looked up anew: it may
+ * be forgotten meanwhile, when a reload takes its class's history. */
 static void topic_go_on(struct hw_journal *j, struct hw_place *place)
 {
 	struct hw_segment *s = place->segment;
 	const struct hw_journal_entry *last = hw_segment_entry(s, place->index - 1);
+	const struct hw_topic_log *t;
 	uint32_t same = same_of(last);
 
 	if (same) {
@@ -470,7 +476,8 @@ static void topic_go_on(struct hw_journal *j, struct hw_place *place)
 		return;
 	}
 	pthread_mutex_lock(&j->lock);
-	*place = hw_topic_log_find(place->topic, last->number);
+	t = hw_topic_index_find(&j->topics, topic_of(s, last));
+	*place = t ? hw_topic_log_find(t, last->number) : (struct hw_place){0};
 	if (place->segment)
 		scan_enter(place->segment);
 	pthread_mutex_unlock(&j->lock);

@@ -216,6 +216,33 @@ static void a_topic_that_is_named_twice_is_read_once(void **state)
 	hw_journal_destroy(&j);
 }
 
+/* A reload takes the history of so many topics that the one which is being read is forgotten. */
+static void a_topic_may_be_forgotten_while_it_is_read(void **state)
+{
+	struct hw_topic_classes classes;
+	struct hw_journal *j = world_journal(
+		1, &(struct hw_topic_class){.history = true, .retention = KEEP_ALL}, &classes);
+	struct hw_str topic = HW_STR("a:1");
+	char name[32];
+	struct hw_scan s;
+	struct hw_run run;
+
+	(void)state;
+	(void)world_append(j, "a:1", 1);
+	for (unsigned n = 2; n <= 40000; n++) {
+		snprintf(name, sizeof(name), "t:%u", n);
+		(void)world_append(j, name, n);
+	}
+	assert_int_equal(hw_scan_begin(&s, j, 0, &topic, 1), 0);
+	classes.classes[0].history = false;
+	assert_int_equal(hw_journal_configure(j, &classes), 0);
+	assert_true(hw_scan_next(&s, hw_journal_head(j), &run));
+	assert_true(hw_str_eq(run.topic, topic) && run.first_seq == 1);
+	assert_false(hw_scan_next(&s, hw_journal_head(j), &run));
+	hw_scan_end(&s);
+	hw_journal_destroy(&j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +250,7 @@ int main(void)
 		cmocka_unit_test(topics_that_are_long_gone_are_forgotten),
 		cmocka_unit_test(a_quiet_topic_costs_what_it_holds),
 		cmocka_unit_test(a_topic_that_is_named_twice_is_read_once),
+		cmocka_unit_test(a_topic_may_be_forgotten_while_it_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
