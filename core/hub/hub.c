@@ -646,24 +646,40 @@ static void defer_all(struct hw_hub *hub)
 	}
 }
 
+/* Until the place is behind where the event would have been: who is deferred before reads up to the
+ * place, and may be level again too early. */
+static void look_for_holes(struct hw_hub *hub, uint64_t torn)
+{
+	if (torn != hub->hole) {
+		hub->hole = torn;
+		hub->hole_seq = hw_journal_head(hub->tenant->journal);
+	}
+	if (hub->torn != hub->hole)
+		defer_all(hub);
+}
+
+static void pass_holes(struct hw_hub *hub)
+{
+	if (hw_hub_seq(hub) >= hub->hole_seq)
+		hub->torn = hub->hole;
+}
+
 static bool pump(struct hw_hub *hub, size_t max_runs)
 {
 	uint64_t head = hw_journal_head(hub->tenant->journal);
 	uint64_t torn = hw_journal_torn(hub->tenant->journal);
-	bool all = max_runs == SIZE_MAX;
+	bool all = max_runs == SIZE_MAX, more = true;
 
 	if (!hw_reader_active(hub->reader))
 		return false;
-	if (torn != hub->torn)
-		defer_all(hub);
-	hub->torn = torn;
+	look_for_holes(hub, torn);
 	/* also if there is nothing: the reader may have left a segment */
 	if (hw_list_empty(&hub->read_link))
 		hw_list_push(&hub->worker->read_hubs, &hub->read_link);
-	for (size_t i = 0; i < max_runs && fan_out_rest(hub, all); i++)
-		if (!hw_reader_next(hub->reader, head, &hub->rest))
-			return false;
-	return true;
+	for (size_t i = 0; more && i < max_runs && fan_out_rest(hub, all); i++)
+		more = hw_reader_next(hub->reader, head, &hub->rest);
+	pass_holes(hub);
+	return more;
 }
 
 void hw_hub_pump(struct hw_hub *hub)
@@ -692,5 +708,9 @@ void hw_hub_stand(struct hw_hub *hub)
 
 uint64_t hw_hub_number(const struct hw_hub *hub)
 {
-	return hw_journal_number(hub->tenant->journal, hw_hub_seq(hub));
+	uint64_t seq = hw_hub_seq(hub);
+	uint64_t number = hw_journal_number(hub->tenant->journal, seq);
+
+	/* what nobody finds in memory behind the place belongs to it all the same */
+	return hub->torn > number && seq >= hub->hole_seq ? hub->torn : number;
 }

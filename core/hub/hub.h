@@ -63,8 +63,10 @@ struct hw_hub {
 	struct hw_map topics; /* by name, patterns by "resource:*" */
 	struct hw_classes classes;
 	struct hw_run
-		rest;  /* n > 0: what was read and is still to be fanned out, in a later turn */
-	uint64_t torn; /* the journal's, when it was last looked at */
+		rest; /* n > 0: what was read and is still to be fanned out, in a later turn */
+	/* the journal's torn: as it was last seen, at which head, and as far as the place is behind
+	 * that */
+	uint64_t hole, hole_seq, torn;
 	struct hw_list behind; /* of core/session: who reads the journal in the next turn */
 	struct hw_list behind_link;
 	size_t n_patterns;

@@ -554,6 +554,68 @@ static void topics_over_the_limit_are_refused(void **state)
 	world_fini(&w);
 }
 
+static void append_stored(struct hw_hub *hub, uint64_t number)
+{
+	struct hw_append event = {.topic = HW_STR("a:1"),
+		.text = HW_STR("{\"topic\":\"a:1\",\"event\":\"e\",\"data\":{}"),
+		.wall_ms = 1000,
+		.number = number};
+	uint64_t n, wake;
+
+	assert_int_equal(hw_journal_append(hub->tenant->journal, &event, &n, &wake), 0);
+	assert_int_equal(n, number);
+}
+
+/* The store has numbered an event that memory had no room for: it is read from there, or told to be
+ * lost; also when nothing comes behind it. */
+static void what_memory_had_no_room_for_is_not_passed_over(void **state)
+{
+	struct hw_cursor one = {.epoch = 77, .seq = 1};
+	char cursor[HW_CURSOR_MAX + 1], message[256];
+	struct client live, late;
+	struct hw_hub *hub;
+	struct world w;
+	uint64_t wake;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	assert_int_equal(hw_hub_get(&w.worker, HW_STR("acme"), &hub), 0);
+	hw_journal_back(hub->tenant->journal, one.epoch, 0);
+	client_open(&w, &live, "u@acme", "a:1", false);
+	append_stored(hub, 1);
+	hw_hub_pump(hub);
+	world_turns(&w, 10);
+	heard(&live, text, sizeof(text));
+	assert_int_equal(count(text, "\"event\":\"e\""), 1);
+	hw_journal_skip(hub->tenant->journal, HW_STR("a:1"), 2, &wake);
+	assert_int_equal(wake, 1);
+	hw_hub_pump(hub);
+	world_turns(&w, 10);
+	heard(&live, text, sizeof(text));
+	assert_int_equal(count(text, "\"type\":\"gap\""), 1);
+
+	client_open(&w, &late, "v@acme", NULL, false);
+	hw_cursor_format(one, cursor);
+	snprintf(message, sizeof(message),
+		"{\"type\":\"subscribe\",\"topics\":[{\"topic\":\"a:1\",\"cursor\":\"%s\"}]}",
+		cursor);
+	say(&late, message);
+	heard(&late, text, sizeof(text));
+	assert_int_equal(count(text, "\"type\":\"gap\""), 1);
+
+	append_stored(hub, 3);
+	hw_hub_pump(hub);
+	world_turns(&w, 10);
+	heard(&live, text, sizeof(text));
+	assert_int_equal(count(text, "\"event\":\"e\""), 1);
+	assert_int_equal(count(text, "\"type\":\"gap\""), 0);
+	heard(&late, text, sizeof(text));
+	assert_int_equal(count(text, "\"event\":\"e\""), 1);
+	client_fini(&live);
+	client_fini(&late);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -567,6 +629,7 @@ int main(void)
 		cmocka_unit_test(looking_through_what_is_for_others_takes_turns),
 		cmocka_unit_test(what_is_lost_is_told_once),
 		cmocka_unit_test(what_another_class_lost_is_no_gap),
+		cmocka_unit_test(what_memory_had_no_room_for_is_not_passed_over),
 		cmocka_unit_test(what_is_lost_later_is_told_though_more_was_lost_of_another),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
