@@ -39,6 +39,10 @@ struct subscribing {
 	size_t bytes; /* given in this turn */
 	size_t n, cap;
 	struct grant *grants;
+	struct hw_map named; /* by topic: its place in @grants, from 1 on */
+	size_t n_granted;    /* of @grants, as far as they have been asked about */
+	size_t n_recovering; /* of @grants, in their order: */
+	struct grant **recovering;
 	enum hw_code refused; /* of a session that has all or none: why none; see job->scratch */
 };
 
@@ -63,6 +67,8 @@ void subscribe_free(struct job *job)
 	job->subscribing = NULL;
 	for (size_t i = 0; i < sub->n; i++)
 		free(sub->grants[i].own);
+	hw_map_fini(&sub->named);
+	free(sub->recovering);
 	free(sub->grants);
 	free(sub);
 }
@@ -212,24 +218,16 @@ static struct subscribing *subscribing_of(struct hw_reading *r)
 	return HW_CONTAINER_OF(r, struct subscribing, reading);
 }
 
-static struct grant *recovering(struct subscribing *sub, size_t i)
-{
-	for (size_t k = 0; k < sub->n; k++)
-		if (sub->grants[k].recovers && i-- == 0)
-			return &sub->grants[k];
-	return NULL;
-}
-
 static struct hw_str topic(struct hw_reading *r, size_t i)
 {
-	const struct grant *g = recovering(subscribing_of(r), i);
+	const struct subscribing *sub = subscribing_of(r);
 
-	return g ? g->topic : HW_STR_NULL;
+	return i < sub->n_recovering ? sub->recovering[i]->topic : HW_STR_NULL;
 }
 
 static uint64_t after(struct hw_reading *r, size_t i)
 {
-	return recovering(subscribing_of(r), i)->after;
+	return subscribing_of(r)->recovering[i]->after;
 }
 
 /* What the session has by another subscription comes by that. */
@@ -237,10 +235,10 @@ static bool wants(struct hw_reading *r, const struct hw_run *run)
 {
 	struct subscribing *sub = subscribing_of(r);
 
-	for (size_t i = 0; i < sub->n; i++) {
-		const struct grant *g = &sub->grants[i];
+	for (size_t i = 0; i < sub->n_recovering; i++) {
+		const struct grant *g = sub->recovering[i];
 
-		if (g->recovers && g->after <= run->after && hw_reading_is_of(run, g->topic))
+		if (g->after <= run->after && hw_reading_is_of(run, g->topic))
 			return !hw_hub_matches(r->hub, &sub->job->session->sub, run);
 	}
 	return false;
@@ -424,11 +422,14 @@ static bool decided(struct job *job)
 {
 	struct subscribing *sub = job->subscribing;
 	struct hw_session *s = job->session;
-	bool any = false;
 
 	if (s->only_query && !admit_all(job))
 		return true;
-
+	sub->recovering = calloc(sub->n ? sub->n : 1, sizeof(struct grant *));
+	if (!sub->recovering) {
+		session_close_code(s, HW_CODE_UNAVAILABLE, "out of memory");
+		return true;
+	}
 	sub->reading.hub = s->hub;
 	sub->reading.cursor = UINT64_MAX;
 	for (size_t i = 0; i < sub->n; i++) {
@@ -436,12 +437,13 @@ static bool decided(struct job *job)
 
 		if (!find_begin(job, g))
 			continue;
-		g->recovers = any = true;
+		g->recovers = true;
+		sub->recovering[sub->n_recovering++] = g;
 		if (g->after < sub->reading.cursor)
 			sub->reading.cursor = g->after;
 	}
 	tell_gaps(sub, is_foreign, "the cursor is none of this journal's");
-	if (!any) {
+	if (sub->n_recovering == 0) {
 		hw_hub_pump(s->hub);
 		return join_all(job);
 	}
@@ -498,22 +500,44 @@ static void take_verdict(struct job *job, enum hw_verdict verdict)
 	struct grant *g = &sub->grants[sub->n - 1];
 	enum hw_code code = hw_ask_code(&job->ask, HW_CODE_FORBIDDEN_TOPIC);
 
-	if (verdict == HW_ALLOW)
+	if (verdict == HW_ALLOW) {
+		sub->n_granted++;
 		return;
+	}
 	session_note_refused(
 		job->session, HW_REFUSED_SUBSCRIBE, g->topic, code, job->ask.decided_by);
 	g->retry_after_ms = job->ask.retry_after_ms;
 	refuse(job, g, code, job->ask.message);
 }
 
-/* How many subscriptions the session has, with those that are on their way. */
-static size_t count(const struct job *job)
+/* A topic that is named again is one: it begins where the earliest of its cursors says. */
+static void merge(struct grant *g, const struct grant *again)
 {
-	size_t n = job->session->sub.n_subs;
+	g->last |= again->last;
+	if (again->has_cursor && (!g->has_cursor || again->cursor.seq < g->cursor.seq))
+		g->cursor = again->cursor;
+	g->has_cursor |= again->has_cursor;
+}
 
-	for (size_t i = 0; i < job->subscribing->n; i++)
-		n += job->subscribing->grants[i].code == HW_CODE_NONE;
-	return n;
+/* The newest grant: is it the first of its topic in this message? Else it is merged and gone. */
+static bool is_first(struct job *job)
+{
+	struct subscribing *sub = job->subscribing;
+	struct grant *g = &sub->grants[sub->n - 1];
+	uintptr_t place;
+
+	if (!g->topic.p)
+		return true;
+	place = (uintptr_t)hw_map_get(&sub->named, g->topic);
+	if (place == 0 && !hw_map_put(&sub->named, g->topic, (void *)(uintptr_t)sub->n, NULL))
+		return true;
+	if (place == 0)
+		session_close_code(job->session, HW_CODE_UNAVAILABLE, "out of memory");
+	else
+		merge(&sub->grants[place - 1], g);
+	free(g->own);
+	sub->n--;
+	return false;
 }
 
 static bool ask_rest(struct job *job);
@@ -531,11 +555,13 @@ static void on_decided(struct hw_ask *ask)
 static bool ask_next(struct job *job)
 {
 	struct hw_session *s = job->session;
-	size_t n = count(job);
+	size_t n = s->sub.n_subs + job->subscribing->n_granted;
 	struct grant *g = grant_new(job);
 	enum hw_verdict verdict;
 
 	if (!g)
+		return true;
+	if (!is_first(job))
 		return true;
 	if (g->code != HW_CODE_NONE) {
 		refuse(job, g, g->code, job->topic.message);
@@ -572,6 +598,7 @@ bool command_subscribe(struct job *job)
 		return true;
 	}
 	sub->job = job;
+	hw_map_init(&sub->named, &job->session->worker->tenants->hash_key);
 	hw_reading_init(&sub->reading, &reading_ops);
 	hw_timer_init(&sub->next_turn, on_next_turn);
 	job->subscribing = sub;

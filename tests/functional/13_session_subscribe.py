@@ -6,6 +6,7 @@ import re
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+from hwtest.database import publish_many
 
 V1 = ["hookwire.v1"]
 
@@ -112,6 +113,21 @@ def test_bad_topics_are_bad_request_each():
             answer = client.request({"type": "subscribe", "topics": topics})
             contains(answer, {"type": "error", "code": "bad_request"}, f"topics {topics!r}")
         contains(client.request({"type": "subscribe"}), {"type": "error", "code": "bad_request"}, "no topics")
+        alive(client)
+
+
+def test_a_topic_that_is_named_twice_in_a_message_is_one():
+    with with_policy() as broker, WsClient(broker.address, token=mint("anna")) as client:
+        first, _ = publish_many(broker, 2, ("gift-list:1",))
+        client.send_json({"type": "subscribe", "id": "s", "topics": [
+            {"topic": "gift-list:1", "cursor": first}, "gift-list:1", "secret:1", "gift-list:1", "secret:1"]})
+        equal(client.recv_event()["data"]["payload"]["n"], 1, "recovered by the cursor that was named first")
+        text = client.recv()
+        equal([text.count('"gift-list:1"'), text.count('"secret:1"')], [1, 1], f"names in {text}")
+        contains(json.loads(text)["topics"]["gift-list:1"], {"ok": True, "recovered": True}, "its result")
+        alive(client)
+        client.send_json({"type": "subscribe", "topics": ["secret:1"] * 3})
+        contains(client.recv_json(), {"type": "error", "code": "forbidden_topic"}, "without an id")
         alive(client)
 
 
