@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -227,40 +226,15 @@ def test_payloads_and_claims_are_in_no_log():
 
 # ---- what is shipped
 
-class ShippedHaproxy(Proxy):
-    """HAProxy with conf/haproxy.cfg, without TLS, on a free port; what it logs comes to a socket of ours."""
-
-    def __init__(self, upstream):
-        super().__init__("haproxy", upstream)
-
-    def _command(self, port):
-        text = (ROOT / "conf/haproxy.cfg").read_text()
-        for pattern, new in ((r"bind :443 ssl .*", f"bind 127.0.0.1:{port}"), (r"server broker1 \S+ check .*", f"server broker1 {self.upstream}"),
-                             (r"option httpchk .*", ""), (r"maxconn \d+", "maxconn 64"),
-                             (r"log stdout format raw local0", f"log {self.dir}/log.sock format raw local0")):
-            text, n = re.subn(pattern, new, text)
-            check(n > 0, f"haproxy.cfg has no {pattern}")
-        (self.dir / "log.sock").unlink(missing_ok=True)  # of a start that another's port spoilt
-        self.lines = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.lines.bind(f"{self.dir}/log.sock")
-        self.lines.settimeout(scaled(10))
-        path = self.dir / "haproxy.cfg"
-        path.write_text(text)
-        return ["/usr/sbin/haproxy", "-q", "-f", str(path)]
-
-
 def test_no_token_gets_into_haproxys_log():
     token = mint("u1")
-    with Broker() as broker, ShippedHaproxy(broker.address) as haproxy, haproxy.lines as lines:
+    with Broker() as broker, ShippedProxy("haproxy", broker.address) as haproxy:
         with WsClient(haproxy.address, token=token) as client:
             client.subscribe("t:1")
         broker.stop()
         equal(http(haproxy.address, "GET", f"/last?token={token}").status, 503, "without a broker")
-        log = ""
-        while "/last" not in log:
-            log += lines.recv(65536).decode() + "\n"
-        check("/ws" in log, f"the request in the log:\n{log}")
-        check(token not in log and "token=" not in log, f"a token is in HAProxy's log:\n{log}")
+        wait_until(lambda: "GET /last" in haproxy.log() and "GET /ws" in haproxy.log(), what="the requests in the log")
+        check(token not in haproxy.log() and "token=" not in haproxy.log(), "a token is in HAProxy's log")
 
 
 def unit_setting(name):

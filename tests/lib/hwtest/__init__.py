@@ -13,10 +13,11 @@ has functions named test_*, and ends in `main()`. README.md in this folder's par
 """
 from .broker import ADMIN_TOKEN, OPEN_POLICY, ROOT, Broker, BrokerDied, base_config, binary, cli, merge
 from .check import Failure, check, contains, equal, raises
+from .curl import Curl
 from .exposition import read_exposition
 from .gate import GateBroker
 from .http import HttpConnection, Response, http, parse_status
-from .proxy import Proxy
+from .proxy import Proxy, ShippedProxy, free_port
 from .run import main, temporary_directory
 from .sse import SseClient, SseMessage, SseParser, SseRefused
 from .token import SECRET, encode_jwt, mint
@@ -25,10 +26,10 @@ from .webhook import WEBHOOK_KEYS, WEBHOOK_SECRETS, WebhookService, webhook_sign
 from .ws import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, Refused, WsClient, encode_frame)
 
 __all__ = [
-    "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Failure", "Frame",
+    "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Curl", "Failure", "Frame",
     "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET",
-    "SseClient", "SseMessage", "SseParser", "SseRefused", "TEXT",
-    "WEBHOOK_KEYS", "WEBHOOK_SECRETS", "WebhookService", "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "http",
+    "ShippedProxy", "SseClient", "SseMessage", "SseParser", "SseRefused", "TEXT",
+    "WEBHOOK_KEYS", "WEBHOOK_SECRETS", "WebhookService", "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "free_port", "http",
     "in_background", "lua_can_be_ended", "main", "merge", "mint", "parse_status", "raises", "read_exposition", "scaled", "stretched", "temporary_directory",
     "wait_until", "webhook_signature",
 ]

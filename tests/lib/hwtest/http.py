@@ -32,7 +32,7 @@ class HttpConnection(Stream):
 
     def __init__(self, address, timeout=10.0, **kw):
         super().__init__(address, timeout, **kw)
-        self.host = address if isinstance(address, str) and not address.startswith("unix:") else "localhost"
+        self.host = address.removeprefix("tls:") if isinstance(address, str) and not address.startswith("unix:") else "localhost"
 
     def format(self, method, path, headers=None, body=b"", host=None):
         """The bytes of a request. headers: dict or list of pairs; Host and Content-Length are added unless given."""

@@ -1,16 +1,31 @@
 """One blocking socket with deadlines, under both the HTTP and the WebSocket client."""
 import select
 import socket
+import ssl
 import time
 
 from .wait import scaled
 
 
+def _encrypted(sock):
+    """TLS on a connection, speaking HTTP/1.1. Whose certificate it is is no question between two programs of one test."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        return context.wrap_socket(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
 def open_socket(address, timeout=10.0, receive_buffer=None, source=None):
-    """Connects to "host:port", (host, port) or "unix:/path"; receive_buffer (bytes) makes a slow reader's window small.
+    """Connects to "host:port", (host, port), "unix:/path" or "tls:host:port"; receive_buffer (bytes) makes a slow reader's window small.
 
     source: the address to come from; all of 127.0.0.0/8 is this machine's.
     """
+    if isinstance(address, str) and address.startswith("tls:"):
+        return _encrypted(open_socket(address[len("tls:"):], timeout, receive_buffer, source))
     if isinstance(address, str) and address.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         target = address[len("unix:"):]
@@ -95,12 +110,16 @@ class Stream:
             data, self.buffer = self.buffer, b""
             return data
 
+    def _readable(self, seconds):
+        """Whether something comes within so many seconds; of a TLS record a part may have been read."""
+        return (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0) or bool(select.select([self.sock], [], [], seconds)[0])
+
     def closed(self, timeout=5.0):
         """True when the peer closes within timeout seconds; what it still sends first stays readable."""
         deadline = time.monotonic() + scaled(timeout)
         while not self.ended:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+            if left <= 0 or not self._readable(left):
                 return False
             try:
                 self.read_more(0.5)
@@ -112,7 +131,7 @@ class Stream:
         """True when nothing is unread and nothing (no byte, no close) comes for so long."""
         if self.buffer:
             return False
-        return not select.select([self.sock], [], [], seconds)[0]
+        return not self._readable(seconds)
 
     def close(self, reset=False):
         """Closes the socket; with reset, by RST."""

@@ -74,10 +74,10 @@ class _Chunks:
     """What a proxy may make of the stream: the chunked coding (RFC 9112 7.1), taken off again."""
 
     def __init__(self):
-        self.rest, self.left = b"", 0
+        self.rest, self.left, self.last = b"", 0, False
 
     def feed(self, data):
-        """Takes bytes of the connection; returns those of the stream."""
+        """Takes bytes of the connection; returns those of the stream. `last` is set with its end."""
         self.rest += data
         out = b""
         while self.rest:
@@ -90,6 +90,7 @@ class _Chunks:
             if not mark:
                 break
             self.rest, self.left = rest, int(line, 16)
+            self.last = self.last or self.left == 0
         return out
 
 
@@ -154,6 +155,8 @@ class SseClient:
         return self.parser.last_id
 
     def _more(self, timeout):
+        if self._chunks and self._chunks.last:
+            raise EOFError("the stream ended; the connection did not")
         self.connection.read_more(timeout)
         self._feed()
 
@@ -195,8 +198,20 @@ class SseClient:
     def closed(self, timeout=10.0):
         """The data of the `closed` message, behind which the stream has to end."""
         data = self.recv("closed", timeout).json()
-        check(self.connection.closed(timeout), "the stream goes on behind closed")
+        check(self.ended(timeout), "the stream goes on behind closed")
         return data
+
+    def ended(self, timeout=10.0):
+        """True when the stream ends in time: with its connection, or, from a proxy that keeps it, with the last chunk."""
+        deadline = time.monotonic() + scaled(timeout)
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                self._more(left / scaled(1))
+            except EOFError:
+                return True
+            except TimeoutError:
+                return False
+        return False
 
     def abort(self):
         """Goes by RST."""
