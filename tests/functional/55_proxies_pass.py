@@ -4,6 +4,7 @@
 # ctest: timeout=120
 import contextlib
 import pathlib
+import re
 import socket
 import sys
 import threading
@@ -215,6 +216,28 @@ def test_a_publish_whose_answer_is_lost_is_not_sent_again():
                 contains(again.json(), {"ok": True, "id": first, "duplicate": True}, f"{kind}: the repeat")
                 broker.publish("a:1", trace_id="last")
                 equal(reader.recv_event()["trace_id"], "last", f"{kind}: nothing came in between")
+
+
+
+def seconds(text, pattern):
+    """All values of a setting of a shipped file, in seconds."""
+    found = re.findall(rf"(?m)^\s*{pattern} (\d+)s;?$", text)
+    check(found, f"there is no {pattern}")
+    return [int(value) for value in found]
+
+
+def test_the_shipped_time_outs_leave_room():
+    # the other tests put shorter ones in their place
+    nginx, haproxy = [(ROOT / "conf" / name).read_text() for name in ("nginx.conf", "haproxy.cfg")]
+    heartbeat = int(re.search(r'"interval_ms": (\d+)', (ROOT / "conf/hookwire.json").read_text())[1]) / 1000
+    longest_poll = 60
+    for text, names in ((nginx, ("proxy_read_timeout", "proxy_send_timeout")), (haproxy, ("timeout client", "timeout server", "timeout tunnel"))):
+        for name in names:
+            for value in seconds(text, name):
+                check(value > 2 * heartbeat and value > longest_poll, f"{name} is {value} s")
+    # who sends must let go of an idle connection first
+    broker_s = int(re.search(r"\bIDLE_MS = (\d+)", (ROOT / "core/edge/http.c").read_text())[1]) / 1000
+    check(max(seconds(nginx, "keepalive_timeout")) < broker_s, f"nginx keeps connections that the broker closes after {broker_s} s")
 
 
 main()
