@@ -97,6 +97,7 @@ class Follower:
             except TimeoutError:
                 pass
             except (Closed, EOFError, OSError):
+                self.there = False
                 self.n_cut += 1
                 return
 
@@ -135,3 +136,14 @@ class Follower:
         """Ends it."""
         self._stopped = True
         self._thread.join(scaled(_LOOK_S * 4))
+
+
+def follow_everywhere(proxies, cursor, total):
+    """A follower over each transport through each of the proxies."""
+    return [Follower(transport, proxy.address, cursor, total, name=f"{transport} {proxy.kind}") for proxy in proxies for transport in TRANSPORTS]
+
+
+def expect_numbers(followers, total):
+    """All of them got the events whose payloads are numbered from 0, once and in order."""
+    for follower in followers:
+        equal([event["data"]["payload"]["n"] for event in follower.result()], list(range(total)), f"{follower.name}, cut {follower.n_cut} times")
