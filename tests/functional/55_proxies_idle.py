@@ -14,6 +14,9 @@ TIMEOUT_S = int(scaled(2))  # of the proxies, in the place of 75 s
 IDLE_S = 2.5 * TIMEOUT_S
 INTERVAL_MS = 200 * TIMEOUT_S
 CONFIG = {"heartbeat": {"interval_ms": INTERVAL_MS, "timeout_ms": 30 * INTERVAL_MS}}
+# as shipped; and an nginx that buffers and compresses, which must not hold a heartbeat back either
+PROXIES = (("nginx", ()), ("haproxy", ()), ("nginx", (
+    (r"proxy_buffering off;", "proxy_buffering on; gzip on; gzip_min_length 1; gzip_types text/event-stream application/json;"),)))
 POLLS = mint("poll")
 ELSEWHERE = {"type": "publish", "topic": "other:1", "event": "UPDATED", "data": {"entity_id": "e", "payload": {}}}
 
@@ -56,7 +59,7 @@ class Quiet:
         self.plain, self.v1, self.talker = [stack.enter_context(WsClient(proxy.address, token=mint("w"), protocols=p)) for p in (None, V1, None)]
         for client in (self.plain, self.v1):
             client.subscribe("a:1")
-        self.sse = stack.enter_context(SseClient(proxy.address, "a:1", token=mint("s"))).begin()
+        self.sse = stack.enter_context(SseClient(proxy.address, "a:1", token=mint("s"), headers=[("Accept-Encoding", "gzip")])).begin()
         self.h2 = stack.enter_context(Curl(proxy.url, "/sse?topics=a:1", mint("h"), "--http2")).begin()
         cursor = http(proxy.address, "GET", "/cursor", token=POLLS).json()["cursor"]
         self.polls = in_background(poll_until_something_comes, proxy.address, cursor)
@@ -85,7 +88,7 @@ class Quiet:
 
 def test_whoever_is_idle_stays():
     with Broker(CONFIG) as broker, contextlib.ExitStack() as stack:
-        proxies = [stack.enter_context(ShippedProxy(kind, broker.address, TIMEOUT_S)) for kind in ("nginx", "haproxy")]
+        proxies = [stack.enter_context(ShippedProxy(kind, broker.address, TIMEOUT_S, edits)) for kind, edits in PROXIES]
         crowds = [Quiet(broker, proxy, stack) for proxy in proxies]
         until = time.monotonic() + IDLE_S
         for crowd in crowds:

@@ -95,9 +95,14 @@ def test_close_codes_come_through():
             equal(closed.reason, own["reason"], f"{proxy.kind}: the reason")
 
 
+# what haproxy.cfg says about the PROXY protocol
+SAYS_IT_FIRST = [(r"option forwardfor", ""), (r" check inter", " send-proxy-v2 check-send-proxy check inter")]
+
+
 def test_who_asks_is_known():
-    with both() as (broker, nginx, haproxy):
-        for proxy in (nginx, haproxy):
+    listen = {"listen": ["127.0.0.1:0", {"address": "127.0.0.1:0", "proxy_protocol": True}]}
+    with both(listen) as (broker, nginx, haproxy), ShippedProxy("haproxy", broker.listening[1], edits=SAYS_IT_FIRST) as first:
+        for proxy in (nginx, haproxy, first):
             for source, said in (("127.0.0.2", None), ("127.0.0.3", {"X-Forwarded-For": "127.0.0.9"})):
                 with WsClient(proxy.address, token=mint("u1"), source=source, headers=said) as client:
                     client.ping()

@@ -2,7 +2,11 @@
 # A broker dies behind nginx and HAProxy and comes back with its journal: whoever follows, over whichever transport, gets all events, once and in order.
 # ctest: timeout=120
 import contextlib
+import json
+import os
 import pathlib
+import re
+import subprocess
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
@@ -25,7 +29,7 @@ def publish(address, n):
 
 
 def test_a_broker_that_dies_behind_the_proxies_and_comes_back():
-    deaths, each = 2, 5
+    deaths, each = 1, 5
     total = each * (deaths + 1)
     config = {"listen": [f"127.0.0.1:{free_port()}"]}
     with Database() as db, contextlib.ExitStack() as stack:
@@ -53,6 +57,43 @@ def test_a_broker_that_dies_behind_the_proxies_and_comes_back():
                 for follower in followers:  # a poll may be on its way, and HAProxy may keep it until there is a broker again
                     follower.wait_for(lambda f: f.n_cut > death or f.transport == "poll", "to be cut")
         expect_numbers(followers, total)
+
+
+def documented_follow():
+    """The code of docs/protocol.md that polls, as a page or a program has it."""
+    blocks = re.findall(r"(?s)```js\n(.*?)```", (ROOT / "docs/protocol.md").read_text())
+    found = [block for block in blocks if "async function follow(" in block]
+    equal(len(found), 1, "such blocks in docs/protocol.md")
+    return found[0]
+
+
+def test_the_documented_way_to_poll_goes_on_behind_each_of_them():
+    config = {"listen": [f"127.0.0.1:{free_port()}"]}
+    with Database() as db, contextlib.ExitStack() as stack:
+        clients = []
+        for life in range(2):
+            with db.broker(config) as broker:
+                if life == 0:
+                    for kind in KINDS:
+                        proxy = stack.enter_context(ShippedProxy(kind, broker.address))
+                        script = documented_follow().replace("http://127.0.0.1:8080", proxy.url).replace("family-123", "1")
+                        node = stack.enter_context(subprocess.Popen(
+                            ["node", "-e", f"const token = {json.dumps(mint(kind))};\n{script}"], stdout=subprocess.PIPE, text=True,
+                            env={**os.environ, "NODE_EXTRA_CA_CERTS": str(proxy.ca)}))
+                        stack.callback(node.kill)
+                        clients.append((kind, proxy, node))
+                    # one poll is enough: it says where the next one begins
+                    wait_until(lambda: broker.metric("hookwire_polls_waiting") == len(KINDS), what="both to poll")
+                sent = broker.publish("gift-list:1").json()["id"]
+                for kind, _, node in clients:
+                    equal(json.loads(in_background(node.stdout.readline)())["id"], sent, f"{kind}: the event of life {life}")
+                if life == 0:
+                    broker._checked = True  # it will not end by itself
+                    broker.process.kill()
+                    broker.process.wait()
+                    for kind, proxy, node in clients:
+                        wait_until(lambda: re.search(r"/poll\"? 50[234]|50[23] .*GET \S*/poll", proxy.log()), what=f"{kind}: a poll without a broker")
+                        check(node.poll() is None, f"{kind}: it gave up")
 
 
 main()
