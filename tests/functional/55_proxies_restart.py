@@ -59,41 +59,59 @@ def test_a_broker_that_dies_behind_the_proxies_and_comes_back():
         expect_numbers(followers, total)
 
 
-def documented_follow():
-    """The code of docs/protocol.md that polls, as a page or a program has it."""
+def documented(function):
+    """The block of docs/protocol.md that defines a function."""
     blocks = re.findall(r"(?s)```js\n(.*?)```", (ROOT / "docs/protocol.md").read_text())
-    found = [block for block in blocks if "async function follow(" in block]
-    equal(len(found), 1, "such blocks in docs/protocol.md")
+    found = [block for block in blocks if f"function {function}(" in block]
+    equal(len(found), 1, f"blocks of docs/protocol.md with {function}")
     return found[0]
 
 
-def test_the_documented_way_to_poll_goes_on_behind_each_of_them():
+class Page:
+    """A block of docs/protocol.md in a process, as a page or a program has it; what it prints are events."""
+
+    def __init__(self, function, proxy):
+        self.name = f"{function} behind {proxy.kind}"
+        script = documented(function).replace("family-123", "1")
+        for address in ("http://127.0.0.1:8080", "https://realtime.example.com"):
+            script = script.replace(address, proxy.url)
+        head = f"const token = {json.dumps(mint(function + proxy.kind))}; const {{ EventSource }} = require('eventsource');\n"
+        self.process = subprocess.Popen(["node", "-e", head + script], stdout=subprocess.PIPE, text=True, cwd=pathlib.Path(__file__).parent,
+                                        env={**os.environ, "NODE_EXTRA_CA_CERTS": str(proxy.ca)})
+
+    def recv(self):
+        return json.loads(in_background(self.process.stdout.readline)())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def test_the_documented_clients_go_on_behind_both():
     config = {"listen": [f"127.0.0.1:{free_port()}"]}
     with Database() as db, contextlib.ExitStack() as stack:
-        clients = []
+        proxies, pages = [], []
         for life in range(2):
             with db.broker(config) as broker:
                 if life == 0:
-                    for kind in KINDS:
-                        proxy = stack.enter_context(ShippedProxy(kind, broker.address))
-                        script = documented_follow().replace("http://127.0.0.1:8080", proxy.url).replace("family-123", "1")
-                        node = stack.enter_context(subprocess.Popen(
-                            ["node", "-e", f"const token = {json.dumps(mint(kind))};\n{script}"], stdout=subprocess.PIPE, text=True,
-                            env={**os.environ, "NODE_EXTRA_CA_CERTS": str(proxy.ca)}))
-                        stack.callback(node.kill)
-                        clients.append((kind, proxy, node))
-                    # one poll is enough: it says where the next one begins
-                    wait_until(lambda: broker.metric("hookwire_polls_waiting") == len(KINDS), what="both to poll")
+                    proxies = [stack.enter_context(ShippedProxy(kind, broker.address)) for kind in KINDS]
+                    pages = [stack.enter_context(Page(function, proxy)) for function in ("follow", "listen") for proxy in proxies]
+                    wait_until(lambda: broker.metric("hookwire_subscriptions") == len(pages), what="all to be there")
+                # in the second life before anybody has come back
                 sent = broker.publish("gift-list:1").json()["id"]
-                for kind, _, node in clients:
-                    equal(json.loads(in_background(node.stdout.readline)())["id"], sent, f"{kind}: the event of life {life}")
+                for page in pages:
+                    equal(page.recv()["id"], sent, f"{page.name}: the event of life {life}")
                 if life == 0:
                     broker._checked = True  # it will not end by itself
                     broker.process.kill()
                     broker.process.wait()
-                    for kind, proxy, node in clients:
-                        wait_until(lambda: re.search(r"/poll\"? 50[234]|50[23] .*GET \S*/poll", proxy.log()), what=f"{kind}: a poll without a broker")
-                        check(node.poll() is None, f"{kind}: it gave up")
+                    for proxy in proxies:
+                        for path in ("/poll", "/sse"):  # each of them was told that there is no broker
+                            wait_until(lambda: re.search(rf"{path}\"? 502 | 50[23] .*GET \S*{path}", proxy.log()), what=f"{proxy.kind}: {path} without a broker")
 
 
 main()
