@@ -327,7 +327,7 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 		hw_warden_beat(&b->warden, b->conf->global->drain_ms);
 		hw_broker_serve(b, number == SIGHUP, e.drain_until_ms != INT64_MAX);
 		go_on_ending(b, &e);
-		hw_tenants_trim(&b->tenants, hw_clock_wall_ms(&hw_clock_system));
+		hw_tenants_trim(&b->tenants, hw_clock_mono_ms(&hw_clock_system));
 		hw_tickets_trim(&b->tenants.tickets, hw_clock_mono_ms(&hw_clock_system));
 		hw_broker_trim_revocations(b);
 		hw_hook_env_tick(b->env);

@@ -38,13 +38,13 @@ void hw_idempotency_fini(struct hw_idempotency *store)
 
 /* The oldest go first; one that is being decided stays where it is: whoever decides it holds a
  * pointer. */
-static void trim(struct hw_idempotency *store, int64_t wall_ms)
+static void trim(struct hw_idempotency *store, int64_t mono_ms)
 {
 	hw_list_each_safe (node, &store->by_age) {
 		struct hw_idempotency_entry *e =
 			HW_CONTAINER_OF(node, struct hw_idempotency_entry, link);
 
-		if (e->expires_ms > wall_ms && hw_map_count(&store->by_key) < HW_IDEMPOTENCY_MAX)
+		if (e->expires_ms > mono_ms && hw_map_count(&store->by_key) < HW_IDEMPOTENCY_MAX)
 			return;
 		if (e->settled)
 			forget(store, e);
@@ -68,7 +68,7 @@ static void name_write(const struct hw_idempotency_name *name, char *out)
 }
 
 static struct hw_idempotency_entry *reserve(struct hw_idempotency *store,
-	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t wall_ms)
+	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t mono_ms)
 {
 	size_t len = name_len(name);
 	struct hw_idempotency_entry *e = malloc(sizeof(*e) + len);
@@ -76,7 +76,7 @@ static struct hw_idempotency_entry *reserve(struct hw_idempotency *store,
 	if (!e)
 		return NULL;
 	*e = (struct hw_idempotency_entry){
-		.expires_ms = wall_ms + HW_IDEMPOTENCY_MS, .body_hash = body_hash, .len = len};
+		.expires_ms = mono_ms + HW_IDEMPOTENCY_MS, .body_hash = body_hash, .len = len};
 	name_write(name, e->name);
 	if (hw_map_put(&store->by_key, (struct hw_str){e->name, len}, e, NULL)) {
 		free(e);
@@ -99,17 +99,17 @@ static struct hw_idempotency_entry *find(
 }
 
 enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store,
-	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t wall_ms,
+	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t mono_ms,
 	struct hw_idempotency_entry **entry, uint64_t *seq)
 {
 	enum hw_idempotency_outcome outcome = HW_IDEMPOTENCY_NEW;
 	struct hw_idempotency_entry *e;
 
 	pthread_mutex_lock(&store->lock);
-	trim(store, wall_ms);
+	trim(store, mono_ms);
 	e = find(store, name);
 	if (!e) {
-		e = reserve(store, name, body_hash, wall_ms);
+		e = reserve(store, name, body_hash, mono_ms);
 		if (e)
 			*entry = e;
 		else
@@ -142,9 +142,9 @@ void hw_idempotency_release(struct hw_idempotency *store, struct hw_idempotency_
 	pthread_mutex_unlock(&store->lock);
 }
 
-void hw_idempotency_trim(struct hw_idempotency *store, int64_t wall_ms)
+void hw_idempotency_trim(struct hw_idempotency *store, int64_t mono_ms)
 {
 	pthread_mutex_lock(&store->lock);
-	trim(store, wall_ms);
+	trim(store, mono_ms);
 	pthread_mutex_unlock(&store->lock);
 }

@@ -1,6 +1,6 @@
 /* Idempotency keys of one tenant: what was answered to a publish, so that its repeat is answered
- * alike and stored once. A key is its publisher's; kept 10 minutes, at most 100,000, the oldest
- * leave first. Any thread. */
+ * alike and stored once. A key is its publisher's; kept 10 minutes, whatever the wall clock says
+ * meanwhile, at most 100,000, the oldest leave first. Any thread. */
 #pragma once
 
 #include <pthread.h>
@@ -38,11 +38,11 @@ struct hw_idempotency_name {
 };
 /** @body_hash says what was published. NEW: *@entry is the reservation. */
 HW_MUST_CHECK enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store,
-	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t wall_ms,
+	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t mono_ms,
 	struct hw_idempotency_entry **entry, uint64_t *seq);
 /** Published as @seq (0 = without an id). */
 void hw_idempotency_settle(
 	struct hw_idempotency *store, struct hw_idempotency_entry *entry, uint64_t seq);
 /** Not published: the key is free again. */
 void hw_idempotency_release(struct hw_idempotency *store, struct hw_idempotency_entry *entry);
-void hw_idempotency_trim(struct hw_idempotency *store, int64_t wall_ms);
+void hw_idempotency_trim(struct hw_idempotency *store, int64_t mono_ms);

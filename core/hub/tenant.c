@@ -151,14 +151,14 @@ int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation 
 	return result;
 }
 
-void hw_tenants_trim(struct hw_tenants *tenants, int64_t wall_ms)
+void hw_tenants_trim(struct hw_tenants *tenants, int64_t mono_ms)
 {
 	pthread_mutex_lock(&tenants->lock);
 	for (hw_map_each (&tenants->by_id, i)) {
 		struct hw_tenant *t = tenants->by_id.slots[i].value;
 
-		hw_hubs_tell(t, hw_journal_trim(t->journal, wall_ms));
-		hw_idempotency_trim(&t->idempotency, wall_ms);
+		hw_hubs_tell(t, hw_journal_trim(t->journal, mono_ms));
+		hw_idempotency_trim(&t->idempotency, mono_ms);
 	}
 	pthread_mutex_unlock(&tenants->lock);
 }

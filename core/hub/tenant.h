@@ -57,7 +57,7 @@ HW_MUST_CHECK int hw_tenant_configure(struct hw_tenant *tenant, const struct hw_
  * errno: some kept the old. */
 HW_MUST_CHECK int hw_tenants_configure(struct hw_tenants *tenants, const struct hw_generation *g);
 /** Housekeeping, once a second: age retention, idempotency keys. Any thread. */
-void hw_tenants_trim(struct hw_tenants *tenants, int64_t wall_ms);
+void hw_tenants_trim(struct hw_tenants *tenants, int64_t mono_ms);
 /** Calls @each for every tenant, the lock held. */
 void hw_tenants_each(
 	struct hw_tenants *tenants, void (*each)(void *arg, struct hw_tenant *tenant), void *arg);

@@ -132,14 +132,14 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 }
 
 /* A segment leaves as a whole: it spans at most half of what is to be kept, by count and by age. */
-static bool segment_takes(const struct hw_class_log *log, size_t frame_max, int64_t wall_ms)
+static bool segment_takes(const struct hw_class_log *log, size_t frame_max, int64_t mono_ms)
 {
 	const struct hw_segment *s = log->last;
 	const struct hw_topic_class *conf = &log->conf;
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 
 	if (n && conf->history && conf->retention.age_ms > 0 &&
-		hw_segment_entry(s, 0)->wall_ms < wall_ms - conf->retention.age_ms / 2)
+		s->first_mono_ms < mono_ms - conf->retention.age_ms / 2)
 		return false;
 	return n < max_entries(conf) &&
 	       s->used + frame_max + (n + 1) * sizeof(struct hw_journal_entry) <= s->cap;
@@ -221,7 +221,7 @@ static uint64_t index_share(const struct hw_journal *j, const struct hw_class_lo
 }
 
 static bool retention_drops(const struct hw_journal *j, const struct hw_class_log *log,
-	const struct hw_segment *s, int64_t wall_ms)
+	const struct hw_segment *s, int64_t mono_ms)
 {
 	const struct hw_retention *keep = &log->conf.retention;
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
@@ -230,12 +230,11 @@ static bool retention_drops(const struct hw_journal *j, const struct hw_class_lo
 		return true;
 	if (log->n_events - n >= keep->count || log->bytes + index_share(j, log) > keep->bytes)
 		return true;
-	return keep->age_ms > 0 && n > 0 &&
-	       hw_segment_entry(s, n - 1)->wall_ms < wall_ms - keep->age_ms;
+	return keep->age_ms > 0 && n > 0 && s->last_mono_ms < mono_ms - keep->age_ms;
 }
 
 /* Returns the workers whose readers keep what would go. */
-static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
+static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t mono_ms)
 {
 	struct hw_class_log *log = &j->classes[class];
 
@@ -246,7 +245,7 @@ static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 
 		uint64_t readers;
 
-		if (!retention_drops(j, log, s, wall_ms))
+		if (!retention_drops(j, log, s, mono_ms))
 			break;
 		readers = readers_in(j, class, s);
 		if (readers || is_scanned(s))
@@ -270,7 +269,7 @@ static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t wall_ms)
 	return 0;
 }
 
-uint64_t hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
+uint64_t hw_journal_trim(struct hw_journal *j, int64_t mono_ms)
 {
 	unsigned n_classes = atomic_load_explicit(&j->n_classes, memory_order_relaxed);
 	uint64_t readers = 0;
@@ -283,10 +282,10 @@ uint64_t hw_journal_trim(struct hw_journal *j, int64_t wall_ms)
 
 		/* a quiet tenant's last segment ages too: start another, so that it can go (no
 		 * memory: next time) */
-		if (n && log->n_events && retention_drops(j, log, last, wall_ms) &&
+		if (n && log->n_events && retention_drops(j, log, last, mono_ms) &&
 			log->n_events == n)
 			(void)!segment_push(j, log, 0);
-		readers |= class_trim(j, c, wall_ms);
+		readers |= class_trim(j, c, mono_ms);
 		free(log->spare);
 		log->spare = NULL;
 	}
@@ -379,6 +378,10 @@ static void store(const struct hw_journal *j, struct hw_segment *s, const struct
 		.header_len = (uint8_t)header_len,
 		.topic_len = (uint8_t)event->topic.len,
 	};
+	if (n == 0)
+		s->first_mono_ms = s->last_mono_ms = event->mono_ms;
+	else if (event->mono_ms > s->last_mono_ms) /* workers read the clock each for itself */
+		s->last_mono_ms = event->mono_ms;
 	s->used = (size_t)(p - s->data);
 	atomic_store_explicit(&s->n, n + 1, memory_order_release);
 }
@@ -423,7 +426,7 @@ int hw_journal_append(
 	r = give_number(j, log->conf.history, event, seq, &id);
 	if (r)
 		goto out;
-	rotate = !segment_takes(log, frame_max, event->wall_ms);
+	rotate = !segment_takes(log, frame_max, event->mono_ms);
 	if (rotate) {
 		r = segment_push(j, log, next_capacity(log, needed));
 		if (r)
@@ -443,7 +446,7 @@ int hw_journal_append(
 	log->n_events++;
 	atomic_store_explicit(&j->head, seq, memory_order_release);
 	if (rotate) /* with the new event counted: a class of count 1 keeps that one */
-		(void)class_trim(j, class, event->wall_ms);
+		(void)class_trim(j, class, event->mono_ms);
 	*number = id;
 	*wake = j->active;
 out:

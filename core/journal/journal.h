@@ -88,8 +88,9 @@ struct hw_append {
 	struct hw_str topic;
 	struct hw_str text;     /* the event as hw_event_encode wrote it: no id, no final brace */
 	struct hw_str previous; /* kept beside the frame and never in it; p NULL: none */
-	int64_t wall_ms;
-	uint64_t number; /* the store's; 0: it is not in a store */
+	int64_t wall_ms;        /* what people are told of when it was */
+	int64_t mono_ms;        /* what it ages by: nobody can set that clock */
+	uint64_t number;        /* the store's; 0: it is not in a store */
 };
 
 enum { HW_JOURNAL_TO_STORE = 1 };
@@ -112,7 +113,7 @@ uint64_t hw_journal_torn(const struct hw_journal *journal);
  * needs this call now and then. Returns the set of workers whose readers keep something of it,
  * because nothing came since that would have made them move on: one call of hw_reader_next and
  * hw_reader_advance does. Any thread. */
-uint64_t hw_journal_trim(struct hw_journal *journal, int64_t wall_ms);
+uint64_t hw_journal_trim(struct hw_journal *journal, int64_t mono_ms);
 
 /** The pattern of the class that events of @topic go to now; "" = the default. Any thread. */
 void hw_journal_class_pattern(struct hw_journal *journal, struct hw_str topic, char out[256]);

@@ -37,7 +37,8 @@ struct hw_segment {
 	uint64_t number;    /* 1, 2, 3 … within the class */
 	uint64_t after_seq; /* the journal's head when it was made: all in it is newer */
 	uint64_t after_number;
-	uint64_t position; /* bytes of all segments that were made before it */
+	uint64_t position;                   /* bytes of all segments that were made before it */
+	int64_t first_mono_ms, last_mono_ms; /* when its events were appended; under the lock */
 	_Atomic(struct hw_segment *) next;
 	atomic_uint n;
 	size_t used;

@@ -95,7 +95,7 @@ static bool begin_idempotent(struct hw_publish *p)
 	uint64_t seq = 0;
 
 	switch (hw_idempotency_begin(&p->hub->tenant->idempotency, &name, event_hash(p),
-		hw_worker_wall_ms(p->hub->worker), &p->reservation, &seq)) {
+		hw_worker_now_ms(p->hub->worker), &p->reservation, &seq)) {
 	case HW_IDEMPOTENCY_NEW:
 		return true;
 	case HW_IDEMPOTENCY_DUPLICATE:
@@ -249,6 +249,7 @@ static bool append(struct hw_publish *p)
 		.text = hw_buf_view(&p->encoded),
 		.previous = p->previous.len ? hw_buf_view(&p->previous) : HW_STR_NULL,
 		.wall_ms = hw_worker_wall_ms(p->hub->worker),
+		.mono_ms = hw_worker_now_ms(p->hub->worker),
 	};
 	uint64_t number = 0;
 	int r = -ENOMEM;

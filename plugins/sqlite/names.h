@@ -26,6 +26,8 @@ struct class
 	uint64_t n_empty;  /* topics of it without events, or fewer */
 	int64_t oldest_ms; /* of its first event; INT64_MIN: to be looked up */
 	struct class *next_due;
+	int64_t redate_after; /* while what the clock has not come to is given the present: the last
+				 id that was looked at; 0: nothing is to be given it */
 	bool touched, is_due, n_empty_known;
 };
 

@@ -10,8 +10,9 @@
 enum {
 	STEP_EVENTS = 2000,
 	STEP_EVENTS_MAX = 20000,
-	LOOK_MS = 1000, /* for events that are too old */
-	SLACK = 8,      /* a class may be this part larger than it should before it is cut */
+	LOOK_MS = 1000,   /* for events that are too old */
+	LATER_MS = 60000, /* what is dated so much later than now is so by a clock that was set */
+	SLACK = 8,        /* a class may be this part larger than it should before it is cut */
 	/* topics without events, of a class: what is known of the others is a floor */
 	EMPTY_MAX = 10000,
 	EMPTY_KEPT = 7500,
@@ -66,7 +67,11 @@ void trim_consider(struct writer *w, struct class *c)
 
 	if (c->is_due || !rule || c->events == 0)
 		return;
-	if (!is_over(c->events, rule->count) && !is_over(c->bytes, rule->bytes) &&
+	if (rule->age_ms && oldest_ms(w, c) != INT64_MAX &&
+		oldest_ms(w, c) > wall_ms() + LATER_MS && !c->redate_after)
+		c->redate_after = first_id(c);
+	if (!c->redate_after && !is_over(c->events, rule->count) &&
+		!is_over(c->bytes, rule->bytes) &&
 		!(rule->age_ms && oldest_ms(w, c) < wall_ms() - rule->age_ms))
 		return;
 	c->is_due = true;
@@ -241,10 +246,41 @@ static int fold_empty(struct writer *w, struct class *c, uint64_t n_more)
 	return 0;
 }
 
+/* ---- a clock that was set back ---- */
+
+/* What was stored while the clock was ahead would stay until the clock comes there, and all that
+ * came behind it too: the oldest go first. It is given the present, and ages from now on: it stays
+ * for as long again at the most, and nothing goes because of the clock. Some at a time. */
+static bool redate(struct writer *w, struct class *c)
+{
+	sqlite3_stmt *step = w->statements[EVENT_STEP], *set = w->statements[EVENT_REDATE];
+	uint64_t upto = 0;
+
+	sqlite3_bind_int64(step, 1, c->redate_after);
+	sqlite3_bind_int64(step, 2, last_id(c));
+	sqlite3_bind_int64(step, 3, STEP_EVENTS);
+	if (transaction_begin(w) || ask_number(w, EVENT_STEP, &upto))
+		return false;
+	if (upto == 0) {
+		c->redate_after = 0;
+		return true;
+	}
+	sqlite3_bind_int64(set, 1, c->redate_after);
+	sqlite3_bind_int64(set, 2, (int64_t)upto);
+	sqlite3_bind_int64(set, 3, wall_ms());
+	if (writer_do(w, EVENT_REDATE))
+		return false;
+	c->redate_after = (int64_t)upto;
+	journal_count(w->journal, "sqlite_redated", (uint64_t)sqlite3_changes64(w->db));
+	return true;
+}
+
 static bool cut_class(struct writer *w, struct class *c, const struct rule *rule, struct cut *cut)
 {
 	uint64_t n_empty = 0;
 
+	if (c->redate_after)
+		return redate(w, c);
 	if (transaction_begin(w) || find_cut(w, c, rule, cut))
 		return false;
 	transaction_touch(w, c);

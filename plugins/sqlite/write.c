@@ -26,6 +26,9 @@ static const char *const texts[N_STATEMENTS] = {
 	[EVENT_FIRST] = "SELECT id, topic, at_ms, event, previous FROM event"
 			" WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3",
 	[EVENT_DROP] = "DELETE FROM event WHERE id > ?1 AND id <= ?2",
+	[EVENT_STEP] = "SELECT max(id) FROM"
+		       " (SELECT id FROM event WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)",
+	[EVENT_REDATE] = "UPDATE event SET at_ms = ?3 WHERE id > ?1 AND id <= ?2 AND at_ms > ?3",
 	[TOPIC_GONE] = "UPDATE topic SET gone = max(gone, ?2), class = ?3,"
 		       " empty = NOT EXISTS (SELECT 1 FROM event WHERE event.topic = ?1)"
 		       " WHERE id = ?1 RETURNING empty",

@@ -60,10 +60,10 @@ static inline size_t world_text(char *out, const char *topic, uint64_t n, size_t
 }
 
 static inline uint64_t world_append_at(
-	struct hw_journal *j, const char *topic, uint64_t n, size_t pad, int64_t wall_ms)
+	struct hw_journal *j, const char *topic, uint64_t n, size_t pad, int64_t at_ms)
 {
 	char *text = malloc(pad + 512);
-	struct hw_append event = {.topic = hw_str_of(topic), .wall_ms = wall_ms};
+	struct hw_append event = {.topic = hw_str_of(topic), .wall_ms = at_ms, .mono_ms = at_ms};
 	uint64_t number = 0, wake = 0;
 
 	event.text = (struct hw_str){text, world_text(text, topic, n, pad)};

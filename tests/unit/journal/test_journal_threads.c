@@ -40,7 +40,7 @@ static void *append_all(void *arg)
 
 	for (uint64_t n = 1; n <= EACH; n++) {
 		struct hw_append event = {
-			.topic = hw_str_of(topics[part->i]), .wall_ms = (int64_t)n};
+			.topic = hw_str_of(topics[part->i]), .mono_ms = (int64_t)n};
 		uint64_t number, wake;
 
 		event.text = (struct hw_str){text, world_text(text, topics[part->i], n, pad_of(n))};

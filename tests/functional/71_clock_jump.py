@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+# Somebody sets the wall clock while the broker runs: tokens end by it, events say what it says, and nothing else takes notice.
+# ctest: timeout=90
+import datetime
+import os
+import pathlib
+import sys
+import time
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from hwtest import *
+from hwtest.clock import WallClock
+
+V1 = ["hookwire.v1"]
+HOUR = 3600
+DAY = 24 * HOUR
+EVENT = {"topic": "a:1", "event": "UPDATED", "data": {"entity_id": "e", "payload": {}}}
+TICKS_S = os.sysconf("SC_CLK_TCK")
+
+
+def paced(interval, timeout, **more):
+    """A heartbeat of so many seconds."""
+    return {"heartbeat": {"interval_ms": int(scaled(interval) * 1000), "timeout_ms": int(scaled(timeout) * 1000)}, **more}
+
+
+def publish(broker, token, key=None, **payload):
+    """Stores an event; what was answered."""
+    headers = [("Idempotency-Key", key)] if key else None
+    answer = broker.publish("a:1", data={"entity_id": "e", "payload": payload}, token=token, headers=headers)
+    equal(answer.status, 200, f"publish ({answer.body[:200]!r})")
+    return answer.json()
+
+
+def poll(broker, token, cursor=None, wait=0):
+    """Polls a:1; the response."""
+    where = f"/poll?topics=a:1&wait={wait}" + (f"&cursor={cursor}" if cursor else "")
+    return http(broker.address, "GET", where, token=token, timeout=60)
+
+
+def waiting(broker, token, wait=50):
+    """A poll that waits; call what is returned for the whole response."""
+    c = HttpConnection(broker.address)
+    c.send(c.format("GET", f"/poll?topics=a:1&wait={wait}", [("Authorization", "Bearer " + token)]))
+    wait_until(lambda: broker.metric("hookwire_polls_waiting") == 1, 10, "the poll to wait")
+    return lambda: c.read_response(timeout=60)
+
+
+def seconds_of(event):
+    """Its timestamp, in seconds since 1970."""
+    return datetime.datetime.fromisoformat(event["data"]["timestamp"].replace("Z", "+00:00")).timestamp()
+
+
+def number_of(id_):
+    return int(id_.split("-")[1])
+
+
+def cpu_s(broker):
+    """What the broker has used of the CPU, in seconds."""
+    fields = pathlib.Path(f"/proc/{broker.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_S
+
+
+def test_nobody_is_dropped_and_events_go_on():
+    jumps = (HOUR, -2 * HOUR, 30 * DAY)
+    with WallClock() as clock, clock.broker(paced(0.3, 1.2, workers=2)) as broker:
+        token = clock.mint("u1", 60 * DAY)
+        with WsClient(broker.address, token=token, protocols=V1) as ws, WsClient(broker.address, token=token) as plain, \
+                SseClient(broker.address, "a:1", token=token).begin() as sse:
+            ws.subscribe("a:1")
+            plain.subscribe("a:1")
+            last = 0
+            for jump in jumps:
+                answer = waiting(broker, token)
+                clock.jump(jump)
+                # all of them are looked at some times: the heartbeat is what wakes up by itself
+                comments = sse.parser.n_comments
+                sse.read_until(lambda p: p.n_comments >= comments + 3, 10, "heartbeats")
+                for client in (ws, plain):
+                    client.ping()  # and so answers what it was asked
+                equal(broker.metric("hookwire_polls_waiting"), 1, f"the poll waits on after a jump of {jump} s")
+                id_ = publish(broker, token)["id"]
+                events = [ws.recv_event(), plain.recv_event(), sse.recv_event(), answer().json()["events"][0]]
+                equal([e["id"] for e in events], [id_] * 4, f"the event after a jump of {jump} s")
+                check(number_of(id_) > last, "the order of ids is the order of events")
+                check(abs(seconds_of(events[0]) - clock.now()) < scaled(10), f"{events[0]['data']['timestamp']} is not what the clock says")
+                last = number_of(id_)
+
+
+def test_it_does_not_spin():
+    with WallClock() as clock, clock.broker(paced(0.5, 5, workers=2)) as broker:
+        tokens = [clock.mint(f"u{n}", ttl) for n, ttl in enumerate((2 * HOUR, 3 * HOUR, 60 * DAY))]
+        clients = [SseClient(broker.address, "a:1", token=token).begin() for token in tokens]
+        answer = waiting(broker, tokens[2])
+        for jump in (-DAY, DAY + HOUR):
+            clock.jump(jump)
+            heard = [c.parser.n_comments for c in clients]
+            used, began = cpu_s(broker), time.monotonic()
+            for c, n in zip(clients, heard):
+                c.read_until(lambda p, n=n: p.n_comments >= n + 3, 20, "heartbeats")
+            share = (cpu_s(broker) - used) / (time.monotonic() - began)
+            check(share < 0.25, f"{share:.2f} of a CPU after a jump of {jump} s: with nothing to do it uses next to none")
+        publish(broker, tokens[2])
+        equal(answer().status, 200, "the poll")
+        for c in clients:
+            equal(c.recv_event()["topic"], "a:1", "the event")
+            c.close()
+
+
+def test_tokens_end_by_the_wall_clock():
+    with WallClock() as clock, clock.broker(paced(0.3, 1.2)) as broker:
+        short, long = clock.mint("u1", HOUR // 2), clock.mint("u2", 3 * HOUR)
+        with WsClient(broker.address, token=short, protocols=V1) as ws, SseClient(broker.address, "a:1", token=short).begin() as sse, \
+                SseClient(broker.address, "a:1", token=long).begin() as stays:
+            clock.jump(-HOUR)  # it now has an hour more
+            comments = sse.parser.n_comments
+            sse.read_until(lambda p: p.n_comments >= comments + 3, 10, "heartbeats")
+            ws.ping()
+            answer = waiting(broker, short)
+            clock.jump(2 * HOUR)  # and now has none
+            equal(ws.expect_close(4401).reason.split(":")[0], "token_expired", "why")
+            equal(sse.closed()["code"], "token_expired", "the stream's end")
+            r = answer()
+            equal((r.status, r.json()["code"]), (401, "token_expired"), "the poll's answer")
+            r = poll(broker, short)
+            equal((r.status, r.json()["code"]), (401, "token_expired"), "another poll")
+            id_ = publish(broker, long)["id"]
+            equal(stays.recv_event()["id"], id_, "a token that is good stays")
+        clock.jump(-HOUR)
+        equal(poll(broker, short).status, 200, "what the clock says now is what counts")
+
+
+def test_an_idempotency_key_is_kept_for_its_time_whatever_the_clock_says():
+    with WallClock() as clock, clock.broker() as broker:
+        token = clock.mint("u1", 60 * DAY)
+        first = publish(broker, token, "k", n=1)["id"]
+        for jump in (HOUR, -2 * HOUR, 30 * DAY, -30 * DAY):
+            clock.jump(jump)
+            equal(publish(broker, token, "k", n=1), {"ok": True, "id": first, "duplicate": True}, f"the repeat, {jump} s later")
+
+
+def test_a_ticket_is_good_for_its_time_whatever_the_clock_says():
+    with WallClock() as clock, clock.broker() as broker:
+        token = clock.mint("u1", 60 * DAY)
+        for jump in (HOUR, -2 * HOUR):
+            ticket = http(broker.address, "POST", "/ticket", token=token).json()["ticket"]
+            clock.jump(jump)
+            equal(http(broker.address, "GET", f"/poll?topics=a:1&wait=0&ticket={ticket}").status, 200, f"a ticket, {jump} s later")
+
+
+main()
