@@ -125,7 +125,20 @@ void session_arm(struct hw_session *s)
 		hw_timer_arm(s->worker->timers, &s->timer, next_due_ms(s));
 }
 
-static void check_life(struct hw_session *s, int64_t now_ms)
+/* A worker that looks so much later than it wanted has stood still itself (the machine was
+ * suspended, the process stopped): that is nobody's silence. */
+#define LATE_MS 1000
+
+/* Asks, or asks again: from now on there is the rest of the time-out to answer. */
+static void ask_life(struct hw_session *s, int64_t now_ms, bool late)
+{
+	if (late)
+		s->alive_ms = now_ms - s->worker->generation->settings.ping_interval_ms;
+	s->pinged = true;
+	s->outlet->ping(s->arg);
+}
+
+static void check_life(struct hw_session *s, int64_t now_ms, bool late)
 {
 	const struct hw_settings *settings = &s->worker->generation->settings;
 	int64_t silent_ms = now_ms - s->alive_ms;
@@ -136,11 +149,10 @@ static void check_life(struct hw_session *s, int64_t now_ms)
 			s->alive_ms = now_ms;
 			s->outlet->ping(s->arg);
 		}
+	} else if (silent_ms >= settings->ping_interval_ms && (!s->pinged || late)) {
+		ask_life(s, now_ms, late);
 	} else if (silent_ms >= settings->ping_timeout_ms) {
 		hw_session_close(s, 4408, HW_STR("heartbeat timeout"));
-	} else if (silent_ms >= settings->ping_interval_ms && !s->pinged) {
-		s->pinged = true;
-		s->outlet->ping(s->arg);
 	}
 }
 
@@ -149,9 +161,13 @@ static void on_timer(struct hw_timer *timer)
 	struct hw_session *s = HW_CONTAINER_OF(timer, struct hw_session, timer);
 	const struct hw_settings *settings = &s->worker->generation->settings;
 	int64_t now_ms = hw_worker_now_ms(s->worker);
+	int64_t late_ms = now_ms - timer->due_ms;
+	bool late = late_ms >= LATE_MS;
 
 	if (s->closed)
 		return;
+	if (late) /* nor could a client that lags have been sent anything meanwhile */
+		s->lag_since_ms += late_ms;
 	if (!s->live) {
 		if (now_ms - s->opened_ms >= settings->auth_timeout_ms)
 			hw_session_close(s, 4408, HW_STR("authentication timeout"));
@@ -162,7 +178,7 @@ static void on_timer(struct hw_timer *timer)
 		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
 	} else {
 		session_move_on(s); /* before a ping is queued */
-		check_life(s, now_ms);
+		check_life(s, now_ms, late);
 	}
 	session_arm(s);
 }

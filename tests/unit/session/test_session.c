@@ -98,11 +98,36 @@ static void a_silent_client_is_pinged_and_then_closed(void **state)
 	assert_int_equal(c.n_pings, 1);
 	w.mono_ms += 34000;
 	hw_session_alive(c.session);
-	w.mono_ms += 26000;
+	w.mono_ms += 25000;
 	world_turn(&w);
 	assert_int_equal(c.n_pings, 2);
 	assert_int_equal(c.closed_with, 0);
-	w.mono_ms += 34000;
+	w.mono_ms += 35000;
+	world_turn(&w);
+	assert_int_equal(c.closed_with, 4408);
+	client_fini(&c);
+	world_fini(&w);
+}
+
+/* Nothing was heard for an hour, as nobody listened: whoever is there may say so. */
+static void a_worker_that_stood_still_asks_before_it_closes(void **state)
+{
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_init(&w, OPEN_POLICY);
+	client_open(&w, &c, "u@acme", NULL, true);
+	for (unsigned n = 1; n <= 2; n++) { /* the second time it was being asked already */
+		w.mono_ms += 3600000;
+		world_turn(&w);
+		assert_int_equal(c.n_pings, n);
+		assert_int_equal(c.closed_with, 0);
+	}
+	w.mono_ms += 34999;
+	world_turn(&w);
+	assert_int_equal(c.closed_with, 0);
+	w.mono_ms += 1;
 	world_turn(&w);
 	assert_int_equal(c.closed_with, 4408);
 	client_fini(&c);
@@ -622,6 +647,7 @@ int main(void)
 		cmocka_unit_test(refused_tokens_and_late_first_messages_close),
 		cmocka_unit_test(the_first_message_may_authenticate_and_then_the_query_counts),
 		cmocka_unit_test(a_silent_client_is_pinged_and_then_closed),
+		cmocka_unit_test(a_worker_that_stood_still_asks_before_it_closes),
 		cmocka_unit_test(a_slow_client_is_caught_up_in_order_and_without_loss),
 		cmocka_unit_test(a_slow_client_that_is_answered_meanwhile_is_caught_up),
 		cmocka_unit_test(what_is_subscribed_while_behind_begins_where_it_joined),
