@@ -458,6 +458,15 @@ static void on_drained(void *owner)
 		set_deadline(conn, DEADLINE_TURN);
 }
 
+/* Whoever says no more may still read the answer to what it said. */
+static void on_half_closed(void *owner)
+{
+	struct http_conn *conn = owner;
+
+	if (!conn->exchange)
+		finish(conn);
+}
+
 static void on_closed(void *owner, int error)
 {
 	struct http_conn *conn = owner;
@@ -504,6 +513,7 @@ void http_open(
 	static const struct hw_stream_ops stream_ops = {
 		.received = on_received,
 		.drained = on_drained,
+		.half_closed = on_half_closed,
 		.closed = on_closed,
 	};
 	static const struct edge_conn_ops ops = {.destroy = conn_destroy, .drain = conn_drain};

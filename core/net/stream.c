@@ -489,6 +489,8 @@ void hw_streams_flush(struct hw_loop *loop)
 /* A peer that closed its half only is still owed what a finishing stream has to write. */
 static void end_of_input(struct hw_stream *s)
 {
+	if (!s->finishing && s->queued > 0 && s->ops->half_closed)
+		s->ops->half_closed(s->owner);
 	if (s->finishing && !s->shut) {
 		s->reading = false;
 		watch(s);

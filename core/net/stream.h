@@ -30,6 +30,9 @@ struct hw_stream_ops {
 	 * the time to finish is over). The stream is still there: destroy it. Not called by
 	 * hw_stream_destroy. */
 	void (*closed)(void *owner, int error);
+	/** The peer sends no more, and there is something that it has yet to get: call
+	 * hw_stream_finish for it to be written; else it is dropped. May be NULL. */
+	void (*half_closed)(void *owner);
 };
 
 /** Takes @fd (non-blocking), closes it on failure. @ops and @owner may be changed at any time: an

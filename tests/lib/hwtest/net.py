@@ -19,13 +19,14 @@ def _encrypted(sock):
         raise
 
 
-def open_socket(address, timeout=10.0, receive_buffer=None, source=None):
+def open_socket(address, timeout=10.0, receive_buffer=None, source=None, mss=None):
     """Connects to "host:port", (host, port), "unix:/path" or "tls:host:port"; receive_buffer (bytes) makes a slow reader's window small.
 
     source: the address to come from; all of 127.0.0.0/8 is this machine's.
+    mss: bytes of a segment; small ones make the peer's send buffer small, as a far network does and loopback does not.
     """
     if isinstance(address, str) and address.startswith("tls:"):
-        return _encrypted(open_socket(address[len("tls:"):], timeout, receive_buffer, source))
+        return _encrypted(open_socket(address[len("tls:"):], timeout, receive_buffer, source, mss))
     if isinstance(address, str) and address.startswith("unix:"):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         target = address[len("unix:"):]
@@ -39,6 +40,8 @@ def open_socket(address, timeout=10.0, receive_buffer=None, source=None):
         target = address
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    if mss:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
     if source:
         sock.bind((source, 0))
     sock.settimeout(scaled(timeout))
@@ -49,9 +52,9 @@ def open_socket(address, timeout=10.0, receive_buffer=None, source=None):
 class Stream:
     """Bytes in, bytes out. Reading past the end of what the peer sent raises EOFError, past the deadline TimeoutError."""
 
-    def __init__(self, address, timeout=10.0, receive_buffer=None, source=None):
+    def __init__(self, address, timeout=10.0, receive_buffer=None, source=None, mss=None):
         self.timeout = timeout
-        self.sock = open_socket(address, timeout, receive_buffer, source)
+        self.sock = open_socket(address, timeout, receive_buffer, source, mss)
         self.buffer = b""
         self.ended = False
 
