@@ -28,8 +28,12 @@ def temporary_directory():
 def main():
     """The end of every test file: runs its test_* functions in the order written, exits 1 when one fails or none ran."""
     scope = inspect.currentframe().f_back.f_globals
-    if scope["__name__"] != "__main__":
-        return
+    if scope["__name__"] == "__main__":
+        main_of(scope)
+
+
+def main_of(scope):
+    """main() of the file with these globals."""
     parser = argparse.ArgumentParser(description="a functional test of Hookwire")
     parser.add_argument("--hookwire", metavar="PATH", help="the binary (default: $HOOKWIRE_BIN, else build/hookwire)")
     parser.add_argument("-k", metavar="PATTERN", default="*", help="only tests whose name, without test_, matches")
