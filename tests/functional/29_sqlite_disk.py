@@ -158,6 +158,21 @@ class Small:
         return pathlib.Path(f"/proc/{self.running.pid}/root{self.db.path.parent}") / name
 
 
+def fill(broker, disk):
+    """Publishes until the disk is full; the ids of what was acknowledged."""
+    disk.place("ballast").write_bytes(bytes(2 << 20))
+    acked, refused = [], 0
+    while refused < 5:
+        answer = broker.publish("a:1", data={"entity_id": "e", "payload": {"n": len(acked), "fill": FILL}})
+        if answer.status == 200:
+            acked.append(answer.json()["id"])
+        else:
+            equal((answer.status, answer.json()["code"]), (503, "unavailable"), "the refusal")
+            refused += 1
+        check(len(acked) < 2000, "the disk is full some time")
+    return acked
+
+
 def test_a_full_disk_refuses_and_loses_nothing_and_recovers():
     if not storm.may_mount():
         print("not run: this process may make no disk of its own")
@@ -166,16 +181,7 @@ def test_a_full_disk_refuses_and_loses_nothing_and_recovers():
         disk = Small(db, 4 << 20)
         with disk.broker(settings={"checkpoint_bytes": 65536}) as broker, v1_client(broker, "u2") as b:
             b.subscribe("a:1")
-            disk.place("ballast").write_bytes(bytes(2 << 20))
-            acked, refused = [], 0
-            while refused < 5:
-                answer = broker.publish("a:1", data={"entity_id": "e", "payload": {"n": len(acked), "fill": FILL}})
-                if answer.status == 200:
-                    acked.append(answer.json()["id"])
-                else:
-                    equal((answer.status, answer.json()["code"]), (503, "unavailable"), "the refusal")
-                    refused += 1
-                check(len(acked) < 2000, "the disk is full some time")
+            acked = fill(broker, disk)
             check(len(acked) > 20, f"{len(acked)} were taken")
             broker.wait_log("the journal cannot be written: .*full")
             equal([b.recv_event()["id"] for _ in acked], acked, "all that was acknowledged is delivered")
@@ -193,6 +199,65 @@ def test_a_full_disk_refuses_and_loses_nothing_and_recovers():
                 shutil.copy(disk.place(name), db.dir / name)
             equal([n for n, _, _ in db.events(path=db.dir / "journal.db")], [number_of(i) for i in acked + [more]], "stored")
             db.check(path=db.dir / "journal.db")
+
+
+def polled(broker, cursor):
+    """The ids of all that is there of a:1 behind a cursor, page by page."""
+    ids = []
+    while True:
+        answer = http(broker.address, "GET", f"/poll?topics=a:1&wait=0&cursor={cursor}", token=mint("u3")).json()
+        equal(answer["gap"], False, "gap")
+        if not answer["events"]:
+            return ids
+        ids += [e["id"] for e in answer["events"]]
+        cursor = answer["cursor"]
+
+
+def test_all_but_publishing_goes_on_while_the_disk_is_full():
+    if not storm.may_mount():
+        print("not run: this process may make no disk of its own")
+        return
+    few = {"journal": {"memory": {"count": 4}}, "topics": {"live:*": {"history": "none"}}}  # the rest is read from the disk
+    with Database() as db:
+        disk = Small(db, 4 << 20)
+        with disk.broker(few, settings={"checkpoint_bytes": 65536}) as broker, v1_client(broker, "u2") as there:
+            start = http(broker.address, "GET", "/cursor", token=mint("u1")).json()["cursor"]
+            there.subscribe("a:1", "live:1")
+            acked = fill(broker, disk)
+            check(len(acked) > 20, f"{len(acked)} were taken")
+            equal([there.recv_event()["id"] for _ in acked], acked, "who was there has all of it")
+
+            # who comes now, over each transport, and who wants more
+            with WsClient(broker.address, token=mint("u4"), protocols=["hookwire.v1"], query={"topics": "a:1", "cursor": start}) as late:
+                equal([late.recv_event()["id"] for _ in acked], acked, "recovered over WebSocket")
+                late.subscribe("live:1")
+                with SseClient(broker.address, "a:1", token=mint("u5"), last_id=start) as sse:
+                    equal([sse.recv_event()["id"] for _ in acked], acked, "over SSE")
+                equal(polled(broker, start), acked, "by polling")
+                page = http(broker.address, "GET", "/topics/a:1/history?limit=5", token=mint("u6")).json()
+                equal([e["id"] for e in page["events"]], acked[:5], "history")
+
+                # who publishes is told over each of the ways in, and what is stored nowhere is delivered
+                late.send_json(event(0, "p"))
+                contains(late.recv_where({"id": "p"}), {"type": "error", "code": "unavailable", "retryable": True}, "over WebSocket")
+                answer = http(broker.address, "POST", "/publish", token=mint("backend", backend=True), body=[
+                    {"topic": t, "event": "UPDATED", "data": {"entity_id": "e", "payload": {}}, "key": t} for t in ("a:1", "live:1")])
+                equal((answer.status, [r.get("code") for r in answer.json()["results"]]), (207, ["unavailable", None]), "an array")
+                equal([c.recv_event()["topic"] for c in (there, late)], ["live:1"] * 2, "what is not stored")
+                equal((there.drain(0.2), late.drain(0.2)), ([], []), "and nothing else")
+
+                # as it is now, it would be found after a crash
+                for name in ("journal.db", "journal.db-wal"):
+                    shutil.copy(disk.place(name), db.dir / name)
+
+                disk.place("ballast").unlink()
+                more = wait_until(lambda: broker.publish("a:1", headers=[("Idempotency-Key", "a:1")]).json().get("id"), 10, "it to go on")
+                equal([c.recv_event()["id"] for c in (there, late)], [more] * 2, "everybody goes on, without coming again")
+                equal(polled(broker, start), acked + [more], "nothing is lost, and nothing there that was refused")
+        db.path = db.dir / "journal.db"
+        with db.broker(few) as broker:
+            equal(polled(broker, start), acked, "after a crash")
+        db.check()
 
 
 main()
