@@ -60,9 +60,12 @@ class Follower:
         self.owed = self.book.owed()
         deadline = time.monotonic() + scaled(self.world.finish_s)
         while not self._has_all() and not self.world.stop.is_set():
+            lost = self.book.lost(self.owed)
+            if lost:
+                self.book.fail(self.last_way, f"lost: {len(lost)} of {len(self.owed)}: {self.book.describe(lost)}")
             if time.monotonic() > deadline:
-                missing = self.owed - self.book.got.keys()
-                self.book.fail(self.last_way, f"lost: {len(missing)} of {len(self.owed)}: {self.book.describe(missing)}; it stands at {self.book.at}")
+                late = self.owed - self.book.got.keys()
+                self.book.fail(self.last_way, f"late: {len(late)} of {len(self.owed)}: {self.book.describe(late)}")
             self._connect(self.rng.choice(WAYS), self.rng.uniform(*LIFE_S))
         extra = self.book.got.keys() - self.owed
         if extra:
@@ -245,7 +248,7 @@ class Follower:
         else:
             line.live -= set(subscriptions)
             if self.rng.random() < 0.5:
-                self.book.advance(subscriptions, cursor)
+                self.book.advance(line, subscriptions, cursor)
 
     def _joined(self, line, subscriptions, cursor):
         for s in subscriptions:
@@ -254,7 +257,7 @@ class Follower:
         line.recovering -= set(subscriptions)
         line.live.update(subscriptions)
         line.number = number_of(cursor)
-        self.book.advance(line.live, cursor)
+        self.book.advance(line, line.live, cursor)
 
     def _check_granted(self, line, subscription, result):
         if not result["ok"] and result["code"] == "unavailable":

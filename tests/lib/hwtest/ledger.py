@@ -69,6 +69,7 @@ class Ledger:
             check(not lost, f"{tenant}: {len(lost)} were acknowledged or delivered and are not stored as that: {dict(list(lost.items())[:MANY])}")
             for number, n in rows:
                 self.place(self.sent[n], f"-{number}", "the journal")
+        self.count("stored twice across a kill", sum(len(s.numbers) > 1 for s in self.sent.values()))
         missing = [s.n for s in self.sent.values() if not s.numbers and s.tenant in kept and s.level is not None]
         check(not missing, f"{len(missing)} were acknowledged and have no number: {missing[:MANY]}")
 
@@ -97,6 +98,7 @@ class Book:
         self.units = units
         self.begins = {}   # subscription -> the number behind which it is owed
         self.at = {}       # subscription -> cursor
+        self.steps = {}    # subscription -> [(the number that it stands at, over what)]
         self.got = {}      # number -> the way it came
         self.unnumbered = set()
         self.newest = {}   # topic -> its newest number
@@ -115,19 +117,21 @@ class Book:
         """A subscription without a cursor begins here."""
         self.begins[subscription] = number_of(cursor)
         self.at[subscription] = cursor
+        self.steps[subscription] = []
 
-    def advance(self, subscriptions, cursor):
+    def advance(self, line, subscriptions, cursor):
         """All of these subscriptions up to a cursor has come."""
         for s in subscriptions:
             if number_of(cursor) > number_of(self.at[s]):
                 self.at[s] = cursor
+                self.steps[s].append((number_of(cursor), str(line)))
 
     def move(self, line, cursor):
         """The session's cursor was told."""
         if number_of(cursor) < line.number:
             self.fail(line, f"the cursor goes back from {line.number} to {cursor}")
         line.number = number_of(cursor)
-        self.advance(line.live, cursor)
+        self.advance(line, line.live, cursor)
 
     def groups(self):
         """The units that have begun, by where they stand: {cursor: [units]}."""
@@ -137,7 +141,7 @@ class Book:
                 continue
             for narrow, wide in itertools.permutations(unit, 2):
                 if covers(wide, narrow):  # which had all of it, too
-                    self.advance([narrow], self.at[wide])
+                    self.advance(wide, [narrow], self.at[wide])
             cursors = {self.at[s] for s in unit}
             check(len(cursors) == 1, f"{self}: {unit} stand apart: {sorted(cursors)}")
             groups.setdefault(cursors.pop(), []).append(unit)
@@ -181,12 +185,12 @@ class Book:
             self.last_event = event["id"]
         if not line.recovering:
             line.number = number
-        self.advance([s for s in (begun if line.recovering else line.live) if s in self.at], event["id"])
+        self.advance(line, [s for s in (begun if line.recovering else line.live) if s in self.at], event["id"])
 
     def _take_unnumbered(self, line, event, sent):
         if "id" in event:
             self.fail(line, f"event {sent.n} of {sent.topic} has an id, {event['id']}, and its topic keeps no history")
-        if sent.n in self.unnumbered:
+        if sent.n in self.unnumbered and not sent.unsure:
             self.fail(line, f"duplicate: event {sent.n} of {sent.topic}, which has no id")
         self.unnumbered.add(sent.n)
 
@@ -198,8 +202,19 @@ class Book:
         return {number for number, sent in self.ledger.numbered.get(self.tenant, {}).items()
                 if sent.level <= self.level and any(number > begin and covers(s, sent.topic) for s, begin in begins)}
 
+    def lost(self, owed):
+        """Those of what is owed that cannot come any more: all subscriptions to them are said to be behind them."""
+        return sorted(n for n in owed - self.got.keys() if all(number_of(self.at[s]) >= n for s in self._subscriptions_to(n)))
+
+    def _subscriptions_to(self, number):
+        topic = self.ledger.numbered[self.tenant][number].topic
+        return [s for s in self.begins if covers(s, topic) and self.begins[s] < number]
+
     def describe(self, numbers):
-        """Some of these events, for a message."""
-        some = sorted(numbers)[:MANY]
-        return ", ".join(f"{number} (event {self.ledger.numbered[self.tenant][number].n}) of {self.ledger.numbered[self.tenant][number].topic}"
-                         for number in some)
+        """Some of these events, for a message, and over what their place was passed."""
+        return "; ".join(self._describe(number) for number in sorted(numbers)[:MANY])
+
+    def _describe(self, number):
+        sent = self.ledger.numbered[self.tenant][number]
+        passed = {s: next((step for step in self.steps[s] if step[0] >= number), self.at[s]) for s in self._subscriptions_to(number)}
+        return f"{number} (event {sent.n}) of {sent.topic}, passed {passed}"

@@ -1,0 +1,19 @@
+#!/usr/bin/python3
+# The broker is killed again and again under load, and who follows over WebSocket, SSE and polls goes on where it was: there is no
+# gap, what was acknowledged comes once and in order.
+# ctest: timeout=180
+import pathlib
+import sys
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from hwtest import *
+from hwtest.database import Database
+from hwtest.mixed import mixed_run
+
+
+def test_clients_resume_across_kills():
+    with Database() as db:
+        mixed_run(8.0, database=db, per_tenant=6, stalling=1, reload_s=None, kill_s=1.2)
+        db.check()
+
+
+main()
