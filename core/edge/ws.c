@@ -47,6 +47,13 @@ static uint64_t outlet_drop(void *arg)
 	return hw_stream_drop(conn->base.stream);
 }
 
+static void outlet_keep(void *arg)
+{
+	struct ws_conn *conn = arg;
+
+	hw_stream_keep(conn->base.stream);
+}
+
 static void outlet_ping(void *arg)
 {
 	(void)!ws_conn_send(arg, HW_WS_OP_PING,
@@ -72,6 +79,7 @@ static const struct hw_outlet outlet = {
 	.queued = outlet_queued,
 	.blocked = outlet_blocked,
 	.drop = outlet_drop,
+	.keep = outlet_keep,
 	.ping = outlet_ping,
 	.pause = outlet_pause,
 	.close = outlet_close,

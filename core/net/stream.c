@@ -324,6 +324,17 @@ uint64_t hw_stream_drop(struct hw_stream *s)
 	return dropped;
 }
 
+void hw_stream_keep(struct hw_stream *s)
+{
+	struct ref_block *block = NULL;
+	size_t i = s->inline_first;
+
+	for (struct hw_ref *ref; (ref = ref_at(s, &block, &i)); i++) {
+		s->n_own += ref->seq != 0;
+		ref->seq = 0;
+	}
+}
+
 /* ---- writing
  * ------------------------------------------------------------------------------------------------------
  */

@@ -66,6 +66,9 @@ bool hw_stream_blocked(const struct hw_stream *stream);
 /** Drops everything numbered that has not begun to leave. Returns the number of the first thing
  * dropped, 0 = nothing. What had begun stays, copied, so that no pin is held. */
 uint64_t hw_stream_drop(struct hw_stream *stream);
+/** From now on nothing of what is queued can be dropped: something behind it says that the peer has
+ * it. */
+void hw_stream_keep(struct hw_stream *stream);
 
 /** What was sent has to be acknowledged within @ms, and a peer that takes nothing has to take
  * something: else closed(-ETIMEDOUT). For who hears nothing of its peer. */

@@ -30,10 +30,11 @@ struct hw_outlet {
 	int (*message)(void *arg, struct hw_str text);
 	/** Events. @how: bits of enum hw_run_how. 0 or negative errno. */
 	int (*run)(void *arg, const struct hw_run *run, unsigned how);
-	size_t (*queued)(void *arg);       /* bytes not yet taken by the kernel */
-	bool (*blocked)(void *arg);        /* the kernel takes no more: hw_session_drained comes */
-	uint64_t (*drop)(void *arg);       /* as hw_stream_drop */
-	void (*ping)(void *arg);           /* the transport's own ping */
+	size_t (*queued)(void *arg); /* bytes not yet taken by the kernel */
+	bool (*blocked)(void *arg);  /* the kernel takes no more: hw_session_drained comes */
+	uint64_t (*drop)(void *arg); /* as hw_stream_drop */
+	void (*keep)(void *arg);     /* as hw_stream_keep; NULL: its client sends no commands */
+	void (*ping)(void *arg);     /* the transport's own ping */
 	void (*pause)(void *arg, bool on); /* stop giving us messages, and go on */
 	/** Closes: what is queued is still sent. The transport later calls hw_session_destroy.
 	 * Called once. */

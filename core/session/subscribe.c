@@ -142,10 +142,14 @@ static void add_result(struct job *job, const struct grant *g)
 	hw_control_topics_add(&job->reply, &result);
 }
 
+/* Its cursor counts what waits for the socket as given: that may not be dropped any more, to be
+ * read again and to come behind it. */
 static void send_reply(struct job *job)
 {
 	struct hw_session *s = job->session;
 
+	if (s->outlet->keep)
+		s->outlet->keep(s->arg);
 	hw_control_topics_end(&job->reply);
 	hw_buf_str(session_out(s), hw_buf_view(&job->reply));
 	session_send(s);

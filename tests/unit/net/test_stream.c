@@ -200,6 +200,37 @@ static void drop_takes_all_that_has_not_begun(void **state)
 	stream_world_fini(&w);
 }
 
+static void what_is_to_be_kept_is_not_dropped(void **state)
+{
+	enum { LEN = 1 << 19, N = 90 };
+	struct stream_world w;
+	char *bytes, *got = malloc(LEN + N + 64);
+	size_t cost;
+
+	(void)state;
+	stream_world_init(&w, SOCK_STREAM, 4096);
+	bytes = stream_world_block(&w, LEN);
+	cost = hw_stream_cost(w.s);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(
+			hw_stream_queue(w.s, &w.pin.pin, bytes + i * 2, 1, i + 7, false), 0);
+	hw_stream_keep(w.s);
+	assert_true(hw_stream_cost(w.s) > cost + N); /* they are ours by now */
+	assert_int_equal(hw_stream_copy(w.s, "reply", 5), 0);
+	assert_int_equal(hw_stream_queue(w.s, &w.pin.pin, "x", 1, N + 7, false), 0);
+	assert_int_equal(hw_stream_drop(w.s), N + 7);
+	assert_int_equal(peer_read_all(&w, got, LEN + N + 64, 1 << 16), LEN + N + 5);
+	assert_memory_equal(got, bytes, LEN);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(got[LEN + i], bytes[i * 2]);
+	assert_memory_equal(got + LEN + N, "reply", 5);
+	assert_int_equal(w.pin.held, 0);
+	assert_int_equal(hw_stream_cost(w.s), 0);
+	free(bytes);
+	free(got);
+	stream_world_fini(&w);
+}
+
 static void drop_keeps_the_order_of_however_much_stays(void **state)
 {
 	enum { LEN = 1 << 19, N = 200, MOST = LEN + 4 * N };
@@ -335,6 +366,7 @@ int main(void)
 		cmocka_unit_test(destroying_a_blocked_stream_lets_everything_go),
 		cmocka_unit_test(drop_keeps_what_had_begun_and_what_has_no_number),
 		cmocka_unit_test(drop_takes_all_that_has_not_begun),
+		cmocka_unit_test(what_is_to_be_kept_is_not_dropped),
 		cmocka_unit_test(drop_keeps_the_order_of_however_much_stays),
 		cmocka_unit_test(a_paused_stream_reads_nothing),
 		cmocka_unit_test(pausing_inside_received_stops_at_once),
