@@ -424,7 +424,7 @@ def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, b
         following = _threads(world, [f.run for f in followers])
         publishing = _threads(world, [p.run for p in _publishers(world, every_s, bulk_s)])
         happening = _threads(world, ([Reloads(world, reload_s).run] if reload_s else []) + ([Kills(world, kill_s).run] if kill_s else []))
-        world.stop.wait(seconds)
+        world.stop.wait(scaled(seconds))
         world.quiet.set()
         try:
             _join(happening + publishing, 60, "publishers")
