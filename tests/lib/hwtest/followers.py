@@ -256,7 +256,7 @@ class Follower:
                 self.book.begin(s, cursor)
         line.recovering -= set(subscriptions)
         line.live.update(subscriptions)
-        line.number = number_of(cursor)
+        line.number, line.told_by = number_of(cursor), "a reply"
         self.book.advance(line, line.live, cursor)
 
     def _check_granted(self, line, subscription, result):

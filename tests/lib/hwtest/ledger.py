@@ -78,7 +78,7 @@ class Line:
     """One connection of a follower, or one poll: what is subscribed on it and how far it has come."""
 
     def __init__(self, way, number=0):
-        self.way, self.number = way, number
+        self.way, self.number, self.told_by = way, number, "its beginning"
         self.live, self.recovering = set(), set()
         self.pending = {}  # id of a request -> (what, subscriptions)
 
@@ -130,7 +130,7 @@ class Book:
         """The session's cursor was told."""
         if number_of(cursor) < line.number:
             self.fail(line, f"the cursor goes back from {line.number} to {cursor}")
-        line.number = number_of(cursor)
+        line.number, line.told_by = number_of(cursor), "a cursor"
         self.advance(line, line.live, cursor)
 
     def groups(self):
@@ -173,7 +173,7 @@ class Book:
             self.fail(line, f"order: {where} comes behind {self.newest[sent.topic]} of the same topic")
         # while subscriptions recover there is an order in each topic only
         if not line.recovering and number <= line.number:
-            self.fail(line, f"order: {where} comes behind {line.number}")
+            self.fail(line, f"order: {where} comes behind {line.number}, which {line.told_by} told")
         if sent.level > self.level:
             self.fail(line, f"{where} is of level {sent.level}, and this is {self.level}")
         if ("inner" in data["payload"]) != self.sees_inner:
@@ -184,7 +184,7 @@ class Book:
         if not self.last_event or number > number_of(self.last_event):
             self.last_event = event["id"]
         if not line.recovering:
-            line.number = number
+            line.number, line.told_by = number, "an event"
         self.advance(line, [s for s in (begun if line.recovering else line.live) if s in self.at], event["id"])
 
     def _take_unnumbered(self, line, event, sent):
