@@ -12,7 +12,7 @@ from hwtest.mixed import mixed_run
 
 def test_clients_resume_across_kills():
     with Database() as db:
-        mixed_run(8.0, database=db, per_tenant=6, stalling=1, reload_s=None, kill_s=1.2)
+        mixed_run(8.0, database=db, per_tenant=6, stalling=1, reload_s=None, kill_s=0.8)
         db.check()
 
 

@@ -70,13 +70,20 @@ class Follower:
         extra = self.book.got.keys() - self.owed
         if extra:
             self.book.fail(self.last_way, f"too much: {self.book.describe(extra)}")
-        for way in ("end", self.rng.choice(WAYS)):
-            self._connect(way, min(LIFE_S))  # whatever comes now is one too many
+        for way in ("end", self.rng.choice(WAYS)) if self.book.begins else ():  # whatever comes now is one too many
+            while not self._connect(way, min(LIFE_S)) and not self.world.stop.is_set():
+                continue
+
+    @property
+    def _closing(self):
+        """It knows what it is owed."""
+        return self.owed is not None
 
     def _has_all(self):
-        return self.owed is not None and len(self.book.got) >= len(self.owed)
+        return self._closing and len(self.book.got) >= len(self.owed)
 
     def _connect(self, way, seconds):
+        """One connection. False: it was told to try again, or the broker was killed."""
         if self.book.begins and self.last_way not in (None, way):
             self.world.ledger.count("resumed over another transport")
         if self.book.begins:
@@ -91,6 +98,9 @@ class Follower:
         except TryAgain:
             self.world.ledger.count("told to try again")
             self.world.pause(TRY_AGAIN_S)
+        else:
+            return True
+        return False
 
     def _goes_on(self, until):
         """Whether this connection is not over yet."""
@@ -103,7 +113,7 @@ class Follower:
         raise TryAgain
 
     def _stall(self):
-        if self.owed:
+        if self._closing:
             return
         self.world.ledger.count("stalls")
         self.world.pause(self.rng.uniform(*STALL_S))
@@ -123,9 +133,9 @@ class Follower:
             for s in self._subscriptions(self.book.units):
                 self.book.begin(s, cursor)
             groups = self.book.groups()
-        cursor = min(groups, key=number_of) if self.owed else self.rng.choice(sorted(groups))
+        cursor = min(groups, key=number_of) if self._closing else self.rng.choice(sorted(groups))
         units = groups[cursor]
-        if not self.owed and self.rng.random() < 0.2:  # the others wait for another time
+        if not self._closing and self.rng.random() < 0.2:  # the others wait for another time
             units = self.rng.sample(units, self.rng.randint(1, len(units)))
         return self._subscriptions(units), self._or_last_event(cursor, groups)
 
@@ -186,10 +196,13 @@ class Follower:
             return
 
     def _do_something(self, ws, line):
-        """Changes its subscriptions, pings, or stops reading."""
+        """Changes its subscriptions, refreshes its token, or stops reading."""
         if not line.pending:
             self._change(ws, line)
-        if self.stalls and self.rng.random() < 0.3:
+        if self.rng.random() < 0.1:
+            self.world.ledger.count("tokens refreshed")
+            ws.send_json({"type": "auth", "token": self.token})
+        if self.stalls and self.rng.random() < 0.5:
             self._stall()
 
     def _change(self, ws, line):
@@ -309,7 +322,7 @@ class Follower:
         try:
             line.live.update(subscriptions)
             while self._goes_on(until):
-                if self.stalls and self.rng.random() < 0.02:
+                if self.stalls and self.rng.random() < 0.04:
                     self._stall()
                 self._read_sse(sse, line)
             self.world.ledger.count("left a stream")
