@@ -179,7 +179,7 @@ class Follower:
             if by_query:
                 line.live.update(subscriptions)
             else:
-                self._subscribe(ws, line, subscriptions)
+                self._begin(ws, line, subscriptions, cursor)
             patient = self.rng.random() < 0.5
             while self._goes_on(until) or patient and line.pending and not self.world.stop.is_set():
                 if time.monotonic() < until and self.rng.random() < 0.05:
@@ -188,6 +188,13 @@ class Follower:
             self._leave_ws(ws)
         finally:
             ws.stream.close()
+
+    def _begin(self, ws, line, subscriptions, cursor):
+        if cursor is None and ws.protocol and self.rng.random() < 0.5:
+            welcome = ws.recv_json()
+            for s in subscriptions:
+                self.book.begin(s, welcome["cursor"])
+        self._subscribe(ws, line, subscriptions)
 
     def _read_ws(self, ws, line):
         try:

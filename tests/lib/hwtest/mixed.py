@@ -27,6 +27,7 @@ LEVELS = 3
 NO_HISTORY = "cursor:1"  # of a class that keeps nothing
 BULK = "bulk:1"          # of a class of large events, for who stalls
 FLOOD = "flood:1"        # of a class that keeps little, and that nobody follows
+MANY = tuple(f"many:{k}" for k in range(80))  # more than are looked up one by one
 NUMBERED = ("list:1", "list:2", "list:3", "chat:1", "chat:2", "audit:1", "audit:2", "quiet:1")
 ALL_KEPT = {"count": 10000000, "bytes": 4 << 30, "age_ms": 86400000}
 SMALL_MEMORY = {"count": 300, "bytes": 4 << 20}  # of a journal that is in a file
@@ -169,7 +170,7 @@ class Publisher:
     def _event(self):
         topic = self.rng.choice(self.topics)
         if topic == "quiet:1" and self.rng.random() < 0.9:
-            topic = "list:1"
+            topic = self.rng.choice(MANY)
         level = self.rng.choice((0, 0, 0, 1, 2))
         sent = self.world.ledger.new(self.tenant, topic, None if topic == NO_HISTORY else level)
         self.kills[sent.n] = self.world.n_kills
@@ -342,7 +343,9 @@ class Kills:
 
 # ---- the run
 
-def _units(rng, stalls):
+def _units(rng, stalls, many):
+    if many:
+        return [[name] for name in (*MANY, "list:*")]
     kinds = {"list": ["list:1", "list:2", "list:3", "list:*"], "chat": ["chat:1", "chat:2", "chat:*"], "audit": ["audit:1", "audit:2", "audit:*"],
              "quiet": ["quiet:1"], "cursor": ["cursor:1", "cursor:*"]}
     units = []
@@ -361,7 +364,7 @@ def _kept(world):
     for tenant in TENANTS:
         token = mint("auditor", tenant, level=LEVELS, inner="no")
         rows = []
-        for topic in (*NUMBERED, BULK):
+        for topic in (*NUMBERED, "many:*", BULK):
             rows += [(number_of(e["id"]), e["data"]["payload"]["n"]) for e in _history(world.broker, topic, token)]
         kept[tenant] = sorted(rows)
     return kept
@@ -400,7 +403,7 @@ def _followers(world, per_tenant, stalling):
         for k in range(per_tenant):
             rng = world.rng(f"{tenant} follower {k}")
             stalls = k < stalling
-            book = Book(world.ledger, tenant, f"f{k}", _units(rng, stalls), rng.choice((0, 1, 2)), rng.random() < 0.7)
+            book = Book(world.ledger, tenant, f"f{k}", _units(rng, stalls, k == per_tenant - 1), rng.choice((0, 1, 2)), rng.random() < 0.7)
             followers.append(Follower(world, book, rng, stalls))
     return followers
 
