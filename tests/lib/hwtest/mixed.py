@@ -412,10 +412,10 @@ def _publishers(world, every_s, bulk_s):
     topics = (*NUMBERED, NO_HISTORY)
     publishers = [kind(world, tenant, name, topics, every_s) for tenant in TENANTS
                   for kind, name in ((HttpPublisher, "by-http"), (WsPublisher, "by-ws"))]
-    return publishers + [Bulk(world, tenant, "bulk", (BULK,), bulk_s) for tenant in TENANTS[:2]]
+    return publishers + [Bulk(world, tenant, "bulk", (BULK,), bulk_s) for tenant in TENANTS]
 
 
-def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, bulk_s=2.5, reload_s=0.8, kill_s=None):
+def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, bulk_s=2, reload_s=0.8, kill_s=None):
     """The run and its ledger. every_s: between what one publisher publishes; bulk_s, reload_s, kill_s: between those."""
     seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
     print(f"     HOOKWIRE_SEED={seed}", flush=True)
