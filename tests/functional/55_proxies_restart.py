@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-# A broker dies behind nginx and HAProxy and comes back with its journal: whoever follows, over whichever transport, gets all events, once and in order.
+# A broker ends behind nginx and HAProxy, by SIGTERM and by SIGKILL, and comes back with its journal: whoever follows, over whichever transport, gets all
+# events, once and in order; so do the clients of protocol.md.
 # ctest: timeout=120
 import contextlib
 import json
@@ -28,13 +29,13 @@ def publish(address, n):
     return answer.json()["id"]
 
 
-def test_a_broker_that_dies_behind_the_proxies_and_comes_back():
-    deaths, each = 1, 5
-    total = each * (deaths + 1)
-    config = {"listen": [f"127.0.0.1:{free_port()}"]}
+def test_a_broker_that_ends_behind_the_proxies_and_comes_back():
+    ends, each = ("drained", "killed", None), 4
+    total = each * len(ends)
+    config = {"listen": [f"127.0.0.1:{free_port()}"], "drain_ms": 300}
     with Database() as db, contextlib.ExitStack() as stack:
         proxies, followers, n = [], [], 0
-        for death in range(deaths + 1):
+        for life, end in enumerate(ends):
             with db.broker(config) as broker:
                 for k in range(each):
                     if k == 1:  # the first is there before anybody has come back
@@ -45,17 +46,19 @@ def test_a_broker_that_dies_behind_the_proxies_and_comes_back():
                         wait_until(lambda: all(http(proxy.address, "GET", "/readyz").status == 200 for proxy in proxies), what="the proxies to see it")
                     last = publish(proxies[n % 2].address if k else broker.address, n)  # through either in turn
                     n += 1
-                if death == deaths:
-                    break
-                broker._checked = True  # it will not end by itself
-                broker.process.kill()
-                broker.process.wait()
-                for proxy in proxies:
-                    if proxy.kind == "haproxy":  # until it knows it waits for the broker, for 3 s
-                        wait_until(lambda: proxy.log().count("broker1 is DOWN, reason: ") > death, what="HAProxy to see it")
-                    check(try_publish(proxy.address, 1000).status in (502, 503), f"{proxy.kind}: a publish meanwhile")
-                for follower in followers:  # a poll may be on its way, and HAProxy may keep it until there is a broker again
-                    follower.wait_for(lambda f: f.n_cut > death or f.transport == "poll", "to be cut")
+                if end == "drained":
+                    broker.stop()
+                elif end == "killed":
+                    broker._checked = True  # it will not end by itself
+                    broker.process.kill()
+                    broker.process.wait()
+                if end:
+                    for proxy in proxies:
+                        if proxy.kind == "haproxy":  # until it knows it waits for the broker, for 3 s
+                            wait_until(lambda: proxy.log().count("backend 'hookwire' has no server") > life, what="HAProxy to see it")
+                        check(try_publish(proxy.address, 1000).status in (502, 503), f"{proxy.kind}: a publish meanwhile")
+                    for follower in followers:  # a poll may be on its way, and HAProxy may keep it until there is a broker again
+                        follower.wait_for(lambda f: f.n_cut > life or f.transport == "poll", "to be cut")
         expect_numbers(followers, total)
 
 
