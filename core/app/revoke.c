@@ -181,6 +181,7 @@ unsigned hw_broker_unrevoke(struct hw_broker *b, struct hw_control_request *requ
 struct listing {
 	struct hw_buf *out;
 	size_t limit, n;
+	int64_t now_s;
 	uint64_t last;
 	bool more;
 };
@@ -197,6 +198,8 @@ static bool list_one(void *arg, const struct hw_revocation *what)
 {
 	struct listing *l = arg;
 
+	if (what->until_s && what->until_s <= l->now_s)
+		return true;
 	if (l->n == l->limit) {
 		l->more = true;
 		return false;
@@ -217,8 +220,8 @@ static bool list_one(void *arg, const struct hw_revocation *what)
 
 unsigned hw_broker_revocations(struct hw_broker *b, struct hw_control_request *request)
 {
-	struct listing l = {.out = &request->body, .limit = request->limit};
-	size_t total = hw_revocations_trim(&b->revocations, now_s());
+	struct listing l = {.out = &request->body, .limit = request->limit, .now_s = now_s()};
+	size_t total = hw_revocations_trim(&b->revocations, l.now_s);
 
 	hw_buf_printf(l.out, "{\"total\":%zu,\"revocations\":[", total);
 	if (hw_revocations_each(&b->revocations, request->number, list_one, &l)) {

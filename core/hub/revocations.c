@@ -91,12 +91,15 @@ static void count(struct hw_revocations *r)
 	atomic_store_explicit(&r->n, hw_map_count(&r->by_key), memory_order_release);
 }
 
-static void trim(struct hw_revocations *r, int64_t now_s)
+/* What has ended stays for a while: a clock that was ahead and is set back makes it hold again. */
+enum { KEPT_S = 24 * 60 * 60 };
+
+static void trim(struct hw_revocations *r, int64_t now_s, int64_t kept_s)
 {
 	for (hw_map_each (&r->by_key, i)) {
 		struct entry *entry = r->by_key.slots[i].value;
 
-		if (!ended(&entry->what, now_s))
+		if (!ended(&entry->what, now_s - kept_s))
 			continue;
 		hw_map_remove(&r->by_key, (struct hw_str){entry->key, entry->key_len});
 		free(entry);
@@ -161,8 +164,12 @@ int hw_revocations_add(
 	int rc;
 
 	pthread_mutex_lock(&r->lock);
-	trim(r, now_s);
+	trim(r, now_s, KEPT_S);
 	rc = add(r, what, number);
+	if (rc == -ENOSPC) {
+		trim(r, now_s, 0);
+		rc = add(r, what, number);
+	}
 	count(r);
 	pthread_mutex_unlock(&r->lock);
 	return rc;
@@ -189,12 +196,19 @@ bool hw_revocations_remove(struct hw_revocations *r, uint64_t number)
 
 size_t hw_revocations_trim(struct hw_revocations *r, int64_t now_s)
 {
+	size_t n = 0;
+
 	if (!hw_revocations_any(r))
 		return 0;
 	pthread_mutex_lock(&r->lock);
-	trim(r, now_s);
+	trim(r, now_s, KEPT_S);
+	for (hw_map_each (&r->by_key, i)) {
+		const struct entry *entry = r->by_key.slots[i].value;
+
+		n += !ended(&entry->what, now_s);
+	}
 	pthread_mutex_unlock(&r->lock);
-	return atomic_load(&r->n);
+	return n;
 }
 
 /* ---- listing ---- */

@@ -59,9 +59,10 @@ HW_MUST_CHECK int hw_revocations_add(struct hw_revocations *revocations,
 	const struct hw_revocation *what, int64_t now_s, uint64_t *number);
 /** false: there is none of that number. */
 bool hw_revocations_remove(struct hw_revocations *revocations, uint64_t number);
-/** Takes off what has ended. How many are left. */
+/** Takes off what ended a day ago: a clock that was ahead may be set back, and who had ended holds
+ * again. How many hold now. */
 size_t hw_revocations_trim(struct hw_revocations *revocations, int64_t now_s);
 /** Calls @each in the order of the numbers, from the first that is larger than @after on, until it
- * returns false; the lock is held. 0 or -ENOMEM. */
+ * returns false, also what has ended and is still there; the lock is held. 0 or -ENOMEM. */
 HW_MUST_CHECK int hw_revocations_each(struct hw_revocations *revocations, uint64_t after,
 	bool (*each)(void *arg, const struct hw_revocation *revocation), void *arg);

@@ -116,4 +116,21 @@ def test_a_ticket_is_good_for_its_time_whatever_the_clock_says():
             equal(http(broker.address, "GET", f"/poll?topics=a:1&wait=0&ticket={ticket}").status, 200, f"a ticket, {jump} s later")
 
 
+def test_what_is_revoked_is_not_let_in_because_the_clock_was_wrong_for_a_while():
+    with WallClock() as clock, clock.broker() as broker:
+        token = clock.mint("u1", 2 * HOUR, jti="t1")
+        equal(poll(broker, token).status, 200, "it is good")
+        body = {"jti": "t1", "until": int(clock.now()) + 2 * HOUR}
+        r = http(broker.admin_address, "POST", "/api/revoke", body=body, token=ADMIN_TOKEN)
+        equal(r.status, 200, f"revoke ({r.body[:200]!r})")
+        equal(poll(broker, token).json()["code"], "unauthorized", "it is revoked")
+        clock.jump(3 * HOUR)
+        wait_until(lambda: broker.metric("hookwire_revocations") == 0, 10, "the list to say that it has ended")
+        listed = http(broker.admin_address, "GET", "/api/revocations", token=ADMIN_TOKEN).json()
+        equal((listed["total"], listed["revocations"]), (0, []), "nothing is revoked that is over by the clock")
+        equal(poll(broker, token).json()["code"], "token_expired", "it has expired")
+        clock.jump(-3 * HOUR)
+        equal(poll(broker, token).json()["code"], "unauthorized", "it is revoked until then")
+
+
 main()

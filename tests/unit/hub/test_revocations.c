@@ -10,6 +10,7 @@
 #include "hub/revocations.h"
 
 #define NOW 1000
+#define DAY_S 86400
 
 static const struct hw_hash_key key = {1, 2};
 
@@ -103,6 +104,11 @@ static void test_an_end_comes(void **state)
 	assert_int_equal(add(r, HW_REVOKED_TOKEN, NULL, "a", 0, NOW + 2, &again), 0);
 	assert_int_equal(hw_revocations_trim(r, NOW + 8), 1);
 	assert_int_equal(hw_revocations_trim(r, NOW + 9), 0);
+	/* a clock that was ahead is set back: it holds again */
+	assert_int_equal(hw_revocations_trim(r, NOW + 9 + DAY_S - 1), 0);
+	assert_int_equal(hw_revocations_trim(r, NOW + 8), 1);
+	assert_true(hit(r, "acme", "anna", "a", 0, NOW + 8));
+	assert_int_equal(hw_revocations_trim(r, NOW + 9 + DAY_S), 0);
 	assert_false(hw_revocations_any(r));
 	assert_int_equal(add(r, HW_REVOKED_TOKEN, NULL, "a", 0, 0, &again), 0);
 	assert_int_equal(again, n + 1); /* a number is not given twice */
@@ -141,6 +147,11 @@ static void test_the_list_is_bounded_and_in_order(void **state)
 	assert_int_equal(total, HW_REVOCATIONS_MAX + 1);
 	/* one that has ended makes room */
 	assert_int_equal(hw_revocations_trim(r, NOW + 1), HW_REVOCATIONS_MAX - 1);
+	assert_int_equal(add(r, HW_REVOKED_TOKEN, NULL, "y", 0, 0, &n), -ENOSPC);
+	assert_int_equal(
+		hw_revocations_add(r, &(struct hw_revocation){.name = HW_STR("y")}, NOW + 1, &n),
+		0);
+	assert_int_equal(hw_revocations_trim(r, NOW + 1), HW_REVOCATIONS_MAX);
 }
 
 int main(void)
