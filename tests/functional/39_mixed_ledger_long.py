@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# As 39_mixed_ledger.py, for ten minutes: with the journal in memory, and in a file under brokers that are killed.
+# As 39_mixed_ledger.py, for ten minutes: with the journal in memory, and in a file under brokers that are killed or drained.
 # ctest: timeout=1800
 # ctest: label=long
 import pathlib
@@ -16,9 +16,9 @@ def test_published_is_delivered():
     mixed_run(SECONDS, bulk_s=20, reload_s=2)
 
 
-def test_published_is_delivered_across_kills():
+def test_published_is_delivered_across_restarts():
     with Database() as db:
-        mixed_run(SECONDS, database=db, bulk_s=20, reload_s=2, kill_s=20)
+        mixed_run(SECONDS, database=db, bulk_s=20, reload_s=2, restart_s=20)
         db.check()
 
 

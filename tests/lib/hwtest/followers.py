@@ -16,6 +16,7 @@ SMALL_WINDOW = 4096    # receive buffer of who stalls
 LONG_WAIT_S = 2        # of a long poll
 PLAIN_PAUSE_S = (0.03, 0.3)
 TRY_AGAIN_S = 0.1
+REPLY_S = 20
 WAYS = ("ws", "v1", "sse", "gzip", "poll", "plain poll")
 GONE = (EOFError, Closed, ConnectionError)
 
@@ -83,7 +84,7 @@ class Follower:
         return self._closing and len(self.book.got) >= len(self.owed)
 
     def _connect(self, way, seconds):
-        """One connection. False: it was told to try again, or the broker was killed."""
+        """One connection. False: it was told to try again, or the broker has ended."""
         if self.book.begins and self.last_way not in (None, way):
             self.world.ledger.count("resumed over another transport")
         if self.book.begins:
@@ -185,6 +186,8 @@ class Follower:
                 if time.monotonic() < until and self.rng.random() < 0.05:
                     self._do_something(ws, line)
                 self._read_ws(ws, line)
+                if line.pending and time.monotonic() > until + scaled(REPLY_S):
+                    self.book.fail(line, f"no answer to {line.pending}; it stands at {self.book.at}")
             self._leave_ws(ws)
         finally:
             ws.stream.close()
@@ -249,7 +252,7 @@ class Follower:
             self.book.move(line, message["cursor"])
         elif kind == "error" and message.get("retryable") and "id" not in message:
             raise TryAgain  # a topic of the query
-        elif kind not in ("welcome", "pong"):
+        elif kind not in ("welcome", "pong") and not (kind == "goaway" and self.address in self.world.ended):
             self.book.fail(line, f"it was told {message}")
         return kind
 
@@ -360,7 +363,7 @@ class Follower:
             self.book.take(line, event)
         elif message.name == "closed" and message.json().get("retryable"):
             raise TryAgain
-        else:
+        elif message.name != "goaway" or self.address not in self.world.ended:
             self.book.fail(line, f"the stream says {message!r}")
 
     # ---- polling

@@ -23,14 +23,14 @@ class Sent:
     def __init__(self, n, tenant, topic, level):
         self.n, self.tenant, self.topic, self.level = n, tenant, topic, level
         self.numbers = set()  # the journal's: one, once it is acknowledged
-        self.unsure = False   # the broker was killed between its first attempt and its ack
+        self.unsure = False   # the broker was started again between its first attempt and its ack
 
 
 class Ledger:
     """All that was published, by its number in the tenant's journal. Any thread."""
 
-    def __init__(self, keys_survive_a_kill):
-        self.keys_survive_a_kill = keys_survive_a_kill
+    def __init__(self, keys_survive_a_restart):
+        self.keys_survive_a_restart = keys_survive_a_restart
         self.lock = threading.Lock()
         self.counts = {}
         self.sent = {}
@@ -55,7 +55,7 @@ class Ledger:
         with self.lock:
             other = self.numbered.setdefault(sent.tenant, {}).setdefault(number, sent)
             sent.numbers.add(number)
-            stored_once = len(sent.numbers) == 1 or (sent.unsure and not self.keys_survive_a_kill)
+            stored_once = len(sent.numbers) == 1 or (sent.unsure and not self.keys_survive_a_restart)
         check(other is sent, f"{who}: {event_id} of {sent.tenant} is event {sent.n}, and was {other.n} before")
         check(stored_once, f"{who}: event {sent.n} of {sent.tenant} {sent.topic} is stored as {sorted(sent.numbers)}")
 
@@ -69,7 +69,7 @@ class Ledger:
             check(not lost, f"{tenant}: {len(lost)} were acknowledged or delivered and are not stored as that: {dict(list(lost.items())[:MANY])}")
             for number, n in rows:
                 self.place(self.sent[n], f"-{number}", "the journal")
-        self.count("stored twice across a kill", sum(len(s.numbers) > 1 for s in self.sent.values()))
+        self.count("stored twice across a restart", sum(len(s.numbers) > 1 for s in self.sent.values()))
         missing = [s.n for s in self.sent.values() if not s.numbers and s.tenant in kept and s.level is not None]
         check(not missing, f"{len(missing)} were acknowledged and have no number: {missing[:MANY]}")
 

@@ -1,7 +1,7 @@
-"""A mixed run: many followers over every transport, publishers that repeat themselves, reloads and kills; then the ledger.
+"""A mixed run: many followers over every transport, publishers that repeat themselves, reloads and restarts; then the ledger.
 
     mixed_run(12.0)                  against a broker with its journal in memory
-    mixed_run(12.0, database=db)     against brokers on one file, that are killed and started again
+    mixed_run(12.0, database=db)     against brokers on one file, that end, most by kill -9, and are started again
 """
 import json
 import os
@@ -19,9 +19,9 @@ from .http import HttpConnection, http
 from .ledger import Book, Ledger
 from .token import mint
 from .wait import scaled, stretched
-from .ws import TEXT, WsClient, encode_frame
+from .ws import TEXT, Refused, WsClient, encode_frame
 
-KEYS_SURVIVE_A_KILL = False
+KEYS_SURVIVE_A_RESTART = False
 TENANTS = ("acme", "beta", "gamma")
 LEVELS = 3
 NO_HISTORY = "cursor:1"  # of a class that keeps nothing
@@ -59,7 +59,7 @@ return policy {{
 
 def _config():
     return {
-        "workers": 3, "reauth_ms": 300, "log": {"level": "info"}, "include": ["tenants.d/*.json"], "tenants": {"*": None},
+        "workers": 3, "drain_ms": 300, "reauth_ms": 300, "log": {"level": "info"}, "include": ["tenants.d/*.json"], "tenants": {"*": None},
         "sse": {"gzip": True}, "heartbeat": {"interval_ms": 700, "timeout_ms": 60000},
         "slow": {"outbox_bytes": 32768, "deadline_ms": 60000},
         "journal": {"retention": ALL_KEPT},
@@ -78,18 +78,22 @@ def _files():
     return {f"{t}.lua": POLICY.format(mark="first") for t in TENANTS} | {f"tenants.d/{t}.json": json.dumps(_unit(t)) for t in TENANTS}
 
 
+class Over(Exception):
+    """The run is."""
+
+
 class World:
     """What all of a run share."""
 
     def __init__(self, seed, database):
         self.seed, self.database = seed, database
-        self.ledger = Ledger(KEYS_SURVIVE_A_KILL)
+        self.ledger = Ledger(KEYS_SURVIVE_A_RESTART)
         self.closing, self.stop, self.quiet = threading.Event(), threading.Event(), threading.Event()
         self.failures = []
         self.finish_s = FINISH_S
         self.up = threading.Event()
-        self.broker, self.killed, self.n_kills = None, set(), 0
-        self.reloading = threading.Lock()  # held also by who kills: neither wants the other half-way
+        self.broker, self.ended, self.n_restarts = None, set(), 0
+        self.reloading = threading.Lock()  # held also by who restarts: neither wants the other half-way
 
     def rng(self, name):
         """Chance of its own for each, so that they do not depend on each other."""
@@ -103,6 +107,8 @@ class World:
         """A thread's work: its failure is the run's."""
         try:
             function()
+        except Over:
+            return
         except BaseException as error:
             self.failures.append(error if isinstance(error, AssertionError) else Failure(f"{function}: {error!r}"))
             self.stop.set()
@@ -124,25 +130,28 @@ class World:
         """Where the broker is, that runs now."""
         while not self.up.wait(0.1):
             if self.stop.is_set():
-                raise Failure("the run is over")
+                raise Over
         return self.broker.address
 
     def excuse(self, address, what):
-        """A connection has ended by itself: that may be only if its broker was killed."""
-        check(address in self.killed, f"the broker has ended a connection: {what}")
-        self.ledger.count("cut by a kill")
+        """A connection has ended by itself: that may be only if its broker has."""
+        check(address in self.ended, f"the broker has ended a connection: {what}")
+        self.ledger.count("cut by a restart")
 
-    def kill(self):
-        """Kills the broker, and starts the next one."""
+    def restart(self, kill):
+        """Kills the broker, or lets it drain, and starts the next one."""
         with self.reloading:
             broker = self.broker
             self.up.clear()
-            self.n_kills += 1
-            self.killed.add(broker.address)
-            broker.process.kill()
-            broker.process.wait()
-            broker.check_sanitizers()
-            broker._checked = True
+            self.n_restarts += 1
+            self.ended.add(broker.address)
+            if kill:
+                broker.process.kill()
+                broker.process.wait()
+                broker.check_sanitizers()
+                broker._checked = True
+            else:
+                broker.stop()
             broker.__exit__(None, None, None)
             self.start()
 
@@ -156,7 +165,7 @@ class Publisher:
         self.world, self.tenant, self.name, self.topics, self.every_s = world, tenant, name, topics, every_s
         self.rng = world.rng(f"{tenant} {name}")
         self.token = mint(name, tenant)
-        self.kills = {}  # n -> how many there had been at its first attempt
+        self.restarts = {}  # n -> how many there had been at its first attempt
 
     def __str__(self):
         return f"publisher {self.tenant}/{self.name}"
@@ -173,7 +182,7 @@ class Publisher:
             topic = self.rng.choice(MANY)
         level = self.rng.choice((0, 0, 0, 1, 2))
         sent = self.world.ledger.new(self.tenant, topic, None if topic == NO_HISTORY else level)
-        self.kills[sent.n] = self.world.n_kills
+        self.restarts[sent.n] = self.world.n_restarts
         fill = "x" * (BULK_BYTES if topic == BULK else self.rng.randrange(500))
         return sent, {"topic": topic, "event": "UPDATED", "key": f"{self.name}-{sent.n}", "data": {
             "entity_id": f"e{sent.n % 7}", "payload": {"n": sent.n, "level": level, "inner": 1, "fill": fill}}}
@@ -184,7 +193,7 @@ class Publisher:
         while not self.world.stop.is_set():
             address = self.world.address()
             for sent, _ in batch:
-                sent.unsure = self.kills[sent.n] != self.world.n_kills
+                sent.unsure = self.restarts[sent.n] != self.world.n_restarts
             try:
                 if once:
                     once = self.rng.random() < 0.3
@@ -192,6 +201,8 @@ class Publisher:
                     self._break_off(address, batch)
                 elif self._try(address, batch):
                     return
+            except Refused as refused:
+                check(refused.response.json().get("retryable"), f"{self}: {refused}")
             except GONE as error:
                 self.world.excuse(address, f"{self}: {error!r}")
             self.world.pause(RETRY_S)
@@ -328,17 +339,19 @@ class Reloads:
         self.world.ledger.count("broken reloads" if "ERROR" in expected else "reloads")
 
 
-class Kills:
-    """kill -9, again and again."""
+class Restarts:
+    """kill -9, again and again, and SIGTERM between."""
 
     def __init__(self, world, every_s):
-        self.world, self.every_s, self.rng = world, every_s, world.rng("kills")
+        self.world, self.every_s, self.rng, self.n = world, every_s, world.rng("restarts"), 0
 
     def run(self):
         """Until the run closes."""
         while not self.world.quiet.wait(self.rng.uniform(0.5, 1.5) * self.every_s) and not self.world.stop.is_set():
-            self.world.kill()
-            self.world.ledger.count("kills")
+            kill = self.n % 3 != 1
+            self.n += 1
+            self.world.restart(kill)
+            self.world.ledger.count("kills" if kill else "drains")
 
 
 # ---- the run
@@ -415,8 +428,8 @@ def _publishers(world, every_s, bulk_s):
     return publishers + [Bulk(world, tenant, "bulk", (BULK,), bulk_s) for tenant in TENANTS]
 
 
-def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, bulk_s=2, reload_s=0.8, kill_s=None):
-    """The run and its ledger. every_s: between what one publisher publishes; bulk_s, reload_s, kill_s: between those."""
+def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, bulk_s=2, reload_s=0.8, restart_s=None):
+    """The run and its ledger. every_s: between what one publisher publishes; bulk_s, reload_s, restart_s: between those."""
     seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
     print(f"     HOOKWIRE_SEED={seed}", flush=True)
     world = World(seed, database)
@@ -426,7 +439,7 @@ def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, b
         followers = _followers(world, per_tenant, stalling)
         following = _threads(world, [f.run for f in followers])
         publishing = _threads(world, [p.run for p in _publishers(world, every_s, bulk_s)])
-        happening = _threads(world, ([Reloads(world, reload_s).run] if reload_s else []) + ([Kills(world, kill_s).run] if kill_s else []))
+        happening = _threads(world, ([Reloads(world, reload_s).run] if reload_s else []) + ([Restarts(world, restart_s).run] if restart_s else []))
         world.stop.wait(scaled(seconds))
         world.quiet.set()
         try:
@@ -441,21 +454,21 @@ def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, b
         _report(world, followers, time.monotonic() - began)
         metrics = {name: world.broker.metric(f"hookwire_{name}") for name in METRICS}
         print("     " + "; ".join(f"{name} {n:.0f}" for name, n in metrics.items()), flush=True)
-        _check_exercised(world, metrics, kill_s, reload_s)
+        _check_exercised(world, metrics, restart_s, reload_s)
     finally:
         world.stop.set()
         world.broker.__exit__(Failure if world.failures else None, None, None)
 
 
-def _check_exercised(world, metrics, kill_s, reload_s):
+def _check_exercised(world, metrics, restart_s, reload_s):
     """A run in which something did not happen proves nothing of it."""
-    happened = (("kills", "cut by a kill") if kill_s else ("stalls", "cursors told")) + (("reloads", "broken reloads") if reload_s else ())
+    happened = (("kills", "drains", "cut by a restart") if restart_s else ("stalls", "cursors told")) + (("reloads", "broken reloads") if reload_s else ())
     for what in (*EXPECTED, *happened):
         check(world.ledger.counts.get(what), f"HOOKWIRE_SEED={world.seed}: none of {what}: this run shows less than it should")
     equal((metrics["gaps_total"], world.broker.metric("hookwire_events_withheld_total", reason="failed")), (0, 0), "gaps, and events that a hook failed on")
-    # those of a broker that was killed are gone
-    check(kill_s or metrics["events_withheld_total"] > 0, "the filter withheld nothing")
-    check(kill_s or stretched() or metrics["slow_sessions_total"] > 0, "nobody fell behind")
+    # those of a broker that has ended are gone
+    check(restart_s or metrics["events_withheld_total"] > 0, "the filter withheld nothing")
+    check(restart_s or stretched() or metrics["slow_sessions_total"] > 0, "nobody fell behind")
 
 
 def _report(world, followers, seconds):
