@@ -209,26 +209,23 @@ static void free_held(struct hw_class_log *log)
 
 /* What finds its topics costs memory too, and counts where it is much: many topics with an event
  * each. */
-static uint64_t index_share(const struct hw_journal *j, const struct hw_class_log *log)
+static uint64_t index_share(const struct hw_journal *j, size_t class)
 {
-	uint64_t n_events = 0;
+	uint64_t bytes = j->topics.class_bytes[class];
 
-	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++)
-		n_events += j->classes[c].conf.history ? j->classes[c].n_events : 0;
-	if (j->topics.bytes <= SEGMENT_MIN)
-		return 0;
-	return n_events ? j->topics.bytes * log->n_events / n_events : 0;
+	return bytes > SEGMENT_MIN ? bytes : 0;
 }
 
-static bool retention_drops(const struct hw_journal *j, const struct hw_class_log *log,
-	const struct hw_segment *s, int64_t mono_ms)
+static bool retention_drops(
+	const struct hw_journal *j, size_t class, const struct hw_segment *s, int64_t mono_ms)
 {
+	const struct hw_class_log *log = &j->classes[class];
 	const struct hw_retention *keep = &log->conf.retention;
 	unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
 
 	if (!log->conf.history || log->retired || n == 0)
 		return true;
-	if (log->n_events - n >= keep->count || log->bytes + index_share(j, log) > keep->bytes)
+	if (log->n_events - n >= keep->count || log->bytes + index_share(j, class) > keep->bytes)
 		return true;
 	return keep->age_ms > 0 && n > 0 && s->last_mono_ms < mono_ms - keep->age_ms;
 }
@@ -245,7 +242,7 @@ static uint64_t class_trim(struct hw_journal *j, size_t class, int64_t mono_ms)
 
 		uint64_t readers;
 
-		if (!retention_drops(j, log, s, mono_ms))
+		if (!retention_drops(j, class, s, mono_ms))
 			break;
 		readers = readers_in(j, class, s);
 		if (readers || is_scanned(s))
@@ -282,7 +279,7 @@ uint64_t hw_journal_trim(struct hw_journal *j, int64_t mono_ms)
 
 		/* a quiet tenant's last segment ages too: start another, so that it can go (no
 		 * memory: next time) */
-		if (n && log->n_events && retention_drops(j, log, last, mono_ms) &&
+		if (n && log->n_events && retention_drops(j, c, last, mono_ms) &&
 			log->n_events == n)
 			(void)!segment_push(j, log, 0);
 		readers |= class_trim(j, c, mono_ms);
@@ -433,7 +430,7 @@ int hw_journal_append(
 			goto out;
 	}
 	if (id) {
-		topic = hw_topic_index_reserve(&j->topics, hash, event->topic, log->last);
+		topic = hw_topic_index_reserve(&j->topics, hash, event->topic, class, log->last);
 		if (!topic) {
 			r = -ENOMEM;
 			goto out;
@@ -509,7 +506,7 @@ struct hw_journal *hw_journal_create(
 	pthread_mutex_init(&j->lock, NULL);
 	set_epoch(j, random_epoch());
 	j->hash_key = *hash_key;
-	hw_topic_index_init(&j->topics, hash_key);
+	hw_topic_index_init(&j->topics, j, hash_key);
 	if (hw_journal_configure(j, classes))
 		hw_journal_destroy(&j);
 	return j;
@@ -646,6 +643,7 @@ int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *cl
 		j->classes[chosen[i]].retired = false;
 	}
 	atomic_store_explicit(&j->n_classes, n, memory_order_release);
+	hw_topic_index_mingle(&j->topics);
 out:
 	pthread_mutex_unlock(&j->lock);
 	return r;
@@ -714,7 +712,7 @@ void hw_journal_stats(struct hw_journal *j, struct hw_journal_stats *out)
 {
 	*out = (struct hw_journal_stats){0};
 	pthread_mutex_lock(&j->lock);
-	out->index_bytes = j->topics.bytes;
+	out->index_bytes = j->topics.bytes + j->topics.topics.n_slots * sizeof(struct hw_map_slot);
 	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++) {
 		const struct hw_class_log *log = &j->classes[c];
 

@@ -86,14 +86,19 @@ struct hw_class_log {
 	struct hw_segment *spare; /* a freed one kept for the next rotation */
 };
 
-/* topic_index.h */
+/* topic_index.h: what it has by class is by that of the topic's name. */
 struct hw_topic_index {
+	const struct hw_journal *journal;
 	struct hw_map
 		topics; /* name, and "resource:*" for what is gone of it -> struct hw_topic_log */
-	struct hw_list empty; /* those that have nothing left, the longest so first */
-	size_t n_empty;
-	uint64_t forgotten; /* what is gone of topics that are not in it ends here at the latest */
-	size_t bytes;
+	/* those that have nothing left, the longest so first */
+	struct hw_list empty[HW_JOURNAL_MAX_CLASSES];
+	size_t n_empty[HW_JOURNAL_MAX_CLASSES];
+	size_t empty_max; /* HW_TOPICS_EMPTY_MAX of each class, but in tests */
+	/* what is gone of topics that are not in it ends here at the latest */
+	uint64_t forgotten[HW_JOURNAL_MAX_CLASSES];
+	size_t bytes;                               /* all of it */
+	size_t class_bytes[HW_JOURNAL_MAX_CLASSES]; /* of those that have something */
 };
 
 struct hw_journal {

@@ -6,11 +6,13 @@
 
 #include "wire/topic.h"
 
-void hw_topic_index_init(struct hw_topic_index *index, const struct hw_hash_key *key)
+void hw_topic_index_init(struct hw_topic_index *index, const struct hw_journal *journal,
+	const struct hw_hash_key *key)
 {
-	*index = (struct hw_topic_index){0};
+	*index = (struct hw_topic_index){.journal = journal, .empty_max = HW_TOPICS_EMPTY_MAX};
 	hw_map_init(&index->topics, key);
-	hw_list_init(&index->empty);
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++)
+		hw_list_init(&index->empty[c]);
 }
 
 static size_t log_bytes(const struct hw_topic_log *t)
@@ -41,28 +43,58 @@ static struct hw_str name_of(const struct hw_topic_log *t)
  * ---------------------------------------------------------------------------------------------------
  */
 
-static void forget_oldest(struct hw_topic_index *index)
+static size_t class_of(const struct hw_topic_index *index, struct hw_str name)
 {
-	struct hw_topic_log *t = HW_CONTAINER_OF(index->empty.next, struct hw_topic_log, empty);
+	return hw_journal_class_of(index->journal, name);
+}
 
-	if (t->gone > index->forgotten)
-		index->forgotten = t->gone;
+static void forgets(struct hw_topic_index *index, size_t class, uint64_t number)
+{
+	if (number > index->forgotten[class])
+		index->forgotten[class] = number;
+}
+
+static void take_from_empty(struct hw_topic_index *index, struct hw_topic_log *t)
+{
+	if (hw_list_empty(&t->empty))
+		return;
+	hw_list_remove(&t->empty);
+	hw_list_init(&t->empty);
+	index->n_empty[t->class]--;
+}
+
+static void forget_oldest(struct hw_topic_index *index, size_t class)
+{
+	struct hw_topic_log *t =
+		HW_CONTAINER_OF(index->empty[class].next, struct hw_topic_log, empty);
+
+	/* by its name: that is how it is asked for */
+	forgets(index, class_of(index, name_of(t)), t->gone);
+	take_from_empty(index, t);
 	hw_map_remove(&index->topics, name_of(t));
-	index->n_empty--;
 	index->bytes -= log_bytes(t);
 	log_free(t);
+}
+
+/* What it costs, to its class; one with nothing left costs none. */
+static void charge(struct hw_topic_index *index, struct hw_topic_log *t, size_t class, size_t bytes)
+{
+	index->class_bytes[t->class] -= t->charged;
+	index->class_bytes[class] += bytes;
+	t->class = class;
+	t->charged = bytes;
 }
 
 /* The latest to become empty, or to be told of, is the last to be forgotten. */
 static void note_empty(struct hw_topic_index *index, struct hw_topic_log *t)
 {
-	if (hw_list_empty(&t->empty))
-		index->n_empty++;
-	else
-		hw_list_remove(&t->empty);
-	hw_list_push(&index->empty, &t->empty);
-	if (index->n_empty > HW_TOPICS_EMPTY_MAX)
-		forget_oldest(index);
+	size_t class = class_of(index, name_of(t));
+
+	take_from_empty(index, t);
+	charge(index, t, class, 0);
+	hw_list_push(&index->empty[class], &t->empty);
+	if (++index->n_empty[class] > index->empty_max)
+		forget_oldest(index, class);
 }
 
 static struct hw_topic_log *log_get(
@@ -76,7 +108,7 @@ static struct hw_topic_log *log_get(
 	if (!t)
 		return NULL;
 	hw_list_init(&t->empty);
-	t->gone = index->forgotten;
+	t->gone = index->forgotten[class_of(index, topic)];
 	t->name_len = topic.len;
 	memcpy(t->name, topic.p, topic.len);
 	if (hw_map_put(&index->topics, name_of(t), t, NULL)) {
@@ -112,14 +144,24 @@ void hw_topic_index_lost(struct hw_topic_index *index, struct hw_str topic, uint
 
 void hw_topic_index_lost_all(struct hw_topic_index *index, uint64_t number)
 {
-	if (number > index->forgotten)
-		index->forgotten = number;
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++)
+		forgets(index, c, number);
 	for (hw_map_each (&index->topics, i)) {
 		struct hw_topic_log *t = index->topics.slots[i].value;
 
 		if (number > t->gone)
 			t->gone = number;
 	}
+}
+
+void hw_topic_index_mingle(struct hw_topic_index *index)
+{
+	uint64_t most = 0;
+
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++)
+		most = index->forgotten[c] > most ? index->forgotten[c] : most;
+	for (size_t c = 0; c < HW_JOURNAL_MAX_CLASSES; c++)
+		forgets(index, c, most);
 }
 
 /* ---- events come
@@ -153,18 +195,21 @@ static struct hw_topic_part *last_part(const struct hw_topic_log *t)
 }
 
 struct hw_topic_log *hw_topic_index_reserve(struct hw_topic_index *index, uint64_t hash,
-	struct hw_str topic, const struct hw_segment *segment)
+	struct hw_str topic, size_t class, const struct hw_segment *segment)
 {
 	struct hw_topic_log *t = log_get(index, hash, topic);
 	const struct hw_topic_part *last = t ? last_part(t) : NULL;
 
 	if (!t || (last && last->segment == segment))
 		return t;
-	if (parts_reserve(index, t) == 0)
-		return t;
-	if (t->n_parts == 0)
-		note_empty(index, t);
-	return NULL;
+	if (parts_reserve(index, t)) {
+		if (t->n_parts == 0)
+			note_empty(index, t);
+		return NULL;
+	}
+	take_from_empty(index, t);
+	charge(index, t, class, log_bytes(t));
+	return t;
 }
 
 void hw_topic_index_add(struct hw_topic_log *t, struct hw_segment *segment, uint32_t i)
@@ -221,11 +266,16 @@ void hw_topic_index_drop(struct hw_topic_index *index, const struct hw_segment *
 		struct hw_str name = topic_of(s, e);
 		struct hw_topic_log *t =
 			e->history ? hw_map_get_hashed(&index->topics, e->topic_hash, name) : NULL;
-		uint64_t number;
 
 		/* none: not the first of its topic here */
-		while (t && (number = part_remove(t, s)))
-			hw_topic_index_lost(index, name, number);
+		while (t) {
+			uint64_t number = part_remove(t, s);
+
+			if (t->n_parts == 0 || number == 0)
+				t = NULL; /* it may be forgotten now */
+			if (number)
+				hw_topic_index_lost(index, name, number);
+		}
 	}
 }
 
@@ -242,7 +292,7 @@ uint64_t hw_topic_index_gone(const struct hw_topic_index *index, struct hw_str t
 {
 	const struct hw_topic_log *t = hw_topic_index_find(index, topic);
 
-	return t ? t->gone : index->forgotten;
+	return t ? t->gone : index->forgotten[class_of(index, topic)];
 }
 
 static struct hw_place nowhere(void)
