@@ -308,6 +308,14 @@ static void give_way(void)
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), CONTROL_NICE);
 }
 
+static void tell_kept(void *arg, struct hw_tenant *tenant)
+{
+	struct hw_broker *b = arg;
+
+	hw_kept_tell(&tenant->kept, b->metrics, hw_hook_env_tenant_label(b->env, tenant->id.p),
+		tenant->journal);
+}
+
 /* Signals and housekeeping until every worker has ended. */
 static void control(struct hw_broker *b, const sigset_t *signals)
 {
@@ -328,6 +336,7 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 		hw_broker_serve(b, number == SIGHUP, e.drain_until_ms != INT64_MAX);
 		go_on_ending(b, &e);
 		hw_tenants_trim(&b->tenants, hw_clock_mono_ms(&hw_clock_system));
+		hw_tenants_each(&b->tenants, tell_kept, b);
 		hw_tickets_trim(&b->tenants.tickets, hw_clock_mono_ms(&hw_clock_system));
 		hw_broker_trim_revocations(b);
 		hw_hook_env_tick(b->env);

@@ -4,9 +4,6 @@
 
 #include "hook/entry_internal.h"
 
-/** The value of the label `tenant` for it: its own for the first hundred, then "other"; "" for "".
- * Lives as the environment. Any thread. */
-const char *hw_hook_env_tenant_label(struct hw_hook_env *env, const char *tenant);
 /** From now on the control thread is in @what of the hook, until the same with NULL. @hook may be
  * NULL too. Control thread. */
 void hw_hook_env_do(struct hw_hook_env *env, const char *what, const char *hook);

@@ -85,6 +85,9 @@ void hw_hook_env_destroy(struct hw_hook_env **env);
 /** The part of that which may wait for plugins: ends offloaded work, what runs of it first, and
  * unloads. No worker is there any more. */
 void hw_hook_env_end_work(struct hw_hook_env *env);
+/** The value of the label `tenant` of metrics: its own for the first hundred, then "other"; "" for
+ * "". Lives as the environment. Any thread. */
+const char *hw_hook_env_tenant_label(struct hw_hook_env *env, const char *tenant);
 /** For tests, while no bench is alive: the values that hooks share (dict.h) are gone. -ENOMEM. */
 HW_MUST_CHECK int hw_hook_env_forget_values(struct hw_hook_env *env);
 

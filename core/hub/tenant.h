@@ -9,6 +9,7 @@
 #include "base/quota.h"
 #include "hub/generation.h"
 #include "hub/idempotency.h"
+#include "hub/kept.h"
 #include "hub/occupancy.h"
 #include "hub/presence.h"
 #include "hub/seat_table.h"
@@ -22,6 +23,7 @@ struct hw_tenant {
 	struct hw_str id;
 	struct hw_journal *journal;
 	struct hw_store *store; /* behind the journal; NULL: it is all there is */
+	struct hw_kept kept;
 	struct hw_quota connections;
 	struct hw_quota subscriptions;
 	struct hw_quota tickets; /* that are not used yet: tickets.h */

@@ -240,6 +240,7 @@ def test_every_metric_is_in_operations_and_there():
     with Broker({"hooks": [*base_config()["hooks"], shadow], "journal": journal}) as broker, WsClient(broker.address, token=token) as client, \
             WsClient(broker.address, token=token):
         client.subscribe("t:1")
+        wait_until(lambda: any('journal_bytes{tenant="acme"' in name for name in broker.metrics()), what="what is told once a second")
         told = set(re.findall(r"^# TYPE (\w+)", http(broker.admin_address, "GET", "/metrics").body.decode(), re.M))
     named = set(re.findall(r"`(hookwire_\w+)`", (ROOT / "docs/operations.md").read_text()))
     named |= set(re.findall(r"`(hookwire_plugin_\w+)`", (ROOT / "plugins/jwt/README.md").read_text()))
