@@ -253,6 +253,69 @@ def test_clients_at_random_on_four_workers():
     random_case(4, SEED + 2)
 
 
+class Place:
+    """One who is in room:1, over a WebSocket, a stream of events, or polls; where a user's polls are one session."""
+
+    def __init__(self, broker, kind, user, name):
+        self.broker, self.kind, self.user, self.token = broker, kind, user, mint(user, name=name)
+        if kind == "ws":
+            self.client = client_of(broker, "room:1", user=user, name=name)
+        elif kind == "sse":
+            self.client = SseClient(broker.address, "room:1", token=self.token).begin()
+        else:
+            self.poll()
+
+    def poll(self):
+        equal(http(self.broker.address, "GET", "/poll?topics=room:1&wait=0", token=self.token).status, 200, "poll")
+
+    def leave(self, rng):
+        if self.kind != "poll":
+            rng.choice((self.client.abort, self.client.close))()
+            return
+        gone = http(self.broker.admin_address, "POST", "/api/sessions/disconnect", {"Content-Type": "application/json"}, {"user": self.user, "tenant": "acme"}, ADMIN_TOKEN)
+        check(gone.json()["sessions"] >= 1, "on each worker that its polls met it has one")
+
+
+def at_each_point(workers, grace_ms, seed, steps=40):
+    rng = random.Random(seed)
+    with broker_of(workers=workers, grace_ms=grace_ms) as broker, client_of(broker, user="watcher") as watcher:
+        followers, places = [Follower(watcher, "room:1")], []
+        for step in range(steps):
+            what = rng.random()
+            if what < 0.45 or not places:
+                kind = rng.choice(("ws", "ws", "sse", "poll"))
+                # who polls is ended by its name: it has no other session
+                places.append(Place(broker, kind, f"poll-{step}" if kind == "poll" else f"u{rng.randrange(4)}", f"n{rng.randrange(2)}"))
+            elif what < 0.8:
+                places.pop(rng.randrange(len(places))).leave(rng)
+            elif what < 0.9:
+                place = rng.choice(places)
+                if place.kind == "ws":
+                    check(place.client.request({"type": "auth", "token": mint(place.user, name=f"n{rng.randrange(2)}")})["ok"], "refreshed")
+                elif place.kind == "poll":
+                    place.poll()  # again, maybe on another worker: it is there once
+            else:
+                followers.append(Follower(client_of(broker, user="watcher"), "room:1"))
+            expected = {}
+            for place in places:
+                expected[place.user] = expected.get(place.user, 0) + 1
+            for follower in followers:
+                follower.until_are(expected)
+            answer = http(broker.address, "GET", "/topics/room:1/presence", token=mint("asks")).json()["topics"]["room:1"]
+            equal({user: n for user, (n, _) in by_user(answer["users"]).items()}, expected, f"step {step}: the list over HTTP")
+        for place in places:
+            place.leave(rng)
+        for follower in followers:
+            follower.until_are({})
+            equal(follower.lists, 0, "lists instead of changes")
+
+
+def test_at_each_point_what_was_told_over_the_list_is_who_is_there():
+    at_each_point(1, 0, SEED)
+    at_each_point(4, 0, SEED + 1)
+    at_each_point(4, 30, SEED + 2)
+
+
 def test_the_list_and_what_changes_meanwhile_are_of_one_piece():
     """Who asks again and again while the topic is in uproar: what comes behind a list is newer than it, and nothing is missing."""
     flap = [{"type": kind, "topics": ["room:1"]} for kind in ("subscribe", "unsubscribe")] * 50
