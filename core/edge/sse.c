@@ -90,7 +90,7 @@ static int send_block(struct sse_conn *conn, const struct hw_sse_block *block)
 static struct hw_str name_of(struct hw_str text)
 {
 	static const char begin[] = "{\"type\":\"";
-	static const char *const heard[] = {"gap", "unsubscribed", "goaway", "presence"};
+	static const char *const heard[] = {"gap", "unsubscribed", "goaway"};
 
 	if (!hw_str_starts(text, HW_STR(begin)))
 		return HW_STR_NULL;

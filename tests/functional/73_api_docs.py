@@ -85,6 +85,62 @@ def test_public_validators_find_nothing_and_would():
         check(any(line.startswith(part) for line in found), f"what is broken is not found: {part}: {[line[:100] for line in found]}")
 
 
+def source(name):
+    return (ROOT / name).read_text()
+
+
+CODES = re.findall(r'CODE\(\w+, "(\w+)", (\d+), (\d+), (true|false)', source("core/wire/code.c"))
+
+
+def columns(text, key):
+    """Rows of the Markdown tables whose first cell is one name in `code`, as {name: [cells]}."""
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| `")]
+    return {row[0].strip("`"): row for row in rows if re.fullmatch(rf"`{key}`", row[0])}
+
+
+def test_every_code_is_in_the_documents_with_all_that_it_means():
+    check(len(CODES) == 11, f"the table of codes is not found: {CODES}")
+    told = columns(source("docs/protocol.md"), r"[a-z_]+")
+    for name, http_status, close, retry in CODES:
+        check(name in told, f"{name} is not in docs/protocol.md")
+        _, _, told_http, told_close, told_retry = told[name]
+        check(http_status in told_http or name == "slow_consumer", f"{name}: HTTP {told_http}, not {http_status}")
+        check(close in told_close, f"{name}: close {told_close}, not {close}")
+        equal(told_retry.startswith("yes"), retry == "true", f"{name}: retry {told_retry}")
+    for document in ("openapi", "asyncapi"):
+        enum = json.loads(source(f"docs/{document}.json"))["components"]["schemas"]["Code"]["enum"]
+        equal(sorted(enum), sorted(code[0] for code in CODES), f"codes of docs/{document}.json")
+
+
+def test_every_message_and_close_code_is_in_the_documents():
+    protocol = source("docs/protocol.md")
+    said = set(re.findall(r'begin\(out, (?:plain|false), "(\w+)"\)', source("core/wire/control.c")))
+    asked = set(re.findall(r'\{\{"(\w+)", \d+\}, HW_COMMAND_', source("core/wire/command.c")))
+    check({"welcome", "reply", "gap", "presence"} <= said and {"auth", "subscribe"} <= asked, f"they are not found: {said} {asked}")
+    messages = json.loads(source("docs/asyncapi.json"))["components"]["messages"].values()
+    types = {m["payload"]["properties"]["type"]["const"] for m in messages if "type" in m["payload"].get("properties", {})}
+    equal(types, said | asked, "types of docs/asyncapi.json")
+    for name in said | asked:
+        check(f'{{"type":"{name}"' in protocol, f"docs/protocol.md has no {name}")
+    events = re.search(r"heard\[\] = \{([^}]*)\}", source("core/edge/sse.c"))[1]
+    for name in [*re.findall(r'"(\w+)"', events), "cursor", "closed"]:
+        check(re.search(rf"\| `event: {name}`|, then `{name}`", protocol), f"docs/protocol.md has no event: {name}")
+    closes = {int(code[2]) for code in CODES} | {int(n) for n in re.findall(r"HW_WS_CODE_\w+ = (\d+)", source("core/wire/ws.h"))}
+    closes |= {int(n) for n in re.findall(r"hw_session_close\(s, (4\d{3}),", source("core/session/session.c"))}
+    closes.discard(1005)  # never on the wire
+    check({1009, 4400, 4408, 4508} <= closes, f"close codes are not found: {closes}")
+    section = protocol[protocol.index("### Close codes"):]
+    for code in closes:
+        check(str(code) in section[:section.index("\n## ")], f"docs/protocol.md has no close code {code}")
+
+
+def test_every_path_is_in_the_manuals():
+    protocol, operations = source("docs/protocol.md"), source("docs/operations.md")
+    for (path, method), listener in table().items():
+        text = re.sub(r"\{topic\}", "a:1", path)
+        check(text in (operations if listener == "admin" else protocol), f"{method} {path} of the {listener} listener is in no manual")
+
+
 def answers(broker):
     """What the broker says, each with the schema that the document has for it."""
     samples = []
