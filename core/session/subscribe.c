@@ -28,6 +28,7 @@ struct grant {
 	bool last;     /* from its newest event on, unless there is a cursor */
 	bool recovers; /* from @after on */
 	bool gap;
+	uint64_t told; /* the newest that is gone, as of when that was said last */
 	uint64_t after;
 };
 
@@ -271,7 +272,7 @@ static void tell_gaps(struct subscribing *sub,
 	for (size_t i = 0; i < sub->n; i++) {
 		struct grant *g = &sub->grants[i];
 
-		if (g->code != HW_CODE_NONE || g->gap || !is_lost(sub, g))
+		if (g->code != HW_CODE_NONE || !is_lost(sub, g))
 			continue;
 		g->gap = true;
 		topics[n++] = g->topic;
@@ -281,11 +282,16 @@ static void tell_gaps(struct subscribing *sub,
 	free(topics);
 }
 
+/* While a client reads slowly retention may pass it again and again: what is gone behind the place
+ * is told each time, and what it has read before that went is not. */
 static bool is_gone(struct subscribing *sub, struct grant *g)
 {
 	uint64_t gone = g->recovers && g->has_cursor ? hw_reading_gone(&sub->reading, g->topic) : 0;
+	bool lost = gone > g->after && gone > g->told && gone > sub->reading.cursor;
 
-	return gone > g->after;
+	if (gone > g->told)
+		g->told = gone;
+	return lost;
 }
 
 static void lost(struct hw_reading *r)
