@@ -163,6 +163,7 @@ static bool catch_up(struct hw_session *s)
 	case HW_READING_LEVEL:
 		s->sub.delivered_seq = hw_hub_seq(s->hub);
 		s->sub.behind = false;
+		subscribe_go_on(s);
 		return false;
 	case HW_READING_WAITS:
 		return false;
@@ -208,6 +209,6 @@ bool sessions_catch_up(struct hw_worker *w)
 void hw_session_drained(struct hw_session *s)
 {
 	go_on(s);
-	subscribe_drained(s);
+	subscribe_go_on(s);
 	presence_catch_up(s);
 }

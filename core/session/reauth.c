@@ -214,6 +214,8 @@ static void hold(struct hw_session *s)
 	s->held = s->sub.behind = true;
 	hw_list_remove(&s->catch_up);
 	session_arm(s);
+	subscribe_go_on(
+		s); /* and gives up: what it waits for comes after the check, and that after it */
 }
 
 static void release(struct hw_session *s)

@@ -188,8 +188,9 @@ bool command_unsubscribe(struct job *job);
 /** It waits for nothing any more. */
 void subscribe_cancel(struct job *job);
 void subscribe_free(struct job *job);
-/** The outlet takes more. */
-void subscribe_drained(struct hw_session *s);
+/** What a recovery waits for may be there: room in the outlet, or the session level with its hub.
+ */
+void subscribe_go_on(struct hw_session *s);
 
 /* history.c */
 bool command_history(struct job *job);

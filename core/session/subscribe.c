@@ -363,6 +363,9 @@ static bool recover(struct job *job)
 		sub->pumped = true;
 		state = read_on(sub);
 	}
+	/* it is joined where the session is, and not before that: one cursor is to hold for both */
+	if (state == HW_READING_LEVEL && s->sub.behind && !s->closed)
+		return false; /* its being level brings us back */
 	if (state == HW_READING_LEVEL || s->closed)
 		return join_all(job);
 	if (state == HW_READING_MORE)
@@ -376,7 +379,7 @@ static void go_on(struct job *job)
 		job_resume(job);
 }
 
-void subscribe_drained(struct hw_session *s)
+void subscribe_go_on(struct hw_session *s)
 {
 	if (s->recovering && s->job && s->job->subscribing &&
 		!hw_timer_armed(&s->job->subscribing->next_turn) &&

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-# While somebody recovers, and reads slowly: what retention takes meanwhile is told each time, and of its topic alone.
+# While somebody recovers, and reads slowly: what retention takes meanwhile is told each time and of its topic alone, live events wait
+# behind the reply, and the reply's cursor is where the topics are joined.
 # ctest: timeout=120
 import pathlib
 import sys
@@ -88,6 +89,80 @@ def test_each_hole_is_told_and_of_its_topic_alone():
 
 def test_a_plain_client_that_gave_a_cursor_is_told_too():
     check_each_hole_is_told_once(v1=False)
+
+
+THREE = ("b:1", "a:1", "c:1")
+
+
+def numbers_of(messages):
+    return [number_of(m["id"]) for m in messages if "id" in m and "event" in m]
+
+
+def same(got, wanted, what):
+    """Lists of numbers, that are too long to be shown."""
+    equal((sorted(set(wanted) - set(got))[:5], sorted(set(got) - set(wanted))[:5]), ([], []), f"{what}: missing, too many")
+    check(got == wanted, f"{what}: order, or something twice")
+
+
+def test_the_replys_cursor_joins_the_topic_to_the_session_also_of_a_slow_client():
+    large = {"journal": {"retention": {"count": 100000}}}
+    with Broker(merge(SMALL, large)) as broker:
+        cursor = head(broker)
+        published = publish_many(broker, KEPT, ("a:1",), FILL, at_a_time=AT_A_TIME)
+        client = v1_client(broker, "slow", receive_buffer=4096)
+        client.subscribe("b:1")
+        client.send_json({"type": "subscribe", "id": "a", "topics": [{"topic": "a:1", "cursor": cursor}, "c:1"]})
+        first = client.recv_json()  # it has begun; the live topic falls behind too
+        published += publish_many(broker, KEPT, THREE, FILL, at_a_time=AT_A_TIME)
+        before = [first]
+        reply = client.recv_where({"id": "a"}, timeout=30, skipped=before)
+        published += publish_many(broker, 3, THREE, first=KEPT)
+        topics = reply["topics"]
+        equal({t: r["ok"] for t, r in topics.items()}, {"a:1": True, "c:1": True}, "results")
+        equal(len({r["cursor"] for r in topics.values()}), 1, "one reply, one place")
+        joined = number_of(topics["a:1"]["cursor"])
+        behind = []
+        while not behind or behind[-1]["id"] != published[-1]:
+            behind.append(client.recv_event(timeout=30))
+        everything = {number_of(i): t for i, t in zip(published, ["a:1"] * KEPT + list(THREE * KEPT)[:KEPT + 3])}
+        for topic in ("a:1", "b:1"):
+            same([n for n in numbers_of(before) if everything[n] == topic], [n for n, t in everything.items() if t == topic and n <= joined],
+                  f"{topic} before the reply: all up to its cursor {joined}")
+        same([n for n in numbers_of(before) if everything[n] == "c:1"], [], "c:1 begins with the reply")
+        same(numbers_of(behind), [n for n in everything if n > joined], "and behind it all the rest, in one order")
+        client.close()
+
+
+# what is read again takes its time
+POLICY = """return policy { api = 1, reads = { filter = { "user" } }, -- %d
+  authorize = { subscribe = function() return allow() end, publish = function() return allow() end },
+  filter = function(event) local n = 0 for i = 1, 20000 do n = n + i end return n > 0 end }"""
+
+
+def test_a_policy_that_changes_meanwhile_holds_nothing_up():
+    # nothing is delivered until the new policy was asked, and it is asked when what is being recovered has its answer
+    now = {"tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua", "revoke": "now", "budget": {"cpu_ms": 1000}}]}},
+           "journal": {"retention": {"count": 100000}}}
+    with Broker(merge(SMALL, now), files={"open.lua": POLICY % 0}) as broker:
+        begin = head(broker)
+        publish_many(broker, 1, ("a:1",))
+        client = v1_client(broker)
+        client.subscribe("b:1")
+        published, seen, answers = [], [], []
+        for n in range(1, 6):
+            published += publish_many(broker, 600, ("b:1",))
+            client.send_json({"type": "subscribe", "id": n, "topics": [{"topic": "a:1", "cursor": begin}]})
+            broker.write_file("open.lua", POLICY % n)
+            since = broker.log_mark()
+            broker.sighup()
+            broker.wait_log("reloaded", since=since)
+            answers.append(client.recv_where({"id": n}, timeout=20, skipped=seen)["topics"]["a:1"].get("code"))
+            client.request({"type": "unsubscribe", "topics": ["a:1"]}, timeout=20, skipped=seen)
+        contains(answers, "unavailable", "answers; nothing was held: the test is too quick")
+        publish_many(broker, 1, ("b:1",), first=5000)
+        seen.append(client.recv_where(lambda m: m.get("topic") == "b:1" and n_of(m) == 5000, timeout=20, skipped=seen))
+        same(numbers_of(m for m in seen if m.get("topic") == "b:1")[:-1], list(map(number_of, published)), "what is live the whole time")
+        client.close()
 
 
 main()
