@@ -127,9 +127,8 @@ static void refuse_limit(struct job *job, struct grant *g, const char *message)
 	refuse(job, g, HW_CODE_TOPIC_LIMIT, message);
 }
 
-static void add_result(struct job *job, const struct grant *g)
+static void add_result(struct job *job, const struct grant *g, struct hw_str cursor)
 {
-	char cursor[HW_CURSOR_MAX + 1];
 	struct hw_topic_result result = {
 		.topic = g->topic,
 		.raw = g->raw,
@@ -139,7 +138,7 @@ static void add_result(struct job *job, const struct grant *g)
 	};
 
 	if (g->code == HW_CODE_NONE)
-		result.cursor = session_cursor(job->session, cursor);
+		result.cursor = cursor;
 	hw_control_topics_add(&job->reply, &result);
 }
 
@@ -198,6 +197,7 @@ static bool join_all(struct job *job)
 {
 	struct subscribing *sub = job->subscribing;
 	bool reply = job->command.id.p != NULL;
+	char cursor[HW_CURSOR_MAX + 1];
 
 	for (size_t i = 0; i < sub->n && !job->session->closed; i++)
 		if (sub->grants[i].code == HW_CODE_NONE)
@@ -207,7 +207,7 @@ static bool join_all(struct job *job)
 	if (reply)
 		begin_reply(job);
 	for (size_t i = 0; reply && i < sub->n; i++)
-		add_result(job, &sub->grants[i]);
+		add_result(job, &sub->grants[i], session_cursor(job->session, cursor));
 	if (reply && !job->session->closed)
 		send_reply(job);
 	subscribe_free(job);
@@ -623,6 +623,9 @@ bool command_unsubscribe(struct job *job)
 {
 	struct hw_session *s = job->session;
 	bool reply = job->command.id.p != NULL;
+	/* who has no topic any more stands nowhere, or where others are */
+	char text[HW_CURSOR_MAX + 1];
+	struct hw_str cursor = session_cursor(s, text);
 
 	if (reply)
 		begin_reply(job);
@@ -636,7 +639,7 @@ bool command_unsubscribe(struct job *job)
 		else
 			tell_refused(job, &g, job->topic.message);
 		if (reply)
-			add_result(job, &g);
+			add_result(job, &g, cursor);
 	}
 	if (reply)
 		send_reply(job);
