@@ -412,8 +412,10 @@ static int link_up(struct hw_hub *hub, struct hw_subscriber *s, struct hw_str na
 			exit_in(hub, t, s, 0);
 		goto fail;
 	}
-	s->subs[s->n_subs] =
-		(struct hw_sub_link){.topic = t, .index = t->n, .after = hw_hub_number(hub)};
+	s->subs[s->n_subs] = (struct hw_sub_link){.topic = t,
+		.index = t->n,
+		.after = hw_hub_number(hub),
+		.since = hw_hub_number(hub)};
 	t->subs[t->n++] = (struct hw_topic_sub){.who = s, .link = s->n_subs++};
 	return 0;
 fail:
@@ -608,26 +610,49 @@ static bool fan_out_rest(struct hw_hub *hub, bool all)
 	return true;
 }
 
-bool hw_hub_matches(
-	const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run)
+void hw_hub_recovered(
+	const struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic, uint64_t since)
+{
+	uint32_t link = find_link(hub, s, topic);
+
+	if (link != UINT32_MAX && since < s->subs[link].since)
+		s->subs[link].since = since;
+}
+
+static bool covers(const struct hw_hub *hub, const struct hw_subscriber *s,
+	const struct hw_run *run, bool recovered)
 {
 	const struct hw_topic *t = hw_map_get_hashed(&hub->topics, run->topic_hash, run->topic);
 	const struct hw_topic *p = hub->n_patterns ? pattern_of(hub, run->topic) : NULL;
 
-	for (uint32_t i = 0; (t || p) && i < s->n_subs; i++)
-		if ((s->subs[i].topic == t || s->subs[i].topic == p) &&
-			s->subs[i].after <= run->after)
+	for (uint32_t i = 0; (t || p) && i < s->n_subs; i++) {
+		const struct hw_sub_link *link = &s->subs[i];
+
+		if ((link->topic == t || link->topic == p) &&
+			(recovered ? link->since : link->after) <= run->after)
 			return true;
+	}
 	return false;
 }
 
-uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t number, uint64_t last)
+bool hw_hub_matches(
+	const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run)
+{
+	return covers(hub, s, run, false);
+}
+
+bool hw_hub_has(const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run)
+{
+	return covers(hub, s, run, true);
+}
+
+uint64_t hw_subscriber_next_begin(const struct hw_subscriber *s, uint64_t number, uint64_t last)
 {
 	uint64_t next = last;
 
 	for (uint32_t i = 0; i < s->n_subs; i++)
-		if (s->subs[i].after > number && s->subs[i].after < next)
-			next = s->subs[i].after;
+		if (s->subs[i].since > number && s->subs[i].since < next)
+			next = s->subs[i].since;
 	return next;
 }
 

@@ -45,6 +45,7 @@ struct hw_subscriber {
 		uint32_t index; /* in the topic's array */
 		/* numbers of the journal: */
 		uint64_t after; /* where it joined: its first event is behind that */
+		uint64_t since; /* at most that: what is between them was recovered */
 		uint64_t told;  /* the subscriber's: what is lost up to here was told */
 	} * subs;
 };
@@ -104,12 +105,18 @@ bool hw_hub_subscribed(
 	const struct hw_hub *hub, const struct hw_subscriber *s, struct hw_str topic);
 /** Of a subscription's link; lives as long as the subscription. */
 struct hw_str hw_hub_topic_name(const struct hw_topic *topic);
+/** Of @s, which has just subscribed to @topic: it was given what is behind the number @since. */
+void hw_hub_recovered(
+	const struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic, uint64_t since);
 /** For who reads the journal himself: does @s get the run, by name or by pattern? A run may not go
  * over a point where a subscription of @s joined: read up to the next of these. */
 bool hw_hub_matches(
 	const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run);
-/** The first point behind @number where a subscription of @s joined, at most @last. */
-uint64_t hw_subscriber_next_join(const struct hw_subscriber *s, uint64_t number, uint64_t last);
+/** Does it, or did it when one of its subscriptions recovered? A run may not go over a point where
+ * one of them began. */
+bool hw_hub_has(const struct hw_hub *hub, const struct hw_subscriber *s, const struct hw_run *run);
+/** The first point behind @number where a subscription of @s began, at most @last. */
+uint64_t hw_subscriber_next_begin(const struct hw_subscriber *s, uint64_t number, uint64_t last);
 
 /** The place up to which this hub has read and fanned out: what a subscriber here has seen, unless
  * it is behind. */

@@ -174,6 +174,8 @@ static void join(struct job *job, struct grant *g)
 		refuse_limit(job, g, TENANT_IS_FULL);
 	else if (r < 0)
 		refuse(job, g, HW_CODE_UNAVAILABLE, "out of memory");
+	else if (g->recovers)
+		hw_hub_recovered(s->hub, &s->sub, g->topic, g->after);
 }
 
 /* A session of its query alone: from here on it is live, and its client knows where. */
@@ -244,7 +246,7 @@ static bool wants(struct hw_reading *r, const struct hw_run *run)
 		const struct grant *g = sub->recovering[i];
 
 		if (g->after <= run->after && hw_reading_is_of(run, g->topic))
-			return !hw_hub_matches(r->hub, &sub->job->session->sub, run);
+			return !hw_hub_has(r->hub, &sub->job->session->sub, run);
 	}
 	return false;
 }
@@ -328,7 +330,7 @@ static bool give_up(struct job *job)
 }
 
 /* As hw_reading_go, up to the hub's place. A run may not go over a point where a subscription of
- * the session joined: what is behind it comes, or came, by that. */
+ * the session began: what is behind it comes, or came, by that. */
 static enum hw_reading_state read_on(struct subscribing *sub)
 {
 	struct hw_session *s = sub->job->session;
@@ -336,7 +338,7 @@ static enum hw_reading_state read_on(struct subscribing *sub)
 	enum hw_reading_state state;
 
 	do {
-		next = hw_subscriber_next_join(&s->sub, sub->reading.cursor, upto);
+		next = hw_subscriber_next_begin(&s->sub, sub->reading.cursor, upto);
 		state = hw_reading_go(&sub->reading, next);
 	} while (state == HW_READING_LEVEL && next < upto);
 	return state;

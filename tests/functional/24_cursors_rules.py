@@ -176,6 +176,27 @@ def test_topics_of_a_query_recover_together_before_the_first_frame_is_read():
 
 # ---- "Recovered events of a subscription come before its reply, live ones of it wait until then. …"
 
+def test_a_subscription_has_an_event_once_whatever_overlaps():
+    with Broker(OPEN) as broker:
+        cursor = head(broker)
+        first = [publish(broker, f"a:{1 + n % 2}", n) for n in range(6)]
+
+        def subscribe(topic, cursor):
+            came = []
+            c.request({"type": "subscribe", "topics": [{"topic": topic, "cursor": cursor}]}, skipped=came)
+            return [m["id"] for m in came]
+        with v1_client(broker) as c:
+            equal(subscribe("a:1", cursor), first[::2], "what a:1 has missed")
+            equal(subscribe("a:*", cursor), first[1::2], "a pattern brings the others, and not what was recovered before")
+            live = [publish(broker, f"a:{1 + n % 2}", n) for n in range(6, 9)]
+            equal([c.recv_event()["id"] for _ in live], live, "live once")
+            equal(subscribe("a:2", cursor), [], "and a topic of the pattern brings nothing")
+            equal(subscribe("a:3", first[2]), [], "nor one that is empty")
+        with v1_client(broker) as c:
+            equal(subscribe("a:1", first[3]), [first[4], live[0], live[2]], "from the middle")
+            equal(subscribe("a:*", cursor), first[:4] + [first[5], live[1]], "only what was before that, and the others")
+
+
 def test_the_cursor_of_a_reply_is_not_ahead_of_what_came():
     with Broker(OPEN) as broker, v1_client(broker) as c:
         for n in range(20):
