@@ -22,6 +22,7 @@ RECENT = 200  # how far back a cursor mostly is
 CONFIG = {
     "workers": 4, "log": {"level": "info"},
     "tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}], "limits": {"publish_per_s": 1000000, "subscriptions": 100000}}},
+    "topics": {"b:1": {"retention": {"count": 100000}}},  # its events are kept apart, and yet in one order
     # who waits for its turn to run, on a busy machine, answers no ping
     "heartbeat": {"timeout_ms": int(scaled(60000))},
 }

@@ -56,8 +56,9 @@ def plain_query(address, token, topics, cursor=None):
 
 def _ws_subscribe(address, token, topics, cursor, protocols):
     came = []
+    each = cursor if isinstance(cursor, dict) else dict.fromkeys(topics, cursor)
     with WsClient(address, token=token, protocols=protocols) as c:
-        wanted = [{"topic": t, "cursor": cursor} if cursor else t for t in topics]
+        wanted = [{"topic": t, "cursor": each[t]} if cursor else t for t in topics]
         reply = c.request({"type": "subscribe", "topics": wanted}, skipped=came)
     results = reply["topics"]
     equal({r["ok"] for r in results.values()}, {True}, "results")
@@ -68,7 +69,7 @@ def _ws_subscribe(address, token, topics, cursor, protocols):
 
 
 def v1_subscribe(address, token, topics, cursor=None):
-    """A subscription for each topic, each with the cursor."""
+    """A subscription for each topic, each with the cursor, or with its own if a dict says so."""
     return _ws_subscribe(address, token, topics, cursor, ["hookwire.v1"])
 
 
@@ -154,5 +155,6 @@ def history_ws(address, token, topics, cursor=None):
         return _history(ask, topics, cursor)
 
 
+OWN_CURSORS = (v1_subscribe, plain_subscribe)  # a topic may have its own
 LIVE_WAYS = (v1_query, plain_query, v1_subscribe, plain_subscribe, sse_query, sse_header, poll)  # without a cursor: from now
 WAYS = LIVE_WAYS + (history_http, history_ws)
