@@ -258,8 +258,13 @@ def test_past_the_deadline_it_ends_and_resumes():
         except (EOFError, TimeoutError):
             pass
         check(0 < len(seen) < 1500, f"{len(seen)} came")
-        with open_stream(broker, last_id=last) as c:
-            equal(seen + numbers(c, 1500 - len(seen)) == list(range(1500)), True, "the rest by resuming")
+        while len(seen) < 1500:  # a busy machine may be too slow again
+            with open_stream(broker, last_id=last) as c:
+                while len(seen) < 1500 and (message := c.recv(timeout=20)).name != "closed":
+                    if message.name == "message":
+                        seen.append(n_of(message.json()))
+                        last = message.id
+        check(seen == list(range(1500)), "the rest by resuming")
 
 
 def test_many_streams_on_four_workers_see_one_order():
