@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "hub/conflate_rules.h"
 
 struct hw_conf_value; /* app/conf_tree.h */
 
@@ -117,6 +118,7 @@ struct hw_conf_tenant {
 struct hw_conf_topic_class {
 	const char *pattern; /* "cursor:*" or a whole topic; unique */
 	bool history_none;
+	enum hw_conflate conflate; /* HW_CONFLATE_NONE */
 	/* complete: what is not given here is journal.retention's; unused with history_none */
 	struct hw_conf_retention retention;
 	struct hw_conf_pos pos; /* of its key */

@@ -91,8 +91,12 @@ static const struct hw_conf_key tenant_keys[] = {
 };
 const struct hw_conf_keys hw_conf_keys_tenant = TABLE(tenant_keys);
 
+/* in the order of enum hw_conflate */
+static const char *const conflate_words[] = {"none", "latest", "append", NULL};
 static const struct hw_conf_key topic_keys[] = {
 	{OTHER("history", history, "string")},
+	{AT("conflate", WORD, topic_class, conflate), .words = conflate_words,
+		.initial = HW_CONFLATE_NONE},
 	{GROUP("retention", retention_override),
 		.offset = offsetof(struct hw_conf_topic_class, retention)},
 };

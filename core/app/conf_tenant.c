@@ -105,10 +105,15 @@ static void read_topic(struct hw_conf_reader *r, const struct hw_conf_value *v,
 		hw_conf_error_key(r, retention,
 			"a topic without history has nothing to retain; remove \"retention\" or "
 			"\"history\"");
+	if (class->history_none && class->conflate != HW_CONFLATE_NONE)
+		hw_conf_error_key(r, hw_conf_value_get(v, HW_STR("conflate")),
+			"a client that is behind is sent nothing of a topic without history, so "
+			"that "
+			"there is nothing to conflate; remove \"conflate\" or \"history\"");
 	if (v->n_children == 0)
 		hw_conf_error_key(r, v,
-			"this says nothing about the topic; write {\"history\": \"none\"} or "
-			"{\"retention\": {…}}");
+			"this says nothing about the topic; write {\"history\": \"none\"}, "
+			"{\"retention\": {…}} or {\"conflate\": \"latest\"}");
 }
 
 HW_CONF_READ(topics)

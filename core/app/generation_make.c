@@ -232,6 +232,20 @@ static void make_classes(const struct hw_conf *conf, const struct hw_conf_tenant
 	}
 }
 
+static void make_conflate(const struct hw_conf_global *c, struct hw_conflate_rules *out)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->n_topics && i < HW_COUNT(out->rules); i++) {
+		struct hw_conflate_rule *rule = &out->rules[i];
+
+		strncpy(rule->pattern, c->topics[i].pattern, sizeof(rule->pattern) - 1);
+		rule->how = c->topics[i].conflate;
+		any |= rule->how != HW_CONFLATE_NONE;
+	}
+	out->n = any ? c->n_topics : 0;
+}
+
 static int copy(char **out, const char *text)
 {
 	*out = text ? strdup(text) : NULL;
@@ -275,6 +289,7 @@ static int make_settings(struct made *m, const struct hw_conf_global *c)
 		.grace_ms = c->occupancy.grace_ms,
 		.presence.grace_ms = c->presence.grace_ms,
 	};
+	make_conflate(c, &s->conflate);
 	m->proxies = calloc(c->n_trusted_proxies + 1, sizeof(*m->proxies));
 	if (!m->proxies || copy(&m->echo, c->echo) || copy(&m->token, c->admin.token) ||
 		copy(&m->cookie, c->auth.cookie))

@@ -582,6 +582,13 @@ static void see(struct hw_hub *hub, struct hw_class *class, const struct hw_run 
 	class->seen.whole = true;
 }
 
+struct hw_frames *hw_hub_frames(struct hw_hub *hub)
+{
+	if (hw_list_empty(&hub->read_link))
+		hw_list_push(&hub->worker->read_hubs, &hub->read_link);
+	return &hub->classes.frames;
+}
+
 const struct hw_seen *hw_hub_see(
 	struct hw_hub *hub, struct hw_subscriber *s, const struct hw_run *run)
 {
@@ -590,9 +597,7 @@ const struct hw_seen *hw_hub_see(
 	if (!class)
 		return NULL;
 	if (!seen_already(hub, class, run)) {
-		/* what is made is kept until this turn is flushed */
-		if (hw_list_empty(&hub->read_link))
-			hw_list_push(&hub->worker->read_hubs, &hub->read_link);
+		(void)hw_hub_frames(hub); /* what is made is kept until this turn is flushed */
 		see(hub, class, run);
 	}
 	return &class->seen;

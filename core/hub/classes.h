@@ -70,6 +70,8 @@ bool hw_classes_may_ask(struct hw_hub *hub);
 /** How many events of a run to look at for all subscribers before the next, so that the turn's asks
  * suffice where they can. */
 size_t hw_classes_slice(const struct hw_hub *hub);
+/** For frames that are made for who is served in this turn; they are kept until it is flushed. */
+struct hw_frames *hw_hub_frames(struct hw_hub *hub);
 /** What @s sees of @run, with hub->classes.filtering. NULL: nothing could be looked at in this turn
  * (too much was, or there is no memory). */
 const struct hw_seen *hw_hub_see(

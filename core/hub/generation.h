@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/map.h"
 #include "hook/hooks.h"
+#include "hub/conflate_rules.h"
 #include "hub/presence_rules.h"
 #include "journal/journal.h"
 
@@ -31,6 +32,7 @@ struct hw_settings {
 	int64_t reauth_ms;
 	int64_t grace_ms; /* before a topic without subscriptions is vacated */
 	struct hw_presence_rules presence;
+	struct hw_conflate_rules conflate;
 	/* whose PROXY headers and X-Forwarded-For are believed */
 	const struct hw_address_block *trusted_proxies;
 	size_t n_trusted_proxies;

@@ -29,6 +29,9 @@ void hw_counters_init(struct hw_counters *c, struct hw_metrics *m)
 		.dropped = COUNTER("events_dropped_total", "Events that a transform hook dropped"),
 		.slow = COUNTER("slow_sessions_total",
 			"Times a session fell behind and went on from the journal"),
+		.conflated =
+			COUNTER("events_conflated_total", "Events left out, or joined to the next "
+							  "one, for sessions that were behind"),
 		.filtered = hw_metrics_get(m, HW_METRIC_COUNTER, "hookwire_events_withheld_total",
 			"Events that a subscriber did not get because of filter and redact",
 			"reason=\"filtered\""),

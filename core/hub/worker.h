@@ -24,7 +24,7 @@ struct hw_sessions;
 struct hw_counters {
 	struct hw_metric *http_requests, *connections, *connections_total, *proxy_refused,
 		*sessions, *subscriptions, *recheck_due, *polls_waiting;
-	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *gaps;
+	struct hw_metric *published, *delivered, *refused, *dropped, *slow, *conflated, *gaps;
 	struct hw_metric *filtered, *filter_failed;
 	struct hw_metric *rechecked, *revoked_subscriptions, *revoked_sessions, *revoked_tokens;
 	struct hw_metric *occupied, *untold_occupancy, *untold_published;

@@ -15,6 +15,7 @@ static void fall_behind(struct hw_session *s, const struct hw_run *run)
 	uint64_t dropped = s->outlet->drop(s->arg);
 
 	hw_metric_add(s->worker->counters->slow, 1);
+	s->slow = true;
 	leave_live(s, dropped ? dropped - 1 : run->after);
 }
 

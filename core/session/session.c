@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/conflate.h"
 #include "session/preview.h"
 #include "session/session_internal.h"
 
@@ -503,6 +504,7 @@ void hw_sessions_fini(struct hw_worker *w)
 	walks_fini(w);
 	reauth_fini(w);
 	hw_buf_fini(&w->sessions->out);
+	hw_window_destroy(&w->sessions->conflating.window);
 	free(w->sessions);
 	w->sessions = NULL;
 }

@@ -2,7 +2,7 @@
  * session.c: life and timers; job.c: the order of messages; commands.c: what each means;
  * subscribe.c: subscriptions and what they recover; history.c: pages of the past;
  * presence.c: who is in a topic; delivery.c: live
- * events; catch_up.c: those of who is behind. */
+ * events; catch_up.c: those of who is behind; conflate.c: what of them it need not have. */
 #pragma once
 
 #include "base/timers.h"
@@ -21,6 +21,7 @@
 
 struct hw_preview;
 struct hw_preview_slot;
+struct hw_window;
 
 struct hw_sessions {
 	struct hw_preview *preview; /* the one that has not ended */
@@ -29,6 +30,14 @@ struct hw_sessions {
 	struct hw_list explains;    /* likewise: struct hw_explain.link */
 	size_t n;
 	struct hw_buf out; /* the control message being written */
+	struct {
+		struct hw_window *window; /* NULL: nobody needed it lately */
+		size_t left_bytes;        /* that may be read event by event in this turn */
+		/* of the session whose turn it is: not all of the window could be sent, and it goes
+		 * on behind @stuck_at */
+		bool stuck;
+		uint64_t stuck_at;
+	} conflating;
 	struct hw_sweep {
 		struct hw_worker *worker;
 		struct hw_list now;    /* sessions to be checked as soon as may be: nothing is
@@ -116,6 +125,8 @@ struct hw_session {
 	int64_t opened_ms, alive_ms, lag_since_ms;
 	struct hw_reading reading; /* while it is behind: from its cursor on */
 	size_t caught_up_bytes;    /* in this turn */
+	/* numbers: between them it was not sent every event, as far as topics are conflated */
+	uint64_t conflated_after, conflated_upto;
 	uint64_t held_position; /* in the journal's memory: from there on a full socket holds it */
 	uint64_t told;          /* the number of the last cursor that the client was given */
 	struct job *job;        /* NULL: nothing is being worked on */
@@ -138,6 +149,7 @@ struct hw_session {
 	bool only_query;
 	bool recovering; /* a subscribe reads what is newer than its cursors */
 	bool held;       /* gets nothing until it is checked; sub.behind too */
+	bool slow;       /* it is behind because its client does not read */
 	char id[HW_SESSION_ID_LEN + 1];
 };
 

@@ -90,7 +90,7 @@ static const char full[] =
 	"      \"journal\": {\"retention\": {\"count\": 10}}}},\n"
 	"  \"journal\": {\"retention\": {\"count\": 5, \"bytes\": 65536, \"age_ms\": 1}},\n"
 	"  \"topics\": {\"cursor:*\": {\"history\": \"none\"}, \"audit:1\": {\"retention\": "
-	"{\"age_ms\": 99}}},\n"
+	"{\"age_ms\": 99}, \"conflate\": \"append\"}},\n"
 	"  \"slow\": {\"outbox_bytes\": 2048, \"deadline_ms\": 20},\n"
 	"  \"limits\": {\"message_bytes\": 16777216, \"body_bytes\": 4096, \"topics_per_session\": "
 	"3},\n"
@@ -142,7 +142,9 @@ static void every_key_is_read(void **state)
 	assert_int_equal(g->n_topics, 2);
 	assert_string_equal(g->topics[0].pattern, "cursor:*");
 	assert_true(g->topics[0].history_none);
+	assert_int_equal(g->topics[0].conflate, HW_CONFLATE_NONE);
 	assert_false(g->topics[1].history_none);
+	assert_int_equal(g->topics[1].conflate, HW_CONFLATE_APPEND);
 	assert_int_equal(g->topics[1].retention.age_ms, 99);
 	assert_int_equal(g->topics[1].retention.count,
 		5); /* the journal's, wherever in the file it stands */
@@ -451,6 +453,10 @@ static void each_mistake_is_told_at_its_place(void **state)
 		{"{\"topics\": {\"a:*\": {}}}", "1:13", "says nothing"},
 		{"{\"topics\": {\"a:*\": {\"history\": \"none\", \"retention\": {}}}}", "1:40",
 			"nothing to retain"},
+		{"{\"topics\": {\"a:*\": {\"conflate\": \"first\"}}}", "1:33",
+			"\"none\", \"latest\" or \"append\""},
+		{"{\"topics\": {\"a:*\": {\"history\": \"none\", \"conflate\": \"latest\"}}}",
+			"1:40", "nothing to conflate"},
 		{"{\"topics\": "
 		 "{\"a:1\":{},\"a:2\":{},\"a:3\":{},\"a:4\":{},\"a:5\":{},\"a:6\":{},\"a:7\":{},"
 		 "\"a:8\":{},"
