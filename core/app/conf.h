@@ -117,6 +117,7 @@ struct hw_conf_tenant {
 
 struct hw_conf_topic_class {
 	const char *pattern; /* "cursor:*" or a whole topic; unique */
+	bool kept_apart;     /* it says how it is kept, and is a class of the journal */
 	bool history_none;
 	enum hw_conflate conflate; /* HW_CONFLATE_NONE */
 	/* complete: what is not given here is journal.retention's; unused with history_none */

@@ -101,6 +101,7 @@ static void read_topic(struct hw_conf_reader *r, const struct hw_conf_value *v,
 		return;
 	hw_conf_read_members(r, &hw_conf_keys_topic, v, class);
 	retention = hw_conf_value_get(v, HW_STR("retention"));
+	class->kept_apart = retention || hw_conf_value_get(v, HW_STR("history"));
 	if (class->history_none && retention)
 		hw_conf_error_key(r, retention,
 			"a topic without history has nothing to retain; remove \"retention\" or "

@@ -109,6 +109,8 @@ static const char *why(const char *outcome)
 	} known[] = {
 		{"sent", "sent: the kernel has taken it"},
 		{"queued", "queued: bytes still wait for its socket, and this may be of them"},
+		{"conflated", "perhaps: the session was behind there, and was sent this or, in its "
+			      "place, a later event of the same entity"},
 		{"not_yet", "not yet: it is being read from the journal; ask again"},
 		{"lagging", "not yet: the session is behind and reads on from the journal"},
 		{"held", "not yet: it gets nothing until it is authorized again"},

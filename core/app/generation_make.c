@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "crypto/digest.h"
+#include "wire/topic.h"
 
 /* A generation with what its strings live in. */
 struct made {
@@ -216,6 +217,22 @@ static void set_retention(
 	class->retention = retention_of(r);
 }
 
+/* What says nothing of how it is kept is kept with the rest, so that a reload that takes it away
+ * takes no history with it; unless that would be with what the pattern around it says. */
+static bool is_kept_apart(const struct hw_conf_global *c, const struct hw_conf_topic_class *topic)
+{
+	char wide[HW_TOPIC_MAX + 2];
+	struct hw_str around = hw_topic_pattern(hw_str_of(topic->pattern), wide);
+
+	if (topic->kept_apart)
+		return true;
+	for (size_t i = 0; i < c->n_topics; i++)
+		if (&c->topics[i] != topic && c->topics[i].kept_apart &&
+			hw_str_eq(hw_str_of(c->topics[i].pattern), around))
+			return true;
+	return false;
+}
+
 static void make_classes(const struct hw_conf *conf, const struct hw_conf_tenant *tenant,
 	struct hw_topic_classes *out)
 {
@@ -224,8 +241,11 @@ static void make_classes(const struct hw_conf *conf, const struct hw_conf_tenant
 	set_retention(&out->classes[0], conf, hw_conf_retention_of(conf, tenant));
 	for (size_t i = 0; i < conf->global->n_topics && out->n < HW_JOURNAL_MAX_CLASSES; i++) {
 		const struct hw_conf_topic_class *topic = &conf->global->topics[i];
-		struct hw_topic_class *class = &out->classes[out->n++];
+		struct hw_topic_class *class = &out->classes[out->n];
 
+		if (!is_kept_apart(conf->global, topic))
+			continue;
+		out->n++;
 		strncpy(class->pattern, topic->pattern, sizeof(class->pattern) - 1);
 		class->history = !topic->history_none;
 		set_retention(class, conf, topic->retention);

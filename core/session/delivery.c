@@ -15,7 +15,8 @@ static void fall_behind(struct hw_session *s, const struct hw_run *run)
 	uint64_t dropped = s->outlet->drop(s->arg);
 
 	hw_metric_add(s->worker->counters->slow, 1);
-	s->slow = true;
+	/* more than the outbox may hold can also come at once, to one that reads */
+	s->slow = s->outlet->blocked(s->arg);
 	leave_live(s, dropped ? dropped - 1 : run->after);
 }
 

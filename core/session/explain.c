@@ -7,6 +7,7 @@
 #include "hook/audience.h"
 #include "session/explain_internal.h"
 #include "session/session_internal.h"
+#include "wire/event.h"
 #include "wire/topic.h"
 
 static void slot_free(struct hw_explain_slot *slot)
@@ -79,6 +80,23 @@ static void find_subscriptions(struct hw_explain_slot *slot, const struct hw_ses
 		add_question(slot, topic, false, 0);
 }
 
+/* Which events were left out is not kept, but where, and what can be. */
+static bool may_be_left_out(const struct hw_explain *x, const struct hw_session *s)
+{
+	const struct hw_explain_event *event = x->event;
+	enum hw_conflate how =
+		hw_conflate_of(&s->worker->generation->settings.conflate, event->topic);
+	struct hw_event ev;
+
+	if (how == HW_CONFLATE_NONE || event->number <= s->conflated_after ||
+		event->number > s->conflated_upto ||
+		hw_event_parse(event->text, HW_JSON_UTF8_DONE, &ev, NULL, NULL))
+		return false;
+	return hw_json_is(ev.event, HW_STR("UPDATED")) ||
+	       (how == HW_CONFLATE_LATEST && (hw_json_is(ev.event, HW_STR("ADDED")) ||
+						     hw_json_is(ev.event, HW_STR("DELETED"))));
+}
+
 static int on_session(struct hw_session_walk *walk, struct hw_session *s)
 {
 	struct hw_explain *x = HW_CONTAINER_OF(walk, struct hw_explain, walk);
@@ -101,6 +119,7 @@ static int on_session(struct hw_session_walk *walk, struct hw_session *s)
 		hw_worker_wall_ms(x->worker) - (hw_worker_now_ms(x->worker) - s->opened_ms);
 	slot->epoch = hw_journal_epoch(s->hub->tenant->journal);
 	slot->cursor = s->sub.behind ? s->reading.cursor : hw_hub_number(s->hub);
+	slot->conflated = may_be_left_out(x, s);
 	slot->behind = s->sub.behind;
 	slot->held = s->held;
 	slot->blocked = s->outlet->blocked(s->arg);

@@ -12,8 +12,10 @@
 
 /* What became of an event for one session, the best first. */
 enum hw_explain_outcome {
-	HW_EXPLAIN_SENT,     /* the kernel has taken all that was queued */
-	HW_EXPLAIN_QUEUED,   /* something is still queued, this may be of it */
+	HW_EXPLAIN_SENT,   /* the kernel has taken all that was queued */
+	HW_EXPLAIN_QUEUED, /* something is still queued, this may be of it */
+	/* this, or a later event in its place: it was behind, and the topic is conflated */
+	HW_EXPLAIN_CONFLATED,
 	HW_EXPLAIN_NOT_YET,  /* it is read from the journal in a moment */
 	HW_EXPLAIN_LAGGING,  /* the session reads the journal by itself and is not there yet */
 	HW_EXPLAIN_HELD,     /* it gets nothing until it is authorized again */

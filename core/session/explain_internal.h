@@ -34,6 +34,7 @@ struct hw_explain_slot {
 	struct hw_identity *identity;
 	int64_t opened_ms;      /* wall */
 	uint64_t epoch, cursor; /* a number */
+	bool conflated;         /* it was behind there, and need not have had it */
 	bool behind, held, blocked, policy_current;
 	size_t queued_bytes;
 	enum hw_seen_as lately;

@@ -11,6 +11,7 @@ const char *hw_explain_outcome_name(enum hw_explain_outcome outcome)
 {
 	static const char *const names[] = {[HW_EXPLAIN_SENT] = "sent",
 		[HW_EXPLAIN_QUEUED] = "queued",
+		[HW_EXPLAIN_CONFLATED] = "conflated",
 		[HW_EXPLAIN_NOT_YET] = "not_yet",
 		[HW_EXPLAIN_LAGGING] = "lagging",
 		[HW_EXPLAIN_HELD] = "held",
@@ -314,6 +315,8 @@ static enum hw_explain_outcome outcome_of(const struct hw_explain_slot *slot)
 				      : HW_EXPLAIN_NOT_YET;
 	if (withheld(slot, &failed))
 		return failed ? HW_EXPLAIN_FAILED : HW_EXPLAIN_FILTERED;
+	if (slot->conflated)
+		return HW_EXPLAIN_CONFLATED;
 	return slot->queued_bytes ? HW_EXPLAIN_QUEUED : HW_EXPLAIN_SENT;
 }
 
@@ -326,6 +329,8 @@ static bool is_recorded(const struct hw_explain_slot *slot, enum hw_explain_outc
 	case HW_EXPLAIN_FILTERED:
 	case HW_EXPLAIN_FAILED:
 		return slot->lately != HW_SEEN_UNKNOWN;
+	case HW_EXPLAIN_CONFLATED:
+		return false; /* which events were left out is not kept */
 	default:
 		return true;
 	}
