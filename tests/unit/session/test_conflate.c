@@ -17,9 +17,9 @@ enum { EVENTS = 120, ENTITIES = 4, RUNS = 80, MOST_TEXT = 65536 };
 
 static enum hw_conflate how_of(struct hw_str topic)
 {
-	return hw_str_eq(topic, HW_STR(LATEST))   ? HW_CONFLATE_LATEST
-	       : hw_str_eq(topic, HW_STR(APPEND)) ? HW_CONFLATE_APPEND
-						  : HW_CONFLATE_NONE;
+	return hw_str_starts(topic, HW_STR("doc:")) ? HW_CONFLATE_LATEST
+	       : hw_str_eq(topic, HW_STR(APPEND))   ? HW_CONFLATE_APPEND
+						    : HW_CONFLATE_NONE;
 }
 
 /* ---- a journal, and what leaves a window of it ---- */
@@ -197,7 +197,7 @@ static void topics_have_entities_of_their_own(void **state)
 	(void)state;
 	begin(&f);
 	put(&f, LATEST, "UPDATED", "\"e\"", "1", "u");
-	put(&f, PLAIN, "UPDATED", "\"e\"", "2", "u");
+	put(&f, "doc:2", "UPDATED", "\"e\"", "2", "u");
 	put(&f, LATEST, "UPDATED", "\"\\u0065\"", "3", "u"); /* the same, written otherwise */
 	put(&f, LATEST, "UPDATED", "7", "4", "u");
 	put(&f, LATEST, "UPDATED", "\"7\"", "5", "u"); /* not the same */
@@ -368,6 +368,36 @@ static void a_window_is_bounded(void **state)
 		n_out += out.n;
 	assert_int_equal(n_out, n);
 	hw_scan_end(&scan);
+	end(&f);
+}
+
+static void a_window_is_bounded_by_bytes_too(void **state)
+{
+	struct hw_scan scan;
+	struct hw_run run;
+	size_t n = 0, taken;
+	char payload[4096];
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	memset(payload, 'x', sizeof(payload));
+	payload[0] = payload[sizeof(payload) - 2] = '"';
+	payload[sizeof(payload) - 1] = '\0';
+	for (unsigned i = 0; i < HW_WINDOW_EVENTS / 2; i++)
+		put(&f, LATEST, "UPDATED", "\"e\"", payload, "u");
+	hw_window_begin(f.window, SIZE_MAX);
+	assert_int_equal(hw_scan_begin(&scan, f.journal, 0, NULL, 0), 0);
+	do {
+		assert_true(hw_scan_next(&scan, UINT64_MAX, &run));
+		taken = hw_window_add(f.window, &run, HW_CONFLATE_LATEST);
+		n += taken;
+	} while (taken == run.n);
+	hw_scan_end(&scan);
+	assert_true(hw_window_full(f.window));
+	assert_in_range(hw_window_read_bytes(f.window), HW_WINDOW_BYTES,
+		HW_WINDOW_BYTES + 2 * sizeof(payload));
+	assert_in_range(n, 100, HW_WINDOW_BYTES / sizeof(payload) + 1);
 	end(&f);
 }
 
@@ -761,6 +791,7 @@ int main(void)
 		cmocka_unit_test(what_is_joined_is_the_last_event_and_begins_where_the_first_did),
 		cmocka_unit_test(what_is_joined_is_no_larger_than_an_event_may_be),
 		cmocka_unit_test(a_window_is_bounded),
+		cmocka_unit_test(a_window_is_bounded_by_bytes_too),
 		cmocka_unit_test(what_is_no_event_is_sent),
 		cmocka_unit_test(exact_patterns_win),
 		cmocka_unit_test(whatever_comes_and_wherever_it_is_cut),
