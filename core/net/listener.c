@@ -16,7 +16,16 @@
 
 #include "net/net_internal.h"
 
-enum { BACKLOG = 4096, PAUSE_MS = 100, LOG_EVERY_MS = 1000, REFUSED_AT_ONCE = 64 };
+enum {
+	BACKLOG = 4096,
+	PAUSE_MS = 100,
+	LOG_EVERY_MS = 1000,
+	REFUSED_AT_ONCE = 64,
+	/* Of what a client has yet to be sent, the kernel takes so much. Else it takes 4 MB and
+	 * more of a client that does not read: memory that no bound of ours sees, and events that
+	 * are old when they come. What is on its way does not count, so a long line is filled. */
+	UNSENT_BYTES = 131072,
+};
 
 /* ---- binding
  * -------------------------------------------------------------------------------------------------------
@@ -44,12 +53,14 @@ static void describe(const struct sockaddr_storage *addr, char out[128])
 static int bind_one(const struct sockaddr_storage *addr, socklen_t addr_len, bool shared)
 {
 	int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int on = 1, unsent = UNSENT_BYTES;
 
 	if (fd < 0)
 		return -errno;
 	if (addr->ss_family != AF_UNIX) {
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		/* whoever is accepted inherits it */
+		setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 		if (shared)
 			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 		if (addr->ss_family == AF_INET6)
