@@ -21,7 +21,6 @@ enum {
 	SMOKE_SESSIONS = 50,
 	/* of the load of both tenants, what each reload edits is one tenant's */
 	N_TENANTS = 2,
-	LINE_BYTES = 256,
 };
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -45,11 +44,7 @@ static const char usage[] =
 	"up\n"
 	"  --reauth-ms MS   that a sweep takes; default 5000\n"
 	"  --broker FILE    another hookwire than that of this build\n"
-	"  --smoke          few of everything: a test\n"
-	"  --attach PORT    no broker of its own. Then --secret TEXT, and --tenants A,B; standard\n"
-	"                   input says \"begin NAME\" and \"end\", which prints a line of JSON; "
-	"its\n"
-	"                   end is the end\n"
+	"  --smoke          few of everything: a test\n" LOAD_ATTACH_USAGE
 	"  -h, --help       this text\n"
 	"\n"
 	"Exit status: 0; 1 a delivery was lost, repeated or damaged, or a session ended; 2 "
@@ -70,17 +65,6 @@ static void set_smoke(struct options *o)
 	o->n_turns = 1;
 	o->seconds = 1;
 	o->every_ms = 50;
-}
-
-static void read_tenants(struct options *o, char *text)
-{
-	char *comma = strchr(text, ',');
-
-	if (!comma)
-		load_bad_usage("--tenants: two, with a comma between them");
-	*comma = '\0';
-	o->crowd.tenants[0] = text;
-	o->crowd.tenants[1] = comma + 1;
 }
 
 static void read_options(struct options *o, int argc, char **argv)
@@ -164,7 +148,7 @@ static void read_options(struct options *o, int argc, char **argv)
 			o->crowd.secret = hw_str_of(optarg);
 			break;
 		case TENANTS:
-			read_tenants(o, optarg);
+			load_crowd_read_tenants(&o->crowd, optarg);
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -175,54 +159,6 @@ static void read_options(struct options *o, int argc, char **argv)
 	}
 	if (o->crowd.port && !o->crowd.secret.p)
 		load_bad_usage("--attach wants --secret");
-}
-
-/* ---- attached ---- */
-
-static void print_phase(const char *name, const struct load_crowd_phase *p)
-{
-	printf("{\"phase\":\"%s\",\"seconds\":%.3f,\"published\":%llu,\"deliveries\":%llu,"
-	       "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"behind_ms\":%.3f}\n",
-		name, p->seconds, (unsigned long long)p->n_published,
-		(unsigned long long)p->n_events, p->p50_ms, p->p99_ms, p->max_ms, p->behind_ms);
-	fflush(stdout);
-}
-
-/* One line; false: there is none any more. Its reader polls the descriptor, so no buffer is
- * between. */
-static bool read_line(char line[LINE_BYTES])
-{
-	size_t n = 0;
-
-	while (n + 1 < LINE_BYTES && read(STDIN_FILENO, line + n, 1) == 1 && line[n] != '\n')
-		n++;
-	line[n] = '\0';
-	return n > 0;
-}
-
-static int attached(const struct options *o)
-{
-	struct load_crowd *crowd = load_crowd_open(&o->crowd);
-	struct load_crowd_phase phase;
-	char line[LINE_BYTES], name[LINE_BYTES] = "";
-
-	puts("{\"ready\":true}");
-	fflush(stdout);
-	while (read_line(line)) {
-		if (strncmp(line, "begin ", 6) == 0) {
-			snprintf(name, sizeof(name), "%s", line + 6);
-			load_crowd_begin(crowd);
-			load_crowd_run(crowd, UINT64_MAX, STDIN_FILENO);
-		} else if (strcmp(line, "end") == 0) {
-			load_crowd_end(crowd, &phase);
-			print_phase(name, &phase);
-		} else {
-			load_die("\"%s\" is no command", line);
-		}
-	}
-	load_crowd_close(&crowd);
-	puts("{\"ok\":true}");
-	return 0;
 }
 
 /* ---- with a broker of its own ---- */
@@ -388,5 +324,5 @@ int main(int argc, char **argv)
 	struct options o;
 
 	read_options(&o, argc, argv);
-	return o.crowd.port ? attached(&o) : alone(&o);
+	return o.crowd.port ? load_crowd_attached(&o.crowd) : alone(&o);
 }

@@ -2,7 +2,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
 
 #include "crypto/jwt.h"
 
@@ -53,6 +57,39 @@ void load_broker_start_with(struct load_server *s, const struct load_dir *dir, c
 	size_t n_workers, const char *name, const char *members)
 {
 	start(s, dir, binary, false, n_workers, name, members);
+}
+
+struct hw_str load_broker_secret(void)
+{
+	return HW_STR(SECRET);
+}
+
+double load_broker_metric(int admin_port, const char *name)
+{
+	static const char ask[] =
+		"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+	int fd = load_connect(admin_port);
+	struct hw_buf text;
+	char part[4096], line[128];
+	const char *found;
+	double value;
+	ssize_t n;
+
+	hw_buf_init(&text);
+	hw_buf_puts(&text, ask);
+	load_send(fd, &text);
+	hw_buf_clear(&text);
+	while ((n = recv(fd, part, sizeof(part), 0)) > 0)
+		hw_buf_add(&text, part, (size_t)n);
+	close(fd);
+	hw_buf_add(&text, "", 1);
+	snprintf(line, sizeof(line), "\n%s ", name);
+	found = n < 0 || text.failed ? NULL : strstr(text.data, line);
+	if (!found)
+		load_die("/metrics has no %s", name);
+	value = strtod(found + strlen(line), NULL);
+	hw_buf_fini(&text);
+	return value;
 }
 
 char *load_broker_token(const char *user)

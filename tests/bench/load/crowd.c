@@ -1,6 +1,7 @@
 /* Thousands of WebSocket sessions in small audiences: the load of a busy day rather than of one
  * loud topic. Each event carries its number in its topic and when it was sent; each session knows
- * which number is due. */
+ * which number is due. Some of them may stop reading for a while: what they get is checked like
+ * all else, and how long it took is not counted, since that is their own doing. */
 #include "load/load.h"
 
 #include <errno.h>
@@ -25,13 +26,12 @@ enum {
 
 #define NS_PER_MS UINT64_C(1000000)
 
-/* "~NUMBER@NS" */
-#define TEXT_BYTES (1 + NUMBER_DIGITS + 1 + NS_DIGITS)
-
 struct member {
 	int fd;
 	uint32_t topic; /* publishers: none */
 	bool upgraded, subscribed, ready;
+	bool slow;   /* one of those that stop reading */
+	bool behind; /* it reads again and has yet to get what was published meanwhile */
 	uint64_t next;
 	struct hw_buf rest;
 };
@@ -43,8 +43,16 @@ struct load_crowd {
 	struct member *members;
 	size_t n_topics;
 	uint64_t *published; /* by topic */
+	uint32_t *n_slow_of; /* by topic: how many of its audience are slow */
 	size_t n_ready, next_topic;
-	uint64_t n_published, n_due, n_events;
+	uint64_t n_published;
+	/* deliveries to the quick [0] and to the slow [1] */
+	uint64_t n_due[2], n_events[2];
+	bool stopped; /* the slow do not read */
+	size_t n_behind;
+	uint64_t go_on_ns, caught_up_ns; /* since when they read again; when the last was level */
+	uint64_t heard_ns;
+	char *padding;
 	/* the phase */
 	uint64_t began_ns, due_ns, behind_ns, max_ns;
 	uint64_t began_published, began_events;
@@ -92,7 +100,15 @@ static void take_event(struct load_crowd *c, struct member *m, struct hw_str bod
 			(unsigned)m->topic, number > m->next ? "lost events" : "got one again",
 			(unsigned long long)m->next, (unsigned long long)number);
 	m->next++;
-	c->n_events++;
+	c->n_events[m->slow]++;
+	if (m->slow) {
+		if (m->behind && m->next == c->published[m->topic]) {
+			m->behind = false;
+			c->n_behind--;
+			c->caught_up_ns = now_ns;
+		}
+		return;
+	}
 	took_ns = now_ns - digits(body, at + NUMBER_DIGITS + 1, NS_DIGITS);
 	load_hist_add(c->hist, took_ns);
 	if (took_ns > c->max_ns)
@@ -196,26 +212,43 @@ static bool turn(struct load_crowd *c, int wait_ms)
 
 /* ---- opening ---- */
 
+/* They are spread over all topics. */
+static bool is_slow(const struct load_crowd *c, size_t session)
+{
+	size_t n = c->plan.n_sessions, n_slow = c->plan.n_slow;
+
+	return session * n_slow / n != (session + 1) * n_slow / n;
+}
+
+static void watch(struct load_crowd *c, size_t i)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = i};
+
+	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->members[i].fd, &ev) < 0)
+		load_die("epoll: %s", strerror(errno));
+}
+
 static void member_open(struct load_crowd *c, size_t i)
 {
 	struct load_role role = {.port = c->plan.port};
 	struct member *m = &c->members[i];
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = i};
 	char user[32];
 	char *token;
 
-	*m = (struct member){.fd = load_connect(role.port)};
+	*m = (struct member){.slow = i >= N_TENANTS && is_slow(c, i - N_TENANTS)};
+	m->fd = m->slow ? load_connect_small(role.port, c->plan.slow_receive_bytes)
+			: load_connect(role.port);
 	hw_buf_init(&m->rest);
 	if (i >= N_TENANTS) {
 		m->topic = (uint32_t)((i - N_TENANTS) / c->plan.per_topic);
 		m->next = c->published[m->topic];
+		c->n_slow_of[m->topic] += m->slow;
 	}
 	snprintf(user, sizeof(user), "u%zu", i);
 	token = load_token(
 		c->plan.secret, user, i < N_TENANTS ? c->plan.tenants[i] : tenant_of(c, m->topic));
 	role.token = token;
-	if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, m->fd, &ev) < 0)
-		load_die("epoll: %s", strerror(errno));
+	watch(c, i);
 	hw_buf_clear(&c->out);
 	load_hookwire_sub.hello(&c->out, &role);
 	load_send(m->fd, &c->out);
@@ -234,9 +267,14 @@ struct load_crowd *load_crowd_open(const struct load_crowd_plan *plan)
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->members = calloc(c->n_members, sizeof(*c->members));
 	c->published = calloc(c->n_topics, sizeof(*c->published));
+	c->n_slow_of = calloc(c->n_topics, sizeof(*c->n_slow_of));
 	c->hist = calloc(1, sizeof(*c->hist));
-	if (c->epoll < 0 || !c->members || !c->published || !c->hist)
+	c->padding = malloc(plan->pad_bytes + 1);
+	if (c->epoll < 0 || !c->members || !c->published || !c->n_slow_of || !c->hist ||
+		!c->padding)
 		load_die("out of memory");
+	memset(c->padding, '.', plan->pad_bytes);
+	c->padding[plan->pad_bytes] = '\0';
 	hw_buf_init(&c->out);
 	hw_buf_init(&c->json);
 	load_raise_file_limit(c->n_members);
@@ -262,31 +300,81 @@ static void publish_next(struct load_crowd *c)
 	hw_buf_clear(&c->json);
 	hw_buf_printf(&c->json,
 		"{\"type\":\"publish\",\"topic\":\"" LOAD_TOPIC "-%zu\",\"event\":\"UPDATED\","
-		"\"data\":{\"entity_id\":\"gift-1\",\"payload\":\"~%0*llu@%0*llu\"}}",
+		"\"data\":{\"entity_id\":\"gift-1\",\"payload\":\"~%0*llu@%0*llu%s\"}}",
 		topic, NUMBER_DIGITS, (unsigned long long)c->published[topic], NS_DIGITS,
-		(unsigned long long)load_now_ns());
+		(unsigned long long)load_now_ns(), c->padding);
 	hw_buf_clear(&c->out);
 	load_ws_frame(&c->out, 1, hw_buf_view(&c->json));
 	load_send(publisher->fd, &c->out);
 	c->published[topic]++;
 	c->n_published++;
-	c->n_due += audience(c, topic);
+	c->n_due[0] += audience(c, topic) - c->n_slow_of[topic];
+	c->n_due[1] += c->n_slow_of[topic];
 	c->next_topic = (topic + 1) % c->n_topics;
 }
+
+/* ---- those that stop reading ---- */
+
+void load_crowd_stop_slow(struct load_crowd *c)
+{
+	for (size_t i = 0; i < c->n_members && !c->stopped; i++)
+		if (c->members[i].slow &&
+			epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->members[i].fd, NULL) < 0)
+			load_die("epoll: %s", strerror(errno));
+	c->stopped = true;
+}
+
+void load_crowd_go_on(struct load_crowd *c)
+{
+	for (size_t i = 0; i < c->n_members && c->stopped; i++) {
+		struct member *m = &c->members[i];
+
+		if (!m->slow)
+			continue;
+		watch(c, i);
+		m->behind = m->next < c->published[m->topic];
+		c->n_behind += m->behind;
+	}
+	c->stopped = false;
+	c->go_on_ns = c->caught_up_ns = load_now_ns();
+}
+
+size_t load_crowd_behind(const struct load_crowd *c)
+{
+	return c->n_behind;
+}
+
+double load_crowd_caught_up_ms(const struct load_crowd *c)
+{
+	return (double)(c->caught_up_ns - c->go_on_ns) / 1e6;
+}
+
+uint64_t load_crowd_missed(const struct load_crowd *c)
+{
+	return c->n_due[1] - c->n_events[1];
+}
+
+/* ---- phases ---- */
 
 void load_crowd_begin(struct load_crowd *c)
 {
 	memset(c->hist, 0, sizeof(*c->hist));
-	c->began_ns = c->due_ns = load_now_ns();
+	c->began_ns = c->due_ns = c->heard_ns = load_now_ns();
 	c->behind_ns = c->max_ns = 0;
 	c->began_published = c->n_published;
-	c->began_events = c->n_events;
+	c->began_events = c->n_events[0];
+}
+
+/* Has who reads all that was published? */
+static bool has_all(const struct load_crowd *c)
+{
+	return c->n_events[0] == c->n_due[0] && (c->stopped || c->n_events[1] == c->n_due[1]);
 }
 
 void load_crowd_run(struct load_crowd *c, uint64_t until_ns, int fd)
 {
 	uint64_t step_ns = (uint64_t)(1e9 * (double)c->plan.per_topic / c->plan.rate);
-	uint64_t now_ns = load_now_ns(), heard_ns = now_ns;
+	uint64_t now_ns = load_now_ns();
 
 	while (now_ns < until_ns) {
 		struct pollfd asked = {.fd = fd, .events = POLLIN};
@@ -300,10 +388,10 @@ void load_crowd_run(struct load_crowd *c, uint64_t until_ns, int fd)
 		} else {
 			wait_ms = (int)((c->due_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS);
 		}
-		if (turn(c, wait_ms) || c->n_events == c->n_due)
-			heard_ns = now_ns;
+		if (turn(c, wait_ms) || has_all(c))
+			c->heard_ns = now_ns;
 		now_ns = load_now_ns();
-		if (now_ns - heard_ns > STALL_MS * NS_PER_MS)
+		if (now_ns - c->heard_ns > STALL_MS * NS_PER_MS)
 			load_die("nothing came for %d s", STALL_MS / 1000);
 		if (fd >= 0 && poll(&asked, 1, 0) > 0)
 			break;
@@ -314,13 +402,14 @@ void load_crowd_end(struct load_crowd *c, struct load_crowd_phase *out)
 {
 	double seconds = (double)(load_now_ns() - c->began_ns) / 1e9;
 
-	while (c->n_events < c->n_due)
+	while (!has_all(c))
 		if (!turn(c, STALL_MS))
 			load_die("sessions lost events: %llu deliveries of %llu are there",
-				(unsigned long long)c->n_events, (unsigned long long)c->n_due);
+				(unsigned long long)(c->n_events[0] + c->n_events[1]),
+				(unsigned long long)(c->n_due[0] + c->n_due[1]));
 	*out = (struct load_crowd_phase){.seconds = seconds,
 		.n_published = c->n_published - c->began_published,
-		.n_events = c->n_events - c->began_events,
+		.n_events = c->n_events[0] - c->began_events,
 		.p50_ms = load_hist_us(c->hist, 0.5) / 1000,
 		.p99_ms = load_hist_us(c->hist, 0.99) / 1000,
 		.max_ms = (double)c->max_ns / 1e6,
@@ -346,7 +435,9 @@ void load_crowd_close(struct load_crowd **crowd)
 	close(c->epoll);
 	free(c->members);
 	free(c->published);
+	free(c->n_slow_of);
 	free(c->hist);
+	free(c->padding);
 	hw_buf_fini(&c->out);
 	hw_buf_fini(&c->json);
 	free(c);

@@ -25,12 +25,19 @@ enum {
 
 int load_connect(int port)
 {
+	return load_connect_small(port, 0);
+}
+
+int load_connect_small(int port, int receive_bytes)
+{
 	struct sockaddr_in a = {.sin_family = AF_INET,
 		.sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 	struct linger reset = {.l_onoff = 1}; /* leaves no port behind that has to wait */
 
+	if (fd >= 0 && receive_bytes) /* before the window is told to the peer */
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
 	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		load_die("connecting to port %d: %s", port, strerror(errno));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

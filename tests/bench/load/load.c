@@ -86,6 +86,20 @@ double load_cpu_s(int pid)
 	return sum;
 }
 
+size_t load_rss_bytes(int pid)
+{
+	unsigned long long size, resident;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	file = fopen(path, "re");
+	if (!file || fscanf(file, "%llu %llu", &size, &resident) != 2)
+		load_die("process %d has ended", pid);
+	fclose(file);
+	return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 double load_machine_s(void)
 {
 	/* user nice system idle iowait irq softirq; steal is another machine's */

@@ -21,6 +21,8 @@ size_t load_whole(const char *text, size_t min, size_t max, const char *what);
 uint64_t load_now_ns(void);
 /** CPU seconds of @pid, all threads; 0: this process. */
 double load_cpu_s(int pid);
+/** Resident memory of @pid. */
+size_t load_rss_bytes(int pid);
 /** CPU seconds that the whole machine has worked. */
 double load_machine_s(void);
 /** Ties the calling process to a CPU, if the machine has as many. */
@@ -140,6 +142,10 @@ void load_broker_start(
  * the configuration, each with a comma behind it. */
 void load_broker_start_with(struct load_server *s, const struct load_dir *dir, const char *binary,
 	size_t n_workers, const char *name, const char *members);
+/** With which its tokens are signed. */
+struct hw_str load_broker_secret(void);
+/** A metric without labels, of a broker with "admin" at this port. */
+double load_broker_metric(int admin_port, const char *name);
 /** A token of @user, to be freed. */
 char *load_broker_token(const char *user);
 /** The same of another tenant of a broker with another secret. */
@@ -201,10 +207,14 @@ struct load_crowd_plan {
 	struct hw_str secret;
 	const char *tenants[2]; /* the sessions' in turn */
 	size_t n_sessions, per_topic;
-	double rate; /* deliveries a second */
+	double rate;            /* deliveries a second */
+	size_t pad_bytes;       /* that each event is longer */
+	size_t n_slow;          /* sessions that stop reading when told */
+	int slow_receive_bytes; /* of their sockets, SO_RCVBUF */
 };
 
-/* What was delivered between two calls of load_crowd_begin and load_crowd_end. */
+/* What was delivered between two calls of load_crowd_begin and load_crowd_end; the slow are not
+ * counted. */
 struct load_crowd_phase {
 	double seconds;
 	uint64_t n_published, n_events;
@@ -218,12 +228,35 @@ void load_crowd_begin(struct load_crowd *c);
 /** Publishes at its rate until @until_ns, or until @fd is readable (-1: never looked at). Every
  * session has to get each event of its topic once, in order, and nothing else: else load_die. */
 void load_crowd_run(struct load_crowd *c, uint64_t until_ns, int fd);
-/** Waits for all that is on its way. */
+/** The slow read no more, or again. */
+void load_crowd_stop_slow(struct load_crowd *c);
+void load_crowd_go_on(struct load_crowd *c);
+/** How many deliveries the slow have yet to read. */
+uint64_t load_crowd_missed(const struct load_crowd *c);
+/** How many of the slow, since they read again, have not been level with their topic yet. */
+size_t load_crowd_behind(const struct load_crowd *c);
+/** From load_crowd_go_on until the last of them was level: had all that was published by then. */
+double load_crowd_caught_up_ms(const struct load_crowd *c);
+/** Waits for all that is on its way to those who read. */
 void load_crowd_end(struct load_crowd *c, struct load_crowd_phase *out);
 void load_crowd_close(struct load_crowd **c);
+/** What --attach does (attach.c): says {"ready":true}, does what standard input says, a command a
+ * line, until its end, and closes the crowd. "begin NAME" publishes from then on; "end" waits for
+ * what is on its way and tells of the phase; "stop" and "go on" are load_crowd_stop_slow and
+ * load_crowd_go_on; "slow" tells of the slow. Answers are lines of JSON. The exit status. */
+int load_crowd_attached(const struct load_crowd_plan *plan);
+#define LOAD_ATTACH_USAGE \
+	"  --attach PORT    no broker of its own. Then --secret TEXT, and --tenants A,B; " \
+	"standard\n" \
+	"                   input says what to do, see tests/bench/load/load.h; its end is the " \
+	"end\n"
+/** The two names of --tenants, which point into @text. */
+void load_crowd_read_tenants(struct load_crowd_plan *plan, char *text);
 
 /** So many descriptors, or load_die. */
 void load_raise_file_limit(size_t n);
 /** A connected, non-blocking socket, or load_die. */
 int load_connect(int port);
+/** The same with a receive buffer of so many bytes: it is soon full. */
+int load_connect_small(int port, int receive_bytes);
 void load_send(int fd, const struct hw_buf *bytes);

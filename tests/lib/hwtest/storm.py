@@ -173,13 +173,18 @@ def _one_round(broker, n, disk):
 
 
 class Crowd:
-    """tests/bench/bench_reload.c as the clients: many sessions under a steady load, which fail on their own."""
+    """tests/bench/bench_reload.c as the clients: many sessions under a steady load, which fail on their own.
 
-    def __init__(self, broker, tenants, sessions, rate, per_topic=10):
-        program = pathlib.Path(binary()).parent / "bench" / "bench_reload"
+    slow      how many of them stop reading when told (tests/bench/bench_slow.c)
+    pad       bytes that each event is then longer
+    """
+
+    def __init__(self, broker, tenants, sessions, rate, per_topic=10, slow=0, pad=0):
+        program = ["bench_slow", "--slow", str(slow), "--pad", str(pad), "--events", str(rate // per_topic)] if slow else \
+            ["bench_reload", "--rate", str(rate)]
         self._process = subprocess.Popen(
-            [program, "--attach", broker.address.rpartition(":")[2], "--secret", SECRET, "--tenants", ",".join(tenants),
-             "--sessions", str(sessions), "--rate", str(rate), "--per-topic", str(per_topic)],
+            [pathlib.Path(binary()).parent / "bench" / program[0], *program[1:], "--attach", broker.address.rpartition(":")[2],
+             "--secret", SECRET, "--tenants", ",".join(tenants), "--sessions", str(sessions), "--per-topic", str(per_topic)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         check(self._read().get("ready"), "the crowd is there")
 
@@ -198,10 +203,27 @@ class Crowd:
         """Publishes from now on."""
         self._say(f"begin {phase}")
 
+    def ended(self):
+        """Whether it has failed."""
+        return self._process.poll() is not None
+
     def check(self):
         """Fails when it has failed."""
-        if self._process.poll() is not None:
+        if self.ended():
             raise Failure(f"the crowd: {self._process.stderr.read().strip()}")
+
+    def stop(self):
+        """The slow read no more."""
+        self._say("stop")
+
+    def go_on(self):
+        """The slow read again."""
+        self._say("go on")
+
+    def slow(self):
+        """How many deliveries the slow have "missed", how many of them are still "behind", and "caught_up_ms"."""
+        self._say("slow")
+        return self._read()
 
     def end(self):
         """Publishes no more; what was measured, once all that is on its way has come."""
