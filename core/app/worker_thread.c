@@ -117,20 +117,39 @@ static int listen_all(struct hw_worker_thread *t)
  * -------------------------------------------------------------------------------------------------------
  */
 
-struct pace {
-	struct hw_worker_thread *t;
-	size_t n; /* to close now */
-};
+static void count_open(void *arg, struct hw_session *session)
+{
+	size_t *n = arg;
 
+	*n += !hw_session_closed(session);
+}
+
+/* @arg: how many are to be closed now. */
 static void close_some(void *arg, struct hw_session *session)
 {
-	struct pace *pace = arg;
+	size_t *n = arg;
 
-	if (pace->n == 0 || hw_session_closed(session))
+	if (*n == 0 || hw_session_closed(session))
 		return;
-	pace->n--;
-	pace->t->drain_closed++;
+	--*n;
 	hw_session_close(session, 1001, HW_STR("draining"));
+}
+
+/* Evenly over the time that is left: who stays has all of it, however many go by themselves when
+ * they are told to. */
+static size_t due_now(struct hw_worker_thread *t, int64_t now_ms)
+{
+	int64_t left_ms = t->drain_from_ms + t->drain_ms - t->drain_tick_ms;
+	size_t n_open = 0, n;
+
+	if (now_ms - t->drain_from_ms >= t->drain_ms)
+		return SIZE_MAX;
+	hw_sessions_each(&t->worker, count_open, &n_open);
+	t->drain_due += (double)n_open * (double)(now_ms - t->drain_tick_ms) / (double)left_ms;
+	t->drain_tick_ms = now_ms;
+	n = (size_t)t->drain_due;
+	t->drain_due -= (double)n;
+	return n;
 }
 
 static void say_drained(struct hw_worker_thread *t, bool drained)
@@ -142,18 +161,10 @@ static void say_drained(struct hw_worker_thread *t, bool drained)
 static void on_drain_tick(struct hw_timer *timer)
 {
 	struct hw_worker_thread *t = HW_CONTAINER_OF(timer, struct hw_worker_thread, drain_timer);
-	int64_t now_ms = hw_loop_now_ms(t->loop), passed_ms = now_ms - t->drain_from_ms;
-	struct pace pace = {.t = t, .n = SIZE_MAX};
+	int64_t now_ms = hw_loop_now_ms(t->loop);
+	size_t n = due_now(t, now_ms);
 
-	/* evenly: after half of the time half of the sessions are closed */
-	if (passed_ms < t->drain_ms) {
-		size_t due = (size_t)((double)t->drain_sessions * (double)passed_ms /
-				      (double)t->drain_ms) +
-			     1;
-
-		pace.n = due > t->drain_closed ? due - t->drain_closed : 0;
-	}
-	hw_sessions_each(&t->worker, close_some, &pace);
+	hw_sessions_each(&t->worker, close_some, &n);
 	if (hw_sessions_count(&t->worker))
 		t->drain_empty_ms = now_ms;
 	/* hooks hear of who left before the end: control bounds how long that may take */
@@ -176,8 +187,8 @@ static void begin_drain(struct hw_task *task)
 
 	hw_worker_drain(&t->worker);
 	t->drain_ms = t->worker.generation->settings.drain_ms;
-	t->drain_from_ms = t->drain_empty_ms = hw_loop_now_ms(t->loop);
-	t->drain_sessions = hw_sessions_count(&t->worker);
+	t->drain_from_ms = t->drain_tick_ms = t->drain_empty_ms = hw_loop_now_ms(t->loop);
+	t->drain_due = 1; /* the first one goes at once */
 	hw_edge_drain(&t->edge);
 	hw_sessions_each(&t->worker, say_goaway, t);
 	hw_timer_arm(hw_loop_timers(t->loop), &t->drain_timer, t->drain_from_ms);

@@ -41,8 +41,8 @@ struct hw_worker_thread {
 	struct hw_timer drain_timer;
 	int64_t drain_from_ms, drain_ms;
 	int64_t drain_empty_ms; /* the last time there was a session */
-	size_t drain_sessions;  /* there were at the start of it */
-	size_t drain_closed;
+	int64_t drain_tick_ms;  /* up to when sessions were closed as they were due */
+	double drain_due;       /* to be closed, with a part of one */
 	bool worker_made, edge_made;
 };
 

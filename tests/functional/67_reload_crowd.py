@@ -5,7 +5,6 @@
 # ctest: timeout=600
 # ctest: label=long
 import pathlib
-import resource
 import sys
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -18,11 +17,7 @@ FILES = N_SESSIONS + 500
 
 
 def test_a_storm_of_reloads_disturbs_nobody_of_ten_thousand():
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most < FILES:  # root may raise it
-        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
-    else:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, most))
+    need_files(FILES)
     disk = storm.may_mount()
     with storm.broker(disk, workers=2, reauth_ms=5000) as broker, \
             storm.Crowd(broker, storm.TENANTS, N_SESSIONS, DELIVERIES_PER_S) as crowd:
