@@ -12,7 +12,7 @@ from .ws import TEXT, Closed, Refused, WsClient, encode_frame
 LIFE_S = (0.1, 1.8)    # of a connection
 LOOK_S = 0.1           # at most, until it thinks of something else to do
 STALL_S = (1.0, 3.0)
-SMALL_WINDOW = 4096    # receive buffer of who stalls
+SMALL_WINDOW = 16384   # receive buffer of who stalls
 LONG_WAIT_S = 2        # of a long poll
 PLAIN_PAUSE_S = (0.03, 0.3)
 TRY_AGAIN_S = 0.1
@@ -181,13 +181,15 @@ class Follower:
                 line.live.update(subscriptions)
             else:
                 self._begin(ws, line, subscriptions, cursor)
+            heard = time.monotonic()
             patient = self.rng.random() < 0.5
             while self._goes_on(until) or patient and line.pending and not self.world.stop.is_set():
                 if time.monotonic() < until and self.rng.random() < 0.05:
                     self._do_something(ws, line)
-                self._read_ws(ws, line)
-                if line.pending and time.monotonic() > until + scaled(REPLY_S):
-                    self.book.fail(line, f"no answer to {line.pending}; it stands at {self.book.at}")
+                if self._read_ws(ws, line):
+                    heard = time.monotonic()
+                elif line.pending and time.monotonic() > heard + scaled(REPLY_S):
+                    self.book.fail(line, f"no answer to {line.pending}, nor anything else; it stands at {self.book.at}")
             self._leave_ws(ws)
         finally:
             ws.stream.close()
@@ -200,10 +202,13 @@ class Follower:
         self._subscribe(ws, line, subscriptions)
 
     def _read_ws(self, ws, line):
+        """Whether anything came."""
         try:
-            self._hear(line, ws.recv_json(LOOK_S))
+            message = ws.recv_json(LOOK_S)
         except TimeoutError:
-            return
+            return False
+        self._hear(line, message)
+        return True
 
     def _do_something(self, ws, line):
         """Changes its subscriptions, refreshes its token, or stops reading."""
