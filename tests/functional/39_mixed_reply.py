@@ -26,7 +26,7 @@ def publish_until(broker, n, condition):
 
 
 def look(command):
-    with Broker(CONFIG) as broker, v1_client(broker, receive_buffer=4096) as c:
+    with Broker(CONFIG) as broker, v1_client(broker, receive_buffer=65536) as c:
         c.subscribe("a:1", "b:1")
         n = publish_until(broker, 1, lambda r: r["queued_bytes"] > 10 * len(FILL))
         check(not row(broker)["lagging"], "what it has to get waits for its socket")

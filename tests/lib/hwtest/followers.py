@@ -12,7 +12,9 @@ from .ws import TEXT, Closed, Refused, WsClient, encode_frame
 LIFE_S = (0.1, 1.8)    # of a connection
 LOOK_S = 0.1           # at most, until it thinks of something else to do
 STALL_S = (1.0, 3.0)
-SMALL_WINDOW = 16384   # receive buffer of who stalls
+# The receive buffer of who stalls: it does not grow, and is no smaller, or the kernel, which has segments of 64 KiB here,
+# asks for room by its persist timer alone, at last every minute.
+SMALL_WINDOW = 65536
 LONG_WAIT_S = 2        # of a long poll
 PLAIN_PAUSE_S = (0.03, 0.3)
 TRY_AGAIN_S = 0.1
@@ -47,6 +49,9 @@ class Follower:
         self.address = None
         self.n_requests = 0
         self.owed = None
+
+    def __str__(self):
+        return f"{self.book} over {self.last_way}"
 
     # ---- its life
 

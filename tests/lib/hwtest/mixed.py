@@ -397,7 +397,7 @@ def _history(broker, topic, token):
 
 
 def _threads(world, jobs):
-    threads = [threading.Thread(target=world.run, args=(job,), daemon=True) for job in jobs]
+    threads = [threading.Thread(target=world.run, args=(job,), name=str(job.__self__), daemon=True) for job in jobs]
     for thread in threads:
         thread.start()
     return threads
@@ -407,7 +407,8 @@ def _join(threads, seconds, what):
     deadline = time.monotonic() + scaled(seconds)
     for thread in threads:
         thread.join(max(0, deadline - time.monotonic()))
-    check(not any(thread.is_alive() for thread in threads), f"{what} did not end in {seconds} s")
+    late = [thread.name for thread in threads if thread.is_alive()]
+    check(not late, f"{what} that did not end in {seconds} s: {late}")
 
 
 def _followers(world, per_tenant, stalling):
