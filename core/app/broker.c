@@ -162,6 +162,9 @@ static void make_metrics(struct hw_broker *b)
 			"Units of a reload that were broken and kept deciding as before", "");
 	b->revocations_gauge = hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_revocations",
 		"Revocations that are on the list", "");
+	b->unstored_gauge =
+		hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_revocations_unstored",
+			"Revocations that are in force and not in the durable journal yet", "");
 	b->generation_gauge = hw_metrics_get(b->metrics, HW_METRIC_GAUGE, "hookwire_generation",
 		"Number of the generation that decides", "");
 	hw_metric_set(b->generation_gauge, 1);
@@ -186,6 +189,9 @@ static int start(struct hw_broker *b)
 	b->tenants_made = true;
 	hw_revocations_init(&b->revocations, &b->tenants.hash_key);
 	r = hw_broker_load(b);
+	hw_revocation_log_init(&b->revocation_log, &b->revocations, b->store, &hw_clock_system);
+	if (!r)
+		r = hw_broker_read_revocations(b);
 	if (r)
 		return r;
 	hw_broker_configure_decisions(b);
@@ -338,7 +344,7 @@ static void control(struct hw_broker *b, const sigset_t *signals)
 		hw_tenants_trim(&b->tenants, hw_clock_mono_ms(&hw_clock_system));
 		hw_tenants_each(&b->tenants, tell_kept, b);
 		hw_tickets_trim(&b->tenants.tickets, hw_clock_mono_ms(&hw_clock_system));
-		hw_broker_trim_revocations(b);
+		hw_broker_keep_revocations(b);
 		hw_hook_env_tick(b->env);
 	}
 }
@@ -352,14 +358,19 @@ static void end(struct hw_broker *b)
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_join(&b->workers[i]);
 	remove_sockets(b);
+	if (b->workers)
+		hw_broker_keep_revocations(b); /* what a session's end brought last */
 	/* what it has yet to commit enters the journals; afterwards no thread of its own looks at a
 	 * worker any more */
 	hw_store_close(&b->store);
+	if (b->workers)
+		hw_broker_end_revocations(b);
 	for (unsigned i = 0; b->workers && i < b->n_workers; i++)
 		hw_worker_thread_fini(&b->workers[i]);
 	free(b->workers);
 	hw_generation_unref(&b->generation);
 	if (b->tenants_made) {
+		hw_revocation_log_fini(&b->revocation_log);
 		hw_revocations_fini(&b->revocations);
 		hw_tenants_fini(&b->tenants);
 	}

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "hook/watchdog.h"
-#include "hub/revocations.h"
+#include "hub/revocation_log.h"
 #include "hub/worker.h"
 
 #define HW_BROKER_FIXED 6
@@ -28,7 +28,7 @@ struct hw_broker {
 	struct hw_metrics *metrics;
 	struct hw_counters counters;
 	struct hw_metric *reloads_ok, *reloads_partial, *reloads_failed, *failed_units,
-		*generation_gauge, *revocations_gauge;
+		*generation_gauge, *revocations_gauge, *unstored_gauge;
 	struct hw_watchdog *watchdog;
 	struct hw_hook_env *env;
 	struct hw_decisions *decisions; /* what is written of them: app/decision_log.c */
@@ -36,7 +36,9 @@ struct hw_broker {
 	struct hw_store *store;         /* behind all journals; NULL: they are in memory alone */
 	struct hw_tenants tenants;
 	bool tenants_made;
-	struct hw_revocations revocations; /* made with the tenants */
+	struct hw_revocations revocations;       /* made with the tenants */
+	struct hw_revocation_log revocation_log; /* likewise */
+	bool unstored_told;                      /* that some of these are not stored */
 	struct hw_conf *conf;
 	struct hw_generation *generation;
 	struct hw_worker_thread *workers;

@@ -16,6 +16,8 @@ static const char *tenant_problem(struct hw_str id)
 		return "it has more than 255 bytes";
 	if (hw_str_eq(id, HW_STR("*")))
 		return NULL;
+	if (id.p[0] == '@')
+		return "names that begin with \"@\" are the broker's own";
 	for (size_t i = 0; i < id.len; i++) {
 		if ((unsigned char)id.p[i] < ' ' || id.p[i] == 0x7f)
 			return "it has a control character";

@@ -2,7 +2,10 @@
 #include "app/revoke.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "app/broker.h"
 #include "app/round.h"
@@ -10,7 +13,11 @@
 #include "wire/code.h"
 #include "wire/control.h"
 
-enum { ANSWER_S = 10 };
+enum {
+	ANSWER_S = 10,
+	START_S = 10, /* for a store to know what it holds */
+	LOOK_MS = 100,
+};
 
 struct part {
 	struct hw_session_revoke revoke; /* of a session; else its walk alone is used */
@@ -134,11 +141,75 @@ static int put_on_list(struct hw_broker *b, const struct revoke_round *r, uint64
 	return hw_revocations_add(&b->revocations, &what, now_s(), number);
 }
 
+/* ---- in the journal ---- */
+
+static int64_t mono_ms(void)
+{
+	return hw_clock_mono_ms(&hw_clock_system);
+}
+
+/* Until what is under way is answered. */
+static int wait_for(struct hw_revocation_log *log, int64_t until_ms)
+{
+	while (!hw_revocation_log_wait(log, LOOK_MS)) {
+		if (hw_round_told_to_end())
+			return -EINTR;
+		if (mono_ms() >= until_ms)
+			return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+/* Whatever there is to be stored is; an ask of before that fails now is not this one's. */
+static int store(struct hw_broker *b)
+{
+	struct hw_revocation_log *log = &b->revocation_log;
+	int64_t until_ms = mono_ms() + (int64_t)ANSWER_S * 1000;
+	bool own = log->ask == HW_ASK_NOTHING;
+	int r = 0;
+
+	while (!hw_revocation_log_is_done(log)) {
+		r = hw_revocation_log_step(log);
+		if (r < 0 && own)
+			return r;
+		own = true;
+		if (r == HW_LOG_UNDER_WAY)
+			r = wait_for(log, until_ms);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static void tell_unstored(struct hw_broker *b)
+{
+	size_t n = b->store ? hw_revocations_unstored(&b->revocations) : 0;
+
+	hw_metric_set(b->unstored_gauge, (int64_t)n);
+	if (!n == !b->unstored_told)
+		return;
+	b->unstored_told = n;
+	if (n)
+		hw_log(b->log, HW_LOG_ERROR, "app",
+			"revocations are in force that the journal has not stored; it is tried "
+			"again",
+			HW_F_UINT("revocations", n));
+	else
+		hw_log(b->log, HW_LOG_INFO, "app", "all revocations are stored");
+}
+
+static unsigned refuse_unstored(struct hw_control_request *request)
+{
+	return refuse(request, HW_CODE_UNAVAILABLE,
+		"it is revoked, but the journal does not store it now: the broker goes on trying, "
+		"and what it has not stored it forgets when it ends");
+}
+
 unsigned hw_broker_revoke(struct hw_broker *b, struct hw_control_request *request)
 {
 	struct revoke_round *round = round_new(b, request);
 	uint64_t number;
-	int r;
+	int r, begun, stored;
 
 	if (!round)
 		return fail(request, -ENOMEM);
@@ -147,12 +218,17 @@ unsigned hw_broker_revoke(struct hw_broker *b, struct hw_control_request *reques
 		round_free(&round->round);
 		return fail(request, r);
 	}
+	/* the disk is at it while the sessions end; if it is not, it is tried again below */
+	begun = hw_revocation_log_step(&b->revocation_log);
+	(void)begun;
 	r = hw_round_go(&round->round, b, ANSWER_S, true);
 	if (!r)
 		r = atomic_load(&round->error);
+	stored = store(b);
+	tell_unstored(b);
 	if (!number)
 		number = atomic_load(&round->number);
-	if (!r) {
+	if (!r && !stored) {
 		hw_buf_puts(&request->body, "{\"ok\":true,\"id\":");
 		if (number)
 			hw_buf_printf(&request->body, "\"%llu\"", (unsigned long long)number);
@@ -162,15 +238,20 @@ unsigned hw_broker_revoke(struct hw_broker *b, struct hw_control_request *reques
 			&request->body, ",\"sessions\":%zu}", atomic_load(&round->n_sessions));
 	}
 	hw_round_unref(&round->round);
-	return r ? fail(request, r) : 200;
+	return r ? fail(request, r) : stored ? refuse_unstored(request) : 200;
 }
 
 unsigned hw_broker_unrevoke(struct hw_broker *b, struct hw_control_request *request)
 {
-	if (!hw_revocations_remove(&b->revocations, request->number)) {
+	if (!hw_revocation_log_unrevoke(&b->revocation_log, request->number)) {
 		hw_code_body(&request->body, HW_CODE_BAD_REQUEST,
 			HW_STR("nothing is revoked under this id"), HW_CONTROL_NO_RETRY);
 		return 404;
+	}
+	if (store(b)) {
+		(void)hw_revocation_log_unrevoke(&b->revocation_log, 0);
+		return refuse(request, HW_CODE_UNAVAILABLE,
+			"the journal does not store it now: it is revoked as before");
 	}
 	hw_buf_puts(&request->body, "{\"ok\":true}");
 	return 200;
@@ -180,6 +261,7 @@ unsigned hw_broker_unrevoke(struct hw_broker *b, struct hw_control_request *requ
 
 struct listing {
 	struct hw_buf *out;
+	const struct hw_broker *broker;
 	size_t limit, n;
 	int64_t now_s;
 	uint64_t last;
@@ -211,16 +293,22 @@ static bool list_one(void *arg, const struct hw_revocation *what)
 	if (what->kind != HW_REVOKED_TOKEN)
 		hw_buf_printf(l->out, ",\"issued_until\":%lld", (long long)what->before_s);
 	if (what->until_s)
-		hw_buf_printf(l->out, ",\"until\":%lld}", (long long)what->until_s);
+		hw_buf_printf(l->out, ",\"until\":%lld", (long long)what->until_s);
 	else
-		hw_buf_puts(l->out, ",\"until\":null}");
+		hw_buf_puts(l->out, ",\"until\":null");
+	if (l->broker->store) /* the list is locked */
+		hw_buf_puts(l->out, what->version > l->broker->revocations.stored_version
+					    ? ",\"stored\":false"
+					    : ",\"stored\":true");
+	hw_buf_putc(l->out, '}');
 	l->last = what->number;
 	return true;
 }
 
 unsigned hw_broker_revocations(struct hw_broker *b, struct hw_control_request *request)
 {
-	struct listing l = {.out = &request->body, .limit = request->limit, .now_s = now_s()};
+	struct listing l = {
+		.out = &request->body, .broker = b, .limit = request->limit, .now_s = now_s()};
 	size_t total = hw_revocations_trim(&b->revocations, l.now_s);
 
 	hw_buf_printf(l.out, "{\"total\":%zu,\"revocations\":[", total);
@@ -236,7 +324,73 @@ unsigned hw_broker_revocations(struct hw_broker *b, struct hw_control_request *r
 	return 200;
 }
 
-void hw_broker_trim_revocations(struct hw_broker *b)
+/* ---- start and housekeeping ---- */
+
+static const char *why_not(int r)
 {
+	switch (r) {
+	case -EINTR:
+		return "it was told to end";
+	case -ENODATA:
+		return "some of it is gone that the journal was told to keep";
+	case -EINVAL:
+		return "something of it is none of this version's: a newer one wrote it, or it is "
+		       "damaged";
+	case -EAGAIN:
+	case -ETIMEDOUT:
+		return "the journal does not answer";
+	default:
+		return strerror(-r);
+	}
+}
+
+/* A moment later: 0, or -EINTR. */
+static int look_again(void)
+{
+	const struct timespec moment = {.tv_nsec = (long)LOOK_MS * 1000000};
+
+	if (hw_round_told_to_end())
+		return -EINTR;
+	nanosleep(&moment, NULL);
+	return 0;
+}
+
+int hw_broker_read_revocations(struct hw_broker *b)
+{
+	struct hw_revocation_log *log = &b->revocation_log;
+	int64_t until_ms = mono_ms() + (int64_t)START_S * 1000;
+	int r = 0;
+
+	while (!r && !hw_revocation_log_is_read(log)) {
+		r = hw_revocation_log_step(log);
+		if (r == HW_LOG_UNDER_WAY)
+			r = wait_for(log, until_ms);
+		else if (r == -EAGAIN && mono_ms() < until_ms)
+			r = look_again(); /* it does not know yet */
+	}
+	if (r)
+		fprintf(stderr,
+			"hookwire: not started: what was revoked cannot be read from the journal, "
+			"and nobody is let in without: %s\n",
+			why_not(r));
+	return r;
+}
+
+void hw_broker_keep_revocations(struct hw_broker *b)
+{
+	int r = hw_revocation_log_step(&b->revocation_log);
+
 	hw_metric_set(b->revocations_gauge, (int64_t)hw_revocations_trim(&b->revocations, now_s()));
+	if (r != HW_LOG_UNDER_WAY)
+		tell_unstored(b);
+}
+
+void hw_broker_end_revocations(struct hw_broker *b)
+{
+	size_t n = hw_revocation_log_closed(&b->revocation_log);
+
+	if (n)
+		hw_log(b->log, HW_LOG_ERROR, "app",
+			"revocations that the journal did not store are forgotten: say them again",
+			HW_F_UINT("revocations", n));
 }

@@ -38,7 +38,7 @@ static void run(struct hw_task *task)
 	mine->round->run(mine->round, mine->to);
 }
 
-static bool told_to_end(void)
+bool hw_round_told_to_end(void)
 {
 	sigset_t pending;
 
@@ -72,7 +72,7 @@ static int wait_all(struct hw_round *round, unsigned n, unsigned wait_s, bool yi
 		}
 		if (errno == EINTR)
 			continue;
-		if (yields && told_to_end())
+		if (yields && hw_round_told_to_end())
 			return -EINTR;
 		if (!before(&next, &until))
 			return -ETIMEDOUT;

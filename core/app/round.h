@@ -4,6 +4,7 @@
 
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "net/loop.h"
 
@@ -30,6 +31,8 @@ struct hw_round {
  * none has begun. The caller has one reference in any case. */
 HW_MUST_CHECK int hw_round_go(
 	struct hw_round *round, struct hw_broker *broker, unsigned wait_s, bool yields);
+/** SIGTERM or SIGINT is pending: what waits on the control thread is to end. */
+bool hw_round_told_to_end(void);
 /** Worker's thread: its part is done. The round may be gone afterwards. */
 void hw_round_done(struct hw_round *round);
 void hw_round_unref(struct hw_round *round);

@@ -168,6 +168,11 @@ int hw_store_tenant(struct hw_store *store, struct hw_str tenant, uint64_t *epoc
 	return 0;
 }
 
+bool hw_store_retains(const struct hw_store *store)
+{
+	return store->host->table->journal_retain;
+}
+
 void hw_store_retain(struct hw_store *store, struct hw_str tenant,
 	const struct hw_journal_class *classes, size_t n)
 {

@@ -24,6 +24,8 @@ void hw_store_close(struct hw_store **store);
  * the store does not know yet; -EIO: it made no sense. */
 HW_MUST_CHECK int hw_store_tenant(
 	struct hw_store *store, struct hw_str tenant, uint64_t *epoch, uint64_t *last);
+/** Whether it takes away what is not to be kept: else all is kept. */
+bool hw_store_retains(const struct hw_store *store);
 /** What is to be kept of a tenant's topics: @classes is borrowed for the call. Any thread. */
 void hw_store_retain(struct hw_store *store, struct hw_str tenant,
 	const struct hw_journal_class *classes, size_t n);

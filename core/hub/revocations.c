@@ -37,7 +37,7 @@ void hw_revocations_init(struct hw_revocations *r, const struct hw_hash_key *key
 	pthread_mutex_init(&r->lock, NULL);
 	atomic_init(&r->n, 0);
 	hw_map_init(&r->by_key, key);
-	r->last = 0;
+	r->last = r->version = r->stored_version = 0;
 }
 
 void hw_revocations_fini(struct hw_revocations *r)
@@ -132,20 +132,11 @@ static struct entry *entry_new(const struct hw_revocation *what, const char *key
 	return entry;
 }
 
-static int add(struct hw_revocations *r, const struct hw_revocation *what, uint64_t *number)
+static int put_new(
+	struct hw_revocations *r, const struct hw_revocation *what, const char *key, size_t len)
 {
-	char key[KEY_MAX];
-	size_t len = put_key(key, what->kind, what->tenant, what->name);
-	struct entry *entry = hw_map_get(&r->by_key, (struct hw_str){key, len});
+	struct entry *entry = entry_new(what, key, len);
 
-	if (entry) {
-		widen(&entry->what, what);
-		*number = entry->what.number;
-		return 0;
-	}
-	if (hw_map_count(&r->by_key) >= HW_REVOCATIONS_MAX)
-		return -ENOSPC;
-	entry = entry_new(what, key, len);
 	if (!entry || hw_map_put(&r->by_key, (struct hw_str){entry->key, len}, entry, NULL)) {
 		free(entry);
 		return -ENOMEM;
@@ -154,8 +145,29 @@ static int add(struct hw_revocations *r, const struct hw_revocation *what, uint6
 		entry->what.number = r->last + 1;
 	if (entry->what.number > r->last)
 		r->last = entry->what.number;
-	*number = entry->what.number;
+	entry->what.version = ++r->version;
 	return 0;
+}
+
+static int add(struct hw_revocations *r, const struct hw_revocation *what, uint64_t *number)
+{
+	char key[KEY_MAX];
+	size_t len = put_key(key, what->kind, what->tenant, what->name);
+	struct entry *entry = hw_map_get(&r->by_key, (struct hw_str){key, len});
+	int rc;
+
+	if (entry) {
+		widen(&entry->what, what);
+		entry->what.version = ++r->version;
+		*number = entry->what.number;
+		return 0;
+	}
+	if (hw_map_count(&r->by_key) >= HW_REVOCATIONS_MAX)
+		return -ENOSPC;
+	rc = put_new(r, what, key, len);
+	if (!rc)
+		*number = r->last;
+	return rc;
 }
 
 int hw_revocations_add(
@@ -175,23 +187,48 @@ int hw_revocations_add(
 	return rc;
 }
 
-bool hw_revocations_remove(struct hw_revocations *r, uint64_t number)
+static struct entry *find(const struct hw_revocations *r, uint64_t number)
 {
-	bool found = false;
-
-	pthread_mutex_lock(&r->lock);
 	for (hw_map_each (&r->by_key, i)) {
 		struct entry *entry = r->by_key.slots[i].value;
 
-		if (entry->what.number != number)
-			continue;
-		hw_map_remove(&r->by_key, (struct hw_str){entry->key, entry->key_len});
-		free(entry);
-		found = true;
+		if (entry->what.number == number)
+			return entry;
 	}
+	return NULL;
+}
+
+static void drop(struct hw_revocations *r, struct entry *entry)
+{
+	hw_map_remove(&r->by_key, (struct hw_str){entry->key, entry->key_len});
+	free(entry);
+}
+
+bool hw_revocations_remove(struct hw_revocations *r, uint64_t number, uint64_t version)
+{
+	struct entry *entry;
+
+	pthread_mutex_lock(&r->lock);
+	entry = find(r, number);
+	if (entry && version && entry->what.version != version)
+		entry = NULL;
+	if (entry)
+		drop(r, entry);
 	count(r);
 	pthread_mutex_unlock(&r->lock);
-	return found;
+	return entry;
+}
+
+bool hw_revocations_find(struct hw_revocations *r, uint64_t number, uint64_t *version)
+{
+	const struct entry *entry;
+
+	pthread_mutex_lock(&r->lock);
+	entry = find(r, number);
+	if (entry)
+		*version = entry->what.version;
+	pthread_mutex_unlock(&r->lock);
+	return entry;
 }
 
 size_t hw_revocations_trim(struct hw_revocations *r, int64_t now_s)
@@ -220,25 +257,130 @@ static int by_number(const void *a, const void *b)
 	return (x->what.number > y->what.number) - (x->what.number < y->what.number);
 }
 
+static int by_version(const void *a, const void *b)
+{
+	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+
+	return (x->what.version > y->what.version) - (x->what.version < y->what.version);
+}
+
+/* Those that are above both, in an order. */
+static int each_in_order(struct hw_revocations *r, uint64_t number, uint64_t version,
+	int (*order)(const void *a, const void *b),
+	bool (*each)(void *arg, const struct hw_revocation *revocation), void *arg)
+{
+	struct entry **all = calloc(hw_map_count(&r->by_key) + 1, sizeof(struct entry *));
+	size_t n = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (hw_map_each (&r->by_key, i)) {
+		struct entry *entry = r->by_key.slots[i].value;
+
+		if (entry->what.number > number && entry->what.version > version)
+			all[n++] = entry;
+	}
+	qsort(all, n, sizeof(struct entry *), order);
+	for (size_t i = 0; i < n; i++)
+		if (!each(arg, &all[i]->what))
+			break;
+	free(all);
+	return 0;
+}
+
 int hw_revocations_each(struct hw_revocations *r, uint64_t after,
 	bool (*each)(void *arg, const struct hw_revocation *revocation), void *arg)
 {
-	struct entry **all;
+	int rc;
+
+	pthread_mutex_lock(&r->lock);
+	rc = each_in_order(r, after, 0, by_number, each, arg);
+	pthread_mutex_unlock(&r->lock);
+	return rc;
+}
+
+/* ---- what survives ---- */
+
+static bool is_valid(const struct hw_revocation *what)
+{
+	size_t most = what->kind == HW_REVOKED_TOKEN ? HW_TOKEN_ID_MAX : HW_USER_ID_MAX;
+
+	if (!what->number || what->tenant.len > HW_TENANT_ID_MAX || what->name.len > most)
+		return false;
+	return (what->kind == HW_REVOKED_TOKEN || what->tenant.p) &&
+	       (what->kind == HW_REVOKED_TENANT) == !what->name.p;
+}
+
+int hw_revocations_restore(struct hw_revocations *r, const struct hw_revocation *what)
+{
+	char key[KEY_MAX];
+	struct entry *entry;
+	size_t len;
+	int rc;
+
+	if (!is_valid(what))
+		return -EINVAL;
+	len = put_key(key, what->kind, what->tenant, what->name);
+	pthread_mutex_lock(&r->lock);
+	entry = hw_map_get(&r->by_key, (struct hw_str){key, len});
+	if (entry)
+		drop(r, entry);
+	rc = put_new(r, what, key, len);
+	count(r);
+	pthread_mutex_unlock(&r->lock);
+	return rc;
+}
+
+void hw_revocations_skip(struct hw_revocations *r, uint64_t last)
+{
+	pthread_mutex_lock(&r->lock);
+	if (r->last < last)
+		r->last = last;
+	pthread_mutex_unlock(&r->lock);
+}
+
+uint64_t hw_revocations_last(struct hw_revocations *r)
+{
+	uint64_t last;
+
+	pthread_mutex_lock(&r->lock);
+	last = r->last;
+	pthread_mutex_unlock(&r->lock);
+	return last;
+}
+
+int hw_revocations_each_unstored(struct hw_revocations *r,
+	bool (*each)(void *arg, const struct hw_revocation *revocation), void *arg)
+{
+	int rc;
+
+	pthread_mutex_lock(&r->lock);
+	rc = each_in_order(r, 0, r->stored_version, by_version, each, arg);
+	pthread_mutex_unlock(&r->lock);
+	return rc;
+}
+
+void hw_revocations_stored(struct hw_revocations *r, uint64_t version)
+{
+	pthread_mutex_lock(&r->lock);
+	if (version > r->version)
+		version = r->version; /* others are to come */
+	if (r->stored_version < version)
+		r->stored_version = version;
+	pthread_mutex_unlock(&r->lock);
+}
+
+size_t hw_revocations_unstored(struct hw_revocations *r)
+{
 	size_t n = 0;
 
 	pthread_mutex_lock(&r->lock);
-	all = calloc(hw_map_count(&r->by_key) + 1, sizeof(struct entry *));
-	if (!all) {
-		pthread_mutex_unlock(&r->lock);
-		return -ENOMEM;
-	}
-	for (hw_map_each (&r->by_key, i))
-		all[n++] = r->by_key.slots[i].value;
-	qsort(all, n, sizeof(struct entry *), by_number);
-	for (size_t i = 0; i < n; i++)
-		if (all[i]->what.number > after && !each(arg, &all[i]->what))
-			break;
+	if (r->version > r->stored_version)
+		for (hw_map_each (&r->by_key, i)) {
+			const struct entry *entry = r->by_key.slots[i].value;
+
+			n += entry->what.version > r->stored_version;
+		}
 	pthread_mutex_unlock(&r->lock);
-	free(all);
-	return 0;
+	return n;
 }

@@ -2,7 +2,7 @@
  * name a directory ("dir"), where files that a test makes say what goes wrong:
  *   hold    nothing is answered while it is there
  *   fail    what is to be answered fails
- *   refuse  nothing is taken
+ *   refuse  nothing is taken; "refused" is there once a tenant was not opened for that
  * Retention is "keep" of its settings: so many of each topic, and what went before is told as gone.
  */
 #include <pthread.h>
@@ -51,6 +51,17 @@ static int is_there(const struct journal *j, const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", j->dir, name);
 	return access(path, F_OK) == 0;
+}
+
+static void make(const struct journal *j, const char *name)
+{
+	char path[600];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", j->dir, name);
+	file = fopen(path, "w");
+	if (file)
+		fclose(file);
 }
 
 static char *copy(struct hw_slice s)
@@ -242,8 +253,10 @@ static int journal_open(const struct hw_host *host, void *instance, struct hw_sl
 	uint64_t of_tenant = 0;
 
 	(void)host;
-	if (is_there(j, "refuse"))
+	if (is_there(j, "refuse")) {
+		make(j, "refused");
 		return -1;
+	}
 	for (size_t i = 0; i < tenant.len; i++)
 		of_tenant = of_tenant * 31 + (unsigned char)tenant.p[i];
 	head->epoch = j->epoch + of_tenant % 100000;
