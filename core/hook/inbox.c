@@ -75,6 +75,11 @@ struct hw_hook_inbox *hw_hook_inbox_of(const struct hw_hook_env *env, unsigned w
 	return inbox && inbox->timers ? inbox : NULL;
 }
 
+bool hw_hook_inbox_is_open(const struct hw_hook_env *env, unsigned worker)
+{
+	return hw_hook_inbox_of(env, worker);
+}
+
 void hw_inboxes_free(struct hw_hook_env *env)
 {
 	for (unsigned i = 0; i < HW_HOOK_INBOXES_MAX; i++) {

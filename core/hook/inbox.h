@@ -64,6 +64,8 @@ void hw_hook_inbox_on_reauth(
 	struct hw_hook_env *env, unsigned worker, hw_hook_reauth_fn *reauth, void *arg);
 /** After its last bench is gone. Harmless when it is not open. */
 void hw_hook_inbox_close(struct hw_hook_env *env, unsigned worker);
+/** On the worker: false once it is being closed, when what is left only frees itself. */
+bool hw_hook_inbox_is_open(const struct hw_hook_env *env, unsigned worker);
 /** The worker's, in its turn: does what is there now, not what comes by that. */
 void hw_hook_inbox_run(struct hw_hook_env *env, unsigned worker);
 /** Is there anything? Pairs with wake as struct hw_loop_ops.has_work wants it. */

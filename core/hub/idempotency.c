@@ -1,7 +1,11 @@
 #include "hub/idempotency.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "crypto/digest.h"
+#include "crypto/hex.h"
 
 struct hw_idempotency_entry {
 	struct hw_list link;
@@ -9,9 +13,13 @@ struct hw_idempotency_entry {
 	uint64_t body_hash;
 	uint64_t seq;
 	bool settled;
-	size_t len;
-	char name[]; /* tenant, zero, user, zero, key */
+	char digest[HW_IDEMPOTENCY_DIGITS + 1]; /* of tenant, user and key */
 };
+
+static struct hw_str name_of(const char digest[HW_IDEMPOTENCY_DIGITS + 1])
+{
+	return (struct hw_str){digest, HW_IDEMPOTENCY_DIGITS};
+}
 
 void hw_idempotency_init(struct hw_idempotency *store, const struct hw_hash_key *hash_key)
 {
@@ -22,7 +30,7 @@ void hw_idempotency_init(struct hw_idempotency *store, const struct hw_hash_key 
 
 static void forget(struct hw_idempotency *store, struct hw_idempotency_entry *e)
 {
-	hw_map_remove(&store->by_key, (struct hw_str){e->name, e->len});
+	hw_map_remove(&store->by_key, name_of(e->digest));
 	hw_list_remove(&e->link);
 	free(e);
 }
@@ -51,34 +59,32 @@ static void trim(struct hw_idempotency *store, int64_t mono_ms)
 	}
 }
 
-static size_t name_len(const struct hw_idempotency_name *name)
+/* Nobody finds another name with the same one, so that nobody has another's answer. */
+static void digest_of(
+	const struct hw_idempotency_name *name, char digest[HW_IDEMPOTENCY_DIGITS + 1])
 {
-	return name->tenant.len + 1 + name->user.len + 1 + name->key.len;
-}
+	uint8_t hash[HW_SHA256_LEN];
+	struct hw_sha256 s;
 
-static void name_write(const struct hw_idempotency_name *name, char *out)
-{
-	const struct hw_str zero = {"", 1};
-	const struct hw_str parts[] = {name->tenant, zero, name->user, zero, name->key};
-
-	for (size_t i = 0; i < HW_COUNT(parts); i++) {
-		memcpy(out, parts[i].p, parts[i].len);
-		out += parts[i].len;
-	}
+	hw_sha256_init(&s);
+	hw_sha256_add_field(&s, name->tenant.p, name->tenant.len);
+	hw_sha256_add_field(&s, name->user.p, name->user.len);
+	hw_sha256_add_field(&s, name->key.p, name->key.len);
+	hw_sha256_finish(&s, hash);
+	hw_hex(hash, HW_IDEMPOTENCY_DIGITS / 2, digest);
 }
 
 static struct hw_idempotency_entry *reserve(struct hw_idempotency *store,
-	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t mono_ms)
+	const char digest[HW_IDEMPOTENCY_DIGITS + 1], uint64_t body_hash, int64_t mono_ms)
 {
-	size_t len = name_len(name);
-	struct hw_idempotency_entry *e = malloc(sizeof(*e) + len);
+	struct hw_idempotency_entry *e = malloc(sizeof(*e));
 
 	if (!e)
 		return NULL;
 	*e = (struct hw_idempotency_entry){
-		.expires_ms = mono_ms + HW_IDEMPOTENCY_MS, .body_hash = body_hash, .len = len};
-	name_write(name, e->name);
-	if (hw_map_put(&store->by_key, (struct hw_str){e->name, len}, e, NULL)) {
+		.expires_ms = mono_ms + HW_IDEMPOTENCY_MS, .body_hash = body_hash};
+	memcpy(e->digest, digest, sizeof(e->digest));
+	if (hw_map_put(&store->by_key, name_of(e->digest), e, NULL)) {
 		free(e);
 		return NULL;
 	}
@@ -86,30 +92,20 @@ static struct hw_idempotency_entry *reserve(struct hw_idempotency *store,
 	return e;
 }
 
-static struct hw_idempotency_entry *find(
-	struct hw_idempotency *store, const struct hw_idempotency_name *name)
-{
-	char text[1024];
-	size_t len = name_len(name);
-
-	if (len > sizeof(text))
-		return NULL; /* its parts are bounded well below this */
-	name_write(name, text);
-	return hw_map_get(&store->by_key, (struct hw_str){text, len});
-}
-
 enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store,
 	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t mono_ms,
 	struct hw_idempotency_entry **entry, uint64_t *seq)
 {
 	enum hw_idempotency_outcome outcome = HW_IDEMPOTENCY_NEW;
+	char digest[HW_IDEMPOTENCY_DIGITS + 1];
 	struct hw_idempotency_entry *e;
 
+	digest_of(name, digest);
 	pthread_mutex_lock(&store->lock);
 	trim(store, mono_ms);
-	e = find(store, name);
+	e = hw_map_get(&store->by_key, name_of(digest));
 	if (!e) {
-		e = reserve(store, name, body_hash, mono_ms);
+		e = reserve(store, digest, body_hash, mono_ms);
 		if (e)
 			*entry = e;
 		else
@@ -147,4 +143,36 @@ void hw_idempotency_trim(struct hw_idempotency *store, int64_t mono_ms)
 	pthread_mutex_lock(&store->lock);
 	trim(store, mono_ms);
 	pthread_mutex_unlock(&store->lock);
+}
+
+struct hw_idempotency_key hw_idempotency_key_of(const struct hw_idempotency_entry *entry)
+{
+	struct hw_idempotency_key key = {.body_hash = entry->body_hash};
+
+	memcpy(key.digest, entry->digest, sizeof(key.digest));
+	return key;
+}
+
+int hw_idempotency_restore(struct hw_idempotency *store, const struct hw_idempotency_key *key,
+	uint64_t seq, int64_t age_ms, int64_t mono_ms)
+{
+	struct hw_idempotency_entry *e;
+	int r = 0;
+
+	if (age_ms >= HW_IDEMPOTENCY_MS)
+		return 0;
+	pthread_mutex_lock(&store->lock);
+	trim(store, mono_ms);
+	e = hw_map_get(&store->by_key, name_of(key->digest));
+	if (e) /* it had ended once, and was used again */
+		forget(store, e);
+	e = reserve(store, key->digest, key->body_hash, age_ms > 0 ? mono_ms - age_ms : mono_ms);
+	if (e) {
+		e->seq = seq;
+		e->settled = true;
+	} else {
+		r = -ENOMEM;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return r;
 }

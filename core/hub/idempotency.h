@@ -1,6 +1,7 @@
 /* Idempotency keys of one tenant: what was answered to a publish, so that its repeat is answered
  * alike and stored once. A key is its publisher's; kept 10 minutes, whatever the wall clock says
- * meanwhile, at most 100,000, the oldest leave first. Any thread. */
+ * meanwhile, at most 100,000, the oldest leave first. What makes them survive the broker:
+ * key_log.h. Any thread. */
 #pragma once
 
 #include <pthread.h>
@@ -12,6 +13,7 @@
 
 #define HW_IDEMPOTENCY_MS (10 * 60 * 1000)
 #define HW_IDEMPOTENCY_MAX 100000
+#define HW_IDEMPOTENCY_DIGITS 32 /* of the digest of a name: who used which key */
 
 struct hw_idempotency {
 	pthread_mutex_t lock;
@@ -36,7 +38,8 @@ void hw_idempotency_fini(struct hw_idempotency *store);
 struct hw_idempotency_name {
 	struct hw_str tenant, user, key;
 };
-/** @body_hash says what was published. NEW: *@entry is the reservation. */
+/** @body_hash says what was published, and says the same in another broker. NEW: *@entry is the
+ * reservation. */
 HW_MUST_CHECK enum hw_idempotency_outcome hw_idempotency_begin(struct hw_idempotency *store,
 	const struct hw_idempotency_name *name, uint64_t body_hash, int64_t mono_ms,
 	struct hw_idempotency_entry **entry, uint64_t *seq);
@@ -45,4 +48,16 @@ void hw_idempotency_settle(
 	struct hw_idempotency *store, struct hw_idempotency_entry *entry, uint64_t seq);
 /** Not published: the key is free again. */
 void hw_idempotency_release(struct hw_idempotency *store, struct hw_idempotency_entry *entry);
+
+/* What is said of a key to a store. */
+struct hw_idempotency_key {
+	char digest[HW_IDEMPOTENCY_DIGITS + 1];
+	uint64_t body_hash;
+};
+/** While it is reserved, its reservation's holder may ask. */
+struct hw_idempotency_key hw_idempotency_key_of(const struct hw_idempotency_entry *entry);
+/** One that was published as @seq by a broker before this one, so long ago (a negative time is
+ * none), the oldest first. 0 or -ENOMEM. */
+HW_MUST_CHECK int hw_idempotency_restore(struct hw_idempotency *store,
+	const struct hw_idempotency_key *key, uint64_t seq, int64_t age_ms, int64_t mono_ms);
 void hw_idempotency_trim(struct hw_idempotency *store, int64_t mono_ms);

@@ -22,6 +22,8 @@ struct hw_keep {
 	struct hw_idempotency_entry *key;
 	struct hw_notice *notice;
 	struct hw_append event; /* its slices point into @data */
+	struct hw_str key_row;  /* likewise: what is stored beside it of its key; p NULL: nothing */
+	size_t row;             /* its place in the append */
 	size_t bytes;
 	int result;
 	uint64_t number;
@@ -38,7 +40,7 @@ struct batch {
 	struct hw_store_append append;
 	size_t n;
 	struct hw_keep *keeps[BATCH_EVENTS];
-	struct hw_journal_event events[BATCH_EVENTS];
+	struct hw_journal_event events[2 * BATCH_EVENTS]; /* with what is stored of keys */
 };
 
 /* ---- one event
@@ -56,9 +58,12 @@ static struct hw_str put(char **p, struct hw_str s)
 	return copy;
 }
 
-static struct hw_keep *keep_new(struct hw_hub *hub, const struct hw_append *event)
+static struct hw_keep *keep_new(
+	struct hw_hub *hub, const struct hw_append *event, struct hw_idempotency_entry *key)
 {
-	size_t size = event->topic.len + event->text.len + 1 + event->previous.len;
+	bool has_row = key && hub->tenant->keys.kept;
+	size_t size = event->topic.len + event->text.len + 1 + event->previous.len +
+		      (has_row ? HW_KEY_ROW_MAX : 0);
 	struct hw_keep *k = malloc(sizeof(*k) + size);
 	char *p;
 
@@ -71,6 +76,9 @@ static struct hw_keep *keep_new(struct hw_hub *hub, const struct hw_append *even
 	k->event.text = put(&p, event->text);
 	*p++ = '}'; /* for the store it is complete; the journal ends it with the id */
 	k->event.previous = put(&p, event->previous);
+	k->key = key;
+	if (has_row)
+		k->key_row = (struct hw_str){p, hw_key_row_write(key, p)};
 	return k;
 }
 
@@ -124,7 +132,7 @@ static uint64_t enter_journal(struct batch *b, uint64_t first_number)
 	for (size_t i = 0; i < b->n; i++) {
 		struct hw_keep *k = b->keeps[i];
 
-		k->event.number = first_number + i;
+		k->event.number = first_number + k->row;
 		k->result = hw_journal_append(b->tenant->journal, &k->event, &k->number, &wake);
 		if (k->result == -ENOMEM) {
 			/* it is stored, and whoever reads on finds it there */
@@ -177,7 +185,10 @@ static struct batch *batch_new(struct hw_worker *w, struct hw_tenant *tenant)
 
 static void batch_add(struct batch *b, struct hw_keep *k)
 {
-	b->events[b->n] = (struct hw_journal_event){
+	if (k->key_row.p)
+		b->events[b->append.n++] = hw_key_row(k->key_row, k->event.wall_ms);
+	k->row = b->append.n;
+	b->events[b->append.n++] = (struct hw_journal_event){
 		.at_ms = k->event.wall_ms,
 		.topic = hw_slice_of(k->event.topic),
 		.event = {k->event.text.p, k->event.text.len + 1},
@@ -188,7 +199,6 @@ static void batch_add(struct batch *b, struct hw_keep *k)
 
 static void batch_submit(struct batch *b)
 {
-	b->append.n = b->n;
 	hw_store_append(b->tenant->store, &b->append);
 }
 
@@ -254,12 +264,11 @@ int hw_hub_append(struct hw_hub *hub, const struct hw_append *event,
 		hw_notice_drop(&notice);
 		return r;
 	}
-	k = w->keep_bytes < QUEUE_BYTES_MAX ? keep_new(hub, event) : NULL;
+	k = w->keep_bytes < QUEUE_BYTES_MAX ? keep_new(hub, event, key) : NULL;
 	if (!k) {
 		hw_notice_drop(&notice);
 		return -EAGAIN;
 	}
-	k->key = key;
 	k->notice = notice;
 	k->wait = wait;
 	wait->keep = k;

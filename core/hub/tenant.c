@@ -18,6 +18,7 @@ int hw_tenants_init(struct hw_tenants *tenants)
 static void tenant_free(struct hw_tenant *t)
 {
 	hw_journal_destroy(&t->journal);
+	hw_key_log_fini(&t->keys);
 	hw_idempotency_fini(&t->idempotency);
 	hw_occupancy_fini(&t->occupancy);
 	hw_seats_fini(&t->seats);
@@ -38,7 +39,7 @@ void hw_tenants_fini(struct hw_tenants *tenants)
 /* What is to be kept, said to the store: nothing of what has no history. */
 static void retain(struct hw_tenant *t, const struct hw_topic_classes *classes)
 {
-	struct hw_journal_class said[HW_JOURNAL_MAX_CLASSES];
+	struct hw_journal_class said[HW_JOURNAL_MAX_CLASSES + 1];
 
 	if (!t->store)
 		return;
@@ -52,19 +53,18 @@ static void retain(struct hw_tenant *t, const struct hw_topic_classes *classes)
 		said[i].bytes = c->stored.bytes;
 		said[i].age_ms = c->stored.age_ms;
 	}
-	hw_store_retain(t->store, t->id, said, classes->n);
+	said[classes->n] = hw_key_log_class();
+	hw_store_retain(t->store, t->id, said, classes->n + 1);
 }
 
 /* The store's numbers go on where they ended. */
 static int back(struct hw_tenant *t, struct hw_store *store)
 {
-	uint64_t epoch, last;
-	int r;
+	uint64_t epoch = 0, last = 0;
+	int r = store ? hw_store_tenant(store, t->id, &epoch, &last) : 0;
 
-	if (!store)
-		return 0;
-	r = hw_store_tenant(store, t->id, &epoch, &last);
-	if (r)
+	hw_key_log_init(&t->keys, store, last);
+	if (r || !store)
 		return r;
 	t->store = store;
 	hw_journal_back(t->journal, epoch, last);
@@ -88,6 +88,8 @@ static int tenant_create(struct hw_tenants *tenants, struct hw_str id,
 	t->journal = hw_journal_create(&rules->classes, &tenants->hash_key);
 	if (t->id.p && t->journal)
 		r = back(t, tenants->store);
+	else
+		hw_key_log_init(&t->keys, NULL, 0);
 	if (r) {
 		tenant_free(t);
 		return r;

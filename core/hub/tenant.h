@@ -10,6 +10,7 @@
 #include "hub/generation.h"
 #include "hub/idempotency.h"
 #include "hub/kept.h"
+#include "hub/key_log.h"
 #include "hub/occupancy.h"
 #include "hub/presence.h"
 #include "hub/seat_table.h"
@@ -30,6 +31,7 @@ struct hw_tenant {
 	struct hw_seats seats;
 	struct hw_rate publishes;
 	struct hw_idempotency idempotency;
+	struct hw_key_log keys; /* of these, in the store */
 	struct hw_occupancy occupancy;
 	struct hw_presence presence;
 	_Atomic(struct hw_hub *) hubs[HW_JOURNAL_MAX_WORKERS]; /* by worker; whoever appends tells

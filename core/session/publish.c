@@ -67,11 +67,14 @@ static bool finish(struct hw_publish *p)
  * -----------------------------------------------------------------------------------------------------
  */
 
-/* What makes two publishes the same: the event as the client gave it, not the message around it. */
+/* What makes two publishes the same: the event as the client gave it, not the message around it. In
+ * another broker too, so it is not keyed by what this one drew: who finds two with the same hash
+ * deceives himself alone. */
 static uint64_t event_hash(const struct hw_publish *p)
 {
+	static const struct hw_hash_key same = {0, 0};
 	const struct hw_event *ev = &p->command->event;
-	const struct hw_hash_key *key = &p->hub->worker->tenants->hash_key;
+	const struct hw_hash_key *key = &same;
 	struct hw_str parts[] = {
 		ev->topic, ev->event.raw, ev->data.raw, ev->trace_id.raw, ev->version.raw};
 	uint64_t hashes[HW_COUNT(parts)];
@@ -429,10 +432,42 @@ static bool expired(const struct hw_publish *p)
 	return ends && ends <= hw_worker_wall_ms(p->hub->worker) / 1000;
 }
 
+static bool begin(struct hw_publish *p)
+{
+	if (p->key.p && !begin_idempotent(p))
+		return finish(p);
+	encode(p, &p->command->event, p->act_as, true);
+	hw_buf_putc(&p->encoded, '}');
+	if (p->encoded.failed) {
+		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
+		return finish(p);
+	}
+	return p->system ? transform(p) : authorize(p);
+}
+
+/* A key that may have been used is not taken for a new one. */
+static bool after_keys(struct hw_publish *p, int r)
+{
+	if (!r)
+		return begin(p);
+	answer(p, HW_CODE_UNAVAILABLE,
+		"the journal cannot say now whether this idempotency key was used");
+	return finish(p);
+}
+
+static void on_keys_known(struct hw_keys_wait *wait, int r)
+{
+	struct hw_publish *p = HW_CONTAINER_OF(wait, struct hw_publish, keys_wait);
+
+	if (after_keys(p, r))
+		p->decided(p);
+}
+
 bool hw_publish_start(struct hw_publish *p)
 {
 	int64_t wait_ms = hw_rate_take(
 		&p->hub->tenant->publishes, 1, hw_worker_now_ms(p->hub->worker) * 1000);
+	int known;
 
 	p->code = HW_CODE_NONE;
 	p->http_status = 0;
@@ -461,21 +496,18 @@ bool hw_publish_start(struct hw_publish *p)
 		answer(p, HW_CODE_TOO_LARGE, "");
 		return finish(p);
 	}
-	if (p->key.p && !begin_idempotent(p))
-		return finish(p);
-	encode(p, &p->command->event, p->act_as, true);
-	hw_buf_putc(&p->encoded, '}');
-	if (p->encoded.failed) {
-		answer(p, HW_CODE_UNAVAILABLE, "out of memory");
-		return finish(p);
-	}
-	return p->system ? transform(p) : authorize(p);
+	if (!p->key.p)
+		return begin(p);
+	p->keys_wait.done = on_keys_known;
+	known = hw_keys_know(p->hub, &p->keys_wait);
+	return known == HW_KEYS_LATER ? false : after_keys(p, known);
 }
 
 void hw_publish_cancel(struct hw_publish *p)
 {
 	hw_hooks_cancel(&p->ask);
 	hw_keep_forget(&p->wait);
+	hw_keys_forget(&p->keys_wait);
 	hw_publish_fini(p);
 }
 

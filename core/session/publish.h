@@ -7,6 +7,7 @@
 #include "hook/hooks.h"
 #include "hub/hub.h"
 #include "hub/keep.h"
+#include "hub/key_log.h"
 #include "hub/pins.h"
 #include "wire/code.h"
 #include "wire/command.h"
@@ -46,7 +47,8 @@ struct hw_publish {
 	struct hw_buf encoded;
 	struct hw_buf previous; /* data.previous, for the filters: never in @encoded once stored */
 	struct hw_idempotency_entry *reservation;
-	struct hw_keep_wait wait; /* for the store */
+	struct hw_keep_wait wait;      /* for the store */
+	struct hw_keys_wait keys_wait; /* for the keys of before the broker */
 	bool act_as;
 	bool by_hook; /* the refusal is a hook's: ask.decided_by */
 };

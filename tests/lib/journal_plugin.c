@@ -1,8 +1,10 @@
 /* A journal for tests: a text file a broker, one line an event, written by one thread. Its settings
  * name a directory ("dir"), where files that a test makes say what goes wrong:
  *   hold    nothing is answered while it is there
+ *   hold-reads, fail-reads  likewise, of queries alone
  *   fail    what is to be answered fails
  *   refuse  nothing is taken; "refused" is there once a tenant was not opened for that
+ * Compiled with RETAINS it has a journal_retain, which takes nothing away.
  * Retention is "keep" of its settings: so many of each topic, and what went before is told as gone.
  */
 #include <pthread.h>
@@ -213,9 +215,9 @@ static void *work(void *arg)
 
 	while ((a = take(j))) {
 		j->host->metric(j->host, a->events ? "appends" : "reads", 1);
-		while (is_there(j, "hold"))
+		while (is_there(j, "hold") || (!a->events && is_there(j, "hold-reads")))
 			usleep(2000);
-		if (is_there(j, "fail"))
+		if (is_there(j, "fail") || (!a->events && is_there(j, "fail-reads")))
 			j->host->journal_failed(j->host, a->ticket);
 		else if (a->events)
 			commit(j, a);
@@ -281,6 +283,14 @@ static int journal_read(const struct hw_host *host, void *instance, uint64_t tic
 	(void)host;
 	return ask(instance, (struct asked){NULL, ticket, copy(query->tenant), NULL, 0, query});
 }
+
+#ifdef RETAINS
+static void journal_retain(const struct hw_host *host, void *instance, struct hw_slice tenant,
+	const struct hw_journal_class *classes, size_t n)
+{
+	(void)host, (void)instance, (void)tenant, (void)classes, (void)n;
+}
+#endif
 
 /* ---- life ---- */
 
@@ -362,6 +372,9 @@ static const struct hw_plugin table = {
 	.journal_open = journal_open,
 	.journal_append = journal_append,
 	.journal_read = journal_read,
+#ifdef RETAINS
+	.journal_retain = journal_retain,
+#endif
 };
 
 HW_PLUGIN_EXPORT(&table)

@@ -468,8 +468,10 @@ struct hw_plugin {
 	 * another version of the plugin. 0, or -1 (logged): it goes on with what it has. */
 	int (*restore)(struct hw_call *call, struct hw_slice state);
 
-	/* A journal: the first three, or none of them. Called on any worker, several at a time;
-	 * they must not block. unload answers what is under way, and afterwards nothing is. */
+	/* A journal: the first three, or none of them. Called on any worker and the control thread,
+	 * several at a time; they must not block. Tenants and topics that begin with "@" are the
+	 * broker's own, and are treated as the others. unload answers what is under way, and
+	 * afterwards nothing is. */
 	/** Of a tenant that is named for the first time. 0, or -1: not known yet; the tenant is
 	 * `unavailable`, and this is called again. */
 	int (*journal_open)(const struct hw_host *host, void *instance, struct hw_slice tenant,

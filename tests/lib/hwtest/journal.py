@@ -10,13 +10,16 @@ ALLOW = {"tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}], "limi
 
 
 class Journal:
-    """A directory with tests/lib/journal_plugin.c, its file, and what is to go wrong."""
+    """A directory with tests/lib/journal_plugin.c, its file, and what is to go wrong; retains: it is asked what is to be kept."""
+
+    def __init__(self, retains=False):
+        self.flags = ["-DRETAINS"] if retains else []
 
     def __enter__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hookwire-journal-"))
         self.plugin = self.dir / "test-journal.so"
         subprocess.run(["cc", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Werror", "-pthread",
-                        f"-I{ROOT / 'core/include'}", "-o", self.plugin, ROOT / "tests/lib/journal_plugin.c"], check=True)
+                        f"-I{ROOT / 'core/include'}", *self.flags, "-o", self.plugin, ROOT / "tests/lib/journal_plugin.c"], check=True)
         return self
 
     def __exit__(self, *_):
