@@ -21,7 +21,7 @@ from .token import mint
 from .wait import scaled, stretched
 from .ws import TEXT, Refused, WsClient, encode_frame
 
-KEYS_SURVIVE_A_RESTART = False
+KEYS_SURVIVE_A_RESTART = True
 TENANTS = ("acme", "beta", "gamma")
 LEVELS = 3
 NO_HISTORY = "cursor:1"  # of a class that keeps nothing
