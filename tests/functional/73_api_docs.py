@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # GET /openapi.json and /asyncapi.json: valid for public validators, complete, and true of what the broker answers.
+# ctest: timeout=180
 import json
 import pathlib
 import re
