@@ -170,7 +170,7 @@ __attribute__((format(printf, 2, 3))) static bool add_header(
 /* The time of the attempt is signed with the rest, so that nobody can send it again much later. */
 static bool add_headers(struct sender *s, struct message *m)
 {
-	char signatures[WEBHOOK_SECRETS_MAX * SIGN_SIGNATURE_SIZE];
+	char signatures[WEBHOOK_SECRETS_MAX * SIGN_SIGNATURE_SIZE], trace[SIGN_TRACE_SIZE];
 	int64_t now_s = now_ms(CLOCK_REALTIME) / 1000;
 	size_t n = 0;
 
@@ -183,6 +183,9 @@ static bool add_headers(struct sender *s, struct message *m)
 		n += (size_t)snprintf(
 			signatures + n, sizeof(signatures) - n, "%s%s", i ? " " : "", one);
 	}
+	if (sign_trace(s->host, (struct hw_slice){m->body, m->len}, trace) &&
+		!add_header(m, "traceparent: %s", trace))
+		return false;
 	return add_header(m, "Content-Type: application/json") && add_header(m, "Expect:") &&
 	       add_header(m, "webhook-id: %s", m->id) &&
 	       add_header(m, "webhook-timestamp: %" PRId64, now_s) &&

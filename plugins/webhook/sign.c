@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define DIGEST 32 /* bytes of a SHA-256 */
+#define TRACE_DIGITS 32
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -63,6 +64,31 @@ void sign_make_id(const struct hw_host *host, char out[SIGN_ID_SIZE])
 	host->random(bytes, sizeof(bytes));
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		n += snprintf(out + n, SIGN_ID_SIZE - (size_t)n, "%02x", bytes[i]);
+}
+
+/* Behind an event's data, whose strings hold no plain quote, stands nothing of that name but its
+ * own trace: it is the last. */
+bool sign_trace(const struct hw_host *host, struct hw_slice body, char out[SIGN_TRACE_SIZE])
+{
+	static const char name[] = "\"trace_id\":\"", hex[] = "0123456789abcdef";
+	const char *end = body.p + body.len, *trace = NULL;
+	unsigned char span[8];
+	int n;
+
+	for (const char *at = body.p;
+		(at = memmem(at, (size_t)(end - at), name, sizeof(name) - 1));)
+		trace = at += sizeof(name) - 1;
+	if (!trace || end - trace <= TRACE_DIGITS || trace[TRACE_DIGITS] != '"' ||
+		strspn(trace, hex) != TRACE_DIGITS || strspn(trace, "0") == TRACE_DIGITS)
+		return false;
+	n = snprintf(out, SIGN_TRACE_SIZE, "00-%.*s-", TRACE_DIGITS, trace);
+	do
+		host->random(span, sizeof(span));
+	while (!memcmp(span, (unsigned char[sizeof(span)]){0}, sizeof(span)));
+	for (size_t i = 0; i < sizeof(span); i++)
+		n += snprintf(out + n, SIGN_TRACE_SIZE - (size_t)n, "%02x", span[i]);
+	snprintf(out + n, SIGN_TRACE_SIZE - (size_t)n, "-01");
+	return true;
 }
 
 bool sign_message(const struct hw_host *host, const struct sign_secret *secret, const char *id,

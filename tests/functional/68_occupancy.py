@@ -5,12 +5,15 @@
 import json
 import os
 import pathlib
+import re
 import random
 import subprocess
 import sys
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 V1 = ["hookwire.v1"]
 SEED = int(os.environ.get("HOOKWIRE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -231,8 +234,12 @@ def test_a_webhook_of_each_kind_is_signed_and_tells_no_secret():
                 event, = (one for one in came if "topic" in one)
                 ack, = (one for one in came if one.get("type") == "ack")
                 client.request({"type": "publish", "topic": "hall:2", "event": "UPDATED", "data": {"entity_id": "e1", "payload": {}}})
+                traced = {"Traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+                data = {"entity_id": "e1", "payload": {"text": '"trace_id":"0af7651916cd43dd8448eb211c80319c"', "trace_id": "0af7651916cd43dd8448eb211c80319c"}}
+                equal(broker.publish("hall:1", data=data, headers=traced).status, 200, "publish")
+                equal(broker.publish("hall:1", trace_id="of my own", version=2).status, 200, "publish")
             wait_until(lambda: sum(b["type"] == "topic.vacated" for b in service.bodies()) == 2, 10, "the last ones")
-        kinds = {"session.connected": 1, "session.disconnected": 1, "topic.occupied": 2, "topic.vacated": 2, "event.published": 1}
+        kinds = {"session.connected": 1, "session.disconnected": 1, "topic.occupied": 2, "topic.vacated": 2, "event.published": 3}
         seen = [one["body"]["type"] for one in service.seen]
         equal({kind: seen.count(kind) for kind in set(seen)}, kinds, "kinds")
         for one in service.seen:
@@ -240,7 +247,19 @@ def test_a_webhook_of_each_kind_is_signed_and_tells_no_secret():
             equal(headers["webhook-signature"], webhook_signature(WEBHOOK_KEYS[0], headers, one["raw"]), "signature")
             for secret in (token, "hunter2", SECRET, WEBHOOK_SECRETS[0]):
                 check(secret.encode() not in one["raw"], f"{one['body']['type']} tells a secret")
-        bodies = {one["body"]["type"]: one for one in service.seen}
+        traces = {}  # of the event, and of what is asked of the service
+        for one in service.seen:
+            event_of = one["body"]["data"].get("event")
+            if event_of:
+                traces[event_of["trace_id"]] = one["headers"].get("traceparent", "")
+            else:
+                check("traceparent" not in one["headers"], f"{one['body']['type']} has a trace")
+        equal(set(traces), {event["trace_id"], TRACE, "of my own"}, "events")
+        equal(traces.pop("of my own"), "", "what is no trace of W3C's")
+        for trace, parent in traces.items():
+            check(re.fullmatch(rf"00-{trace}-(?!0{{16}})[0-9a-f]{{16}}-01", parent), f"{parent} of {trace}")
+            check("00f067aa0ba902b7" not in parent, "it is another's child")
+        bodies = {one["body"]["type"]: one for one in service.seen if one["body"]["type"] != "event.published" or one["body"]["data"]["event"]["topic"] == "room:1"}
         published = bodies["event.published"]["body"]["data"]
         equal({k: published[k] for k in ("tenant_id", "user_id", "address")}, {"tenant_id": "acme", "user_id": "anna", "address": "127.0.0.1"}, "by whom")
         equal(published["session"], bodies["session.connected"]["body"]["data"]["session"], "session")
