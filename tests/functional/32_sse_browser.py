@@ -264,6 +264,24 @@ def test_tabs_follow_beside_each_other_and_the_seventh_connection_waits():
             equal([n_of(tab.said()) for _ in range(n)], [9] * n, "who is there has it")
 
 
+def test_over_http_2_through_the_shipped_proxies_nobody_waits():
+    n_tabs, each = 2, 5  # more than the six connections of HTTP/1.1
+    for kind in ("nginx", "haproxy"):
+        with Site() as site, Broker(config(site)) as broker, ShippedProxy(kind, broker.address) as proxy, Browser() as browser:
+            tabs = [browser.open(site.origin) for _ in range(n_tabs)]
+            for tab in tabs:
+                tab.run("for (let i = 0; i < N; i++) follow(URL)", N=each, URL=f"{proxy.url}/sse?topics=a:1&token={mint('u1')}")
+            until_live(broker, n_tabs * each)
+            for tab in tabs:
+                equal([tab.said() for _ in range(each)], [{"open": True}] * each, f"{kind}: all are open")
+            publish(broker, 1)
+            for tab in tabs:
+                equal([n_of(tab.said()) for _ in range(each)], [1] * each, f"{kind}: the event on each")
+            for tab in tabs:
+                tab.shut()
+            until_live(broker, 0)
+
+
 def test_the_published_hook_and_a_websocket_of_version_1():
     with Site() as site, Site() as other, Broker(config(site)) as broker, Browser() as browser:
         url = f"ws://{broker.address}/ws"
