@@ -96,6 +96,8 @@ def test_a_flood_of_cursors_is_no_gap_of_the_gift_lists_however_one_comes_back()
                 if topics:
                     equal((numbers == mine, gap), (True, False), f"{kind}, {topics}: {len(numbers)} of {len(mine)}")
                     equal(resumed(broker, kind, "gift-list:9", before), ([], False), f"{kind}, {topics}: a list that had nothing")
+                    numbers, gap = resumed(broker, kind, "gift-list:*", before)
+                    equal((numbers == list(range(n_lists)), gap), (True, False), f"{kind}, {topics}: {len(numbers)} of all {n_lists}")
                 else:  # the control: in one class the flood takes all of it
                     equal((numbers, gap), ([], True), f"{kind}, one class for all")
                 equal(resumed(broker, kind, "cursor:7", before)[1], flood_is_kept, f"{kind}, {topics}: a gap of the flood itself")
