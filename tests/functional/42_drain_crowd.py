@@ -10,11 +10,15 @@ from hwtest import *
 from hwtest.drained import drain_and_restart
 
 
+CLIENTS, DRAIN_MS = (200, 8000) if stretched() else (400, 3000)
+
+
 def test_a_small_crowd_is_drained_and_comes_back():
-    drain_and_restart(n_clients=400, drain_ms=3000, rate=100)
+    drain_and_restart(n_clients=CLIENTS, drain_ms=DRAIN_MS, rate=100)
+
 
 def test_who_stays_has_all_of_the_time_although_many_leave_at_once():
-    drain_and_restart(n_clients=400, drain_ms=3000, rate=100, leave_share=1)
+    drain_and_restart(n_clients=CLIENTS, drain_ms=DRAIN_MS, rate=100, leave_share=1)
 
 
 main()

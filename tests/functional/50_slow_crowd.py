@@ -11,7 +11,7 @@ from hwtest import slow
 
 
 def test_a_few_of_a_small_crowd_stop_reading():
-    slow.stop_reading_and_go_on(sessions=200, slow=10, events_per_s=400, pad=4000, seconds=3)
+    slow.stop_reading_and_go_on(sessions=200, slow=10, events_per_s=80 if stretched() else 400, pad=4000, seconds=3)
 
 
 def test_the_kernel_does_not_take_all_that_a_client_does_not_read():

@@ -11,11 +11,11 @@ from hwtest import herd
 
 
 def test_all_come_back_at_once():
-    herd.come_back_at_once(n_clients=800, rate=100)
+    herd.come_back_at_once(n_clients=200 if stretched() else 800, rate=100)
 
 
 def test_a_storm_of_resets():
-    herd.reset_by_the_thousand(count=6000)
+    herd.reset_by_the_thousand(count=1500 if stretched() else 6000)
 
 
 main()
