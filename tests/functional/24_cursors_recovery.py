@@ -10,7 +10,7 @@ from hwtest.database import number_of, publish_many, v1_client
 
 FILL = "x" * 32000  # what is kept is more than the sockets hold
 AT_A_TIME = 25  # within body_bytes
-KEPT = 250
+KEPT = 200
 SMALL = {"slow": {"outbox_bytes": 16384, "deadline_ms": 60000},
          "tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}], "limits": {"publish_per_s": 1000000}}},
          "journal": {"retention": {"count": KEPT}}}
@@ -57,18 +57,29 @@ class Reader:
         self.at[topic] = number
 
 
-def slow_reader(broker, cursor, ids, v1):
-    query = {"topics": "a:1,b:1", "cursor": cursor}
-    client = WsClient(broker.address, token=mint("slow"), protocols=["hookwire.v1"] if v1 else None, query=query, receive_buffer=4096)
-    return Reader(client, cursor, ids)
+QUERY = {"topics": "a:1,b:1"}
 
 
-def check_each_hole_is_told_once(v1):
+def slow_ws(broker, cursor, protocols):
+    return WsClient(broker.address, token=mint("slow"), protocols=protocols, query={**QUERY, "cursor": cursor}, receive_buffer=4096)
+
+
+class SlowSse(SseClient):
+    """What comes is JSON, as over WebSocket."""
+
+    def __init__(self, broker, cursor):
+        super().__init__(broker.address, QUERY["topics"], token=mint("slow"), last_id=cursor, receive_buffer=4096)
+
+    def recv_json(self, timeout):
+        return self.recv(timeout=timeout).json()
+
+
+def check_each_hole_is_told_once(open_slow):
     with Broker(SMALL) as broker:
         cursor, ids = head(broker), {"a:1": [], "b:1": []}
         ids["a:1"] += publish_many(broker, 5, ("a:1",), FILL, at_a_time=AT_A_TIME)
         ids["b:1"] += publish_many(broker, KEPT - 50, ("b:1",), FILL, at_a_time=AT_A_TIME)
-        reader = slow_reader(broker, cursor, ids, v1)
+        reader = Reader(open_slow(broker, cursor), cursor, ids)
         reader.read(lambda m: m.get("topic") == "b:1")
         for _ in range(2):  # it has not come to the end when all that it knew is gone
             n = len(ids["b:1"])
@@ -84,11 +95,15 @@ def check_each_hole_is_told_once(v1):
 
 
 def test_each_hole_is_told_and_of_its_topic_alone():
-    check_each_hole_is_told_once(v1=True)
+    check_each_hole_is_told_once(lambda broker, cursor: slow_ws(broker, cursor, ["hookwire.v1"]))
 
 
 def test_a_plain_client_that_gave_a_cursor_is_told_too():
-    check_each_hole_is_told_once(v1=False)
+    check_each_hole_is_told_once(lambda broker, cursor: slow_ws(broker, cursor, None))
+
+
+def test_over_sse_too():
+    check_each_hole_is_told_once(SlowSse)
 
 
 THREE = ("b:1", "a:1", "c:1")
@@ -130,6 +145,18 @@ def test_the_replys_cursor_joins_the_topic_to_the_session_also_of_a_slow_client(
                   f"{topic} before the reply: all up to its cursor {joined}")
         same([n for n in numbers_of(before) if everything[n] == "c:1"], [], "c:1 begins with the reply")
         same(numbers_of(behind), [n for n in everything if n > joined], "and behind it all the rest, in one order")
+        client.close()
+
+
+def test_what_is_dropped_while_it_catches_up_is_read_again():
+    # more is queued at a time than the socket takes, also of what is read again
+    with Broker(merge(SMALL, {"slow": {"outbox_bytes": 1 << 20}, "journal": {"retention": {"count": 100000}}})) as broker:
+        client = v1_client(broker, "slow", receive_buffer=4096)
+        client.subscribe("b:1")
+        published = publish_many(broker, 2 * KEPT, ("b:1",), FILL, at_a_time=AT_A_TIME)
+        check(broker.metric("hookwire_slow_sessions_total") > 0, "it fell behind")
+        seen = [client.recv_event(timeout=30)["id"] for _ in published]
+        check(seen == published, "all of it, in order")
         client.close()
 
 
