@@ -623,10 +623,28 @@ static int change_history(struct hw_journal *j, struct hw_class_log *log, bool h
 	return 0;
 }
 
+/* Does every topic stay in its class? */
+static bool same_patterns(const struct hw_journal *j, const struct hw_topic_classes *classes,
+	const size_t chosen[HW_JOURNAL_MAX_CLASSES])
+{
+	size_t n_live = 0;
+
+	for (size_t c = 0; c < atomic_load_explicit(&j->n_classes, memory_order_relaxed); c++)
+		n_live += !j->classes[c].retired;
+	for (size_t i = 0; i < classes->n; i++) {
+		const struct hw_class_log *log = &j->classes[chosen[i]];
+
+		if (log->retired || strcmp(log->conf.pattern, classes->classes[i].pattern) != 0)
+			return false;
+	}
+	return n_live == classes->n;
+}
+
 int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *classes)
 {
 	size_t chosen[HW_JOURNAL_MAX_CLASSES];
 	unsigned n;
+	bool same;
 	int r;
 
 	pthread_mutex_lock(&j->lock);
@@ -636,6 +654,7 @@ int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *cl
 		r = change_history(j, &j->classes[chosen[i]], classes->classes[i].history);
 	if (r)
 		goto out;
+	same = same_patterns(j, classes, chosen);
 	for (size_t c = 1; c < n; c++)
 		j->classes[c].retired = true;
 	for (size_t i = 0; i < classes->n; i++) {
@@ -643,7 +662,8 @@ int hw_journal_configure(struct hw_journal *j, const struct hw_topic_classes *cl
 		j->classes[chosen[i]].retired = false;
 	}
 	atomic_store_explicit(&j->n_classes, n, memory_order_release);
-	hw_topic_index_mingle(&j->topics);
+	if (!same)
+		hw_topic_index_mingle(&j->topics);
 out:
 	pthread_mutex_unlock(&j->lock);
 	return r;
