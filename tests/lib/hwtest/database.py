@@ -54,11 +54,16 @@ class Database:
             connection.close()
 
     def events(self, tenant="acme", after=0, path=None):
-        """What is stored of a tenant: (number, topic, event as a dict), by number."""
+        """What is stored of a tenant: (number, topic, event as a dict), by number; but for the broker's own topics."""
         rows = self.query(
             f"SELECT e.id & {(1 << NUMBER_BITS) - 1} AS number, t.name, e.event FROM event e JOIN topic t ON t.id = e.topic"
-            " JOIN tenant n ON n.id = t.tenant WHERE n.name = ? AND number > ? ORDER BY number", tenant, after, path=path)
+            " JOIN tenant n ON n.id = t.tenant WHERE n.name = ? AND number > ? AND t.name NOT LIKE '@%' ORDER BY number", tenant, after, path=path)
         return [(number, topic, json.loads(event)) for number, topic, event in rows]
+
+    def keys(self, tenant="acme"):
+        """How many idempotency keys are stored of a tenant."""
+        return self.query("SELECT count(*) FROM event e JOIN topic t ON t.id = e.topic JOIN tenant n ON n.id = t.tenant"
+                          " WHERE n.name = ? AND t.name = '@keys:all'", tenant)[0][0]
 
     def check(self, path=None):
         """Fails unless SQLite finds nothing wrong, and the counters are what is there."""
