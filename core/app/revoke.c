@@ -344,6 +344,11 @@ static const char *why_not(int r)
 	}
 }
 
+static void count_revocations(struct hw_broker *b)
+{
+	hw_metric_set(b->revocations_gauge, (int64_t)hw_revocations_trim(&b->revocations, now_s()));
+}
+
 /* A moment later: 0, or -EINTR. */
 static int look_again(void)
 {
@@ -368,6 +373,7 @@ int hw_broker_read_revocations(struct hw_broker *b)
 		else if (r == -EAGAIN && mono_ms() < until_ms)
 			r = look_again(); /* it does not know yet */
 	}
+	count_revocations(b);
 	if (r)
 		fprintf(stderr,
 			"hookwire: not started: what was revoked cannot be read from the journal, "
@@ -380,7 +386,7 @@ void hw_broker_keep_revocations(struct hw_broker *b)
 {
 	int r = hw_revocation_log_step(&b->revocation_log);
 
-	hw_metric_set(b->revocations_gauge, (int64_t)hw_revocations_trim(&b->revocations, now_s()));
+	count_revocations(b);
 	if (r != HW_LOG_UNDER_WAY)
 		tell_unstored(b);
 }
