@@ -619,6 +619,15 @@ void hw_hub_recovered(
 		s->subs[link].since = since;
 }
 
+void hw_hub_begins(
+	const struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic, uint64_t after)
+{
+	uint32_t link = find_link(hub, s, topic);
+
+	if (link != UINT32_MAX)
+		s->subs[link].after = s->subs[link].since = after;
+}
+
 static bool covers(const struct hw_hub *hub, const struct hw_subscriber *s,
 	const struct hw_run *run, bool recovered)
 {

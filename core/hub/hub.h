@@ -108,6 +108,10 @@ struct hw_str hw_hub_topic_name(const struct hw_topic *topic);
 /** Of @s, which has just subscribed to @topic: it was given what is behind the number @since. */
 void hw_hub_recovered(
 	const struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic, uint64_t since);
+/** Of @s, which has just subscribed to @topic and reads the journal himself: its first event is
+ * behind the number @after. */
+void hw_hub_begins(
+	const struct hw_hub *hub, struct hw_subscriber *s, struct hw_str topic, uint64_t after);
 /** For who reads the journal himself: does @s get the run, by name or by pattern? A run may not go
  * over a point where a subscription of @s joined: read up to the next of these. */
 bool hw_hub_matches(

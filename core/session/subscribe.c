@@ -176,6 +176,19 @@ static void join(struct job *job, struct grant *g)
 		refuse(job, g, HW_CODE_UNAVAILABLE, "out of memory");
 	else if (g->recovers)
 		hw_hub_recovered(s->hub, &s->sub, g->topic, g->after);
+	else if (s->sub.behind && r == 0)
+		hw_hub_begins(s->hub, &s->sub, g->topic, s->reading.cursor);
+}
+
+/* Who is behind has its new topics from where it is, which is what the reply says. What was asked
+ * of the store does not know of them. */
+static void read_with_new_topics(struct hw_session *s)
+{
+	if (!s->sub.behind || s->closed)
+		return;
+	hw_reading_stop(&s->reading);
+	if (!s->held && hw_list_empty(&s->catch_up))
+		session_read_later(s);
 }
 
 /* A session of its query alone: from here on it is live, and its client knows where. */
@@ -204,6 +217,7 @@ static bool join_all(struct job *job)
 	for (size_t i = 0; i < sub->n && !job->session->closed; i++)
 		if (sub->grants[i].code == HW_CODE_NONE)
 			join(job, &sub->grants[i]);
+	read_with_new_topics(job->session);
 	if (job->session->only_query)
 		begin_live(job);
 	if (reply)

@@ -148,6 +148,26 @@ def test_the_replys_cursor_joins_the_topic_to_the_session_also_of_a_slow_client(
         client.close()
 
 
+def test_a_topic_without_a_cursor_begins_where_a_slow_session_is():
+    with Broker(merge(SMALL, {"journal": {"retention": {"count": 100000}}})) as broker:
+        client = v1_client(broker, "slow", receive_buffer=4096)
+        client.subscribe("b:1")
+        published = publish_many(broker, 3 * KEPT, THREE, FILL, at_a_time=AT_A_TIME)
+        client.send_json({"type": "subscribe", "id": "c", "topics": ["c:1"]})
+        client.ping()  # it has been worked off
+        published += publish_many(broker, 30, THREE, first=3 * KEPT)
+        before, behind = [], []
+        reply = client.recv_where({"id": "c"}, timeout=30, skipped=before)
+        place = number_of(reply["topics"]["c:1"]["cursor"])
+        while not behind or behind[-1]["id"] != published[-1]:
+            behind.append(client.recv_event(timeout=30))
+        everything = {number_of(i): THREE[n % 3] for n, i in enumerate(published)}
+        check(place < number_of(published[3 * KEPT - 1]), "the session was behind")
+        same(numbers_of(before), [n for n, t in everything.items() if t == "b:1" and n <= place], f"up to {place}, without the new topic")
+        same(numbers_of(behind), [n for n, t in everything.items() if t != "a:1" and n > place], "and behind it with the new topic, in one order")
+        client.close()
+
+
 def test_what_is_dropped_while_it_catches_up_is_read_again():
     # more is queued at a time than the socket takes, also of what is read again
     with Broker(merge(SMALL, {"slow": {"outbox_bytes": 1 << 20}, "journal": {"retention": {"count": 100000}}})) as broker:
