@@ -110,6 +110,7 @@ static int segment_push(struct hw_journal *j, struct hw_class_log *log, size_t c
 	}
 	s->pin.ops = &segment_pin_ops;
 	s->journal = j;
+	s->class = (size_t)(log - j->classes);
 	s->number = ++log->next_number;
 	s->after_seq = atomic_load_explicit(&j->head, memory_order_relaxed);
 	s->after_number = j->number;

@@ -34,6 +34,7 @@ struct hw_segment {
 		n_pins; /* blocked sockets: they keep its memory, not its place in the journal */
 	atomic_uint n_scans; /* scans that stand in it: nothing from here on is trimmed meanwhile */
 	struct hw_segment *held_next;
+	size_t class;       /* of the journal's */
 	uint64_t number;    /* 1, 2, 3 … within the class */
 	uint64_t after_seq; /* the journal's head when it was made: all in it is newer */
 	uint64_t after_number;

@@ -271,6 +271,8 @@ void hw_topic_index_drop(struct hw_topic_index *index, const struct hw_segment *
 		while (t) {
 			uint64_t number = part_remove(t, s);
 
+			if (t->n_parts) /* where it has been moved to or from may keep the rest */
+				charge(index, t, last_part(t)->segment->class, log_bytes(t));
 			if (t->n_parts == 0 || number == 0)
 				t = NULL; /* it may be forgotten now */
 			if (number)

@@ -288,6 +288,44 @@ static void many_topics_of_one_class_cost_another_nothing(void **state)
 	hw_journal_destroy(&j);
 }
 
+/* What finds topics that a reload has given to another class is a matter of the class that still
+ * has their events, once the other one has none of them. */
+static void what_is_left_of_a_topic_is_charged_to_who_has_it(void **state)
+{
+	enum { TOPICS_MOVED = 4000, LATER = 10 };
+	struct hw_topic_classes classes;
+	struct hw_journal *j = world_journal(
+		1, &(struct hw_topic_class){.history = true, .retention = KEEP_ALL}, &classes);
+	uint64_t n = 0, moved;
+	char name[32];
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < TOPICS_MOVED; i++) {
+			snprintf(name, sizeof(name), "doc:%u", i);
+			(void)world_append(j, name, ++n);
+		}
+		if (round)
+			break;
+		classes.n = 2;
+		classes.classes[1] = (struct hw_topic_class){.pattern = "doc:*",
+			.history = true,
+			.retention = KEEP(1u << 20, 1u << 18, 0)};
+		assert_int_equal(hw_journal_configure(j, &classes), 0);
+	}
+	/* the many are too much for it and go, once */
+	for (int i = 0; i < LATER; i++)
+		(void)hw_journal_trim(j, 1000);
+	moved = n;
+	assert_int_equal(n_of_topic(j, HW_STR("doc:7"), 0), 1);
+	for (int i = 0; i < LATER; i++) {
+		(void)world_append(j, "doc:1", ++n);
+		(void)hw_journal_trim(j, 1000);
+	}
+	assert_int_equal(n_of_topic(j, HW_STR("doc:1"), moved), LATER);
+	hw_journal_destroy(&j);
+}
+
 static bool overlap(uintptr_t page, size_t page_len, const void *p, size_t len)
 {
 	return (uintptr_t)p < page + page_len && (uintptr_t)p + len > page;
@@ -401,6 +439,7 @@ int main(void)
 		cmocka_unit_test(topics_that_are_long_gone_are_forgotten),
 		cmocka_unit_test(a_topic_that_has_events_again_is_not_forgotten),
 		cmocka_unit_test(many_topics_of_one_class_cost_another_nothing),
+		cmocka_unit_test(what_is_left_of_a_topic_is_charged_to_who_has_it),
 		cmocka_unit_test(a_quiet_topic_costs_what_it_holds),
 		cmocka_unit_test(a_topic_that_is_named_twice_is_read_once),
 		cmocka_unit_test(a_topic_may_be_forgotten_while_it_is_read),
