@@ -173,8 +173,7 @@ static int store(struct hw_broker *b)
 		if (r < 0 && own)
 			return r;
 		own = true;
-		if (r == HW_LOG_UNDER_WAY)
-			r = wait_for(log, until_ms);
+		r = r == HW_LOG_UNDER_WAY ? wait_for(log, until_ms) : 0;
 		if (r)
 			return r;
 	}

@@ -267,6 +267,14 @@ def test_what_the_journal_refuses_is_revoked_all_the_same_and_stored_when_it_can
                 equal([row["jti"] for row in listed(broker)], ["a"], "the list")
 
 
+def test_what_fails_while_the_sessions_end_is_tried_once_more():
+    with Journal() as journal, journal.broker() as broker:
+        journal.set("fail-once")
+        equal(admin(broker, "revoke", jti="a"), {"ok": True, "id": "1", "sessions": 0}, "the answer")
+        check(not (journal.dir / "fail-once").exists(), "nothing failed")
+        equal([row["stored"] for row in listed(broker)], [True], "the list")
+
+
 def test_the_answer_waits_for_the_commit_and_the_sessions_do_not():
     with Journal() as journal, journal.broker() as broker, HttpConnection(broker.admin_address) as c:
         text = token(jti="a")

@@ -3,6 +3,7 @@
  *   hold    nothing is answered while it is there
  *   hold-reads, fail-reads  likewise, of queries alone
  *   fail    what is to be answered fails
+ *   fail-once  likewise, and it is taken away with that
  *   refuse  nothing is taken; "refused" is there once a tenant was not opened for that
  * Compiled with RETAINS it has a journal_retain, which takes nothing away.
  * Retention is "keep" of its settings: so many of each topic, and what went before is told as gone.
@@ -53,6 +54,14 @@ static int is_there(const struct journal *j, const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", j->dir, name);
 	return access(path, F_OK) == 0;
+}
+
+static int take_away(const struct journal *j, const char *name)
+{
+	char path[600];
+
+	snprintf(path, sizeof(path), "%s/%s", j->dir, name);
+	return unlink(path) == 0;
 }
 
 static void make(const struct journal *j, const char *name)
@@ -217,7 +226,8 @@ static void *work(void *arg)
 		j->host->metric(j->host, a->events ? "appends" : "reads", 1);
 		while (is_there(j, "hold") || (!a->events && is_there(j, "hold-reads")))
 			usleep(2000);
-		if (is_there(j, "fail") || (!a->events && is_there(j, "fail-reads")))
+		if (is_there(j, "fail") || take_away(j, "fail-once") ||
+			(!a->events && is_there(j, "fail-reads")))
 			j->host->journal_failed(j->host, a->ticket);
 		else if (a->events)
 			commit(j, a);
