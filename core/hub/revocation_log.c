@@ -261,7 +261,7 @@ static bool put_listed(void *arg, const struct hw_revocation *what)
 	return true;
 }
 
-static int list(struct hw_revocation_log *log)
+static int list_some(struct hw_revocation_log *log)
 {
 	struct hw_revocation last = {.number = hw_revocations_last(log->list)};
 	int r = begin_batch(log);
@@ -281,6 +281,15 @@ static int list(struct hw_revocation_log *log)
 	if (log->list_ends)
 		put(log, HW_RECORD_LIST_END, &last);
 	return submit(log, HW_ASK_LIST);
+}
+
+static int list(struct hw_revocation_log *log)
+{
+	int r = list_some(log);
+
+	if (r < 0)
+		log->listing = false; /* as where it fails later: from its beginning */
+	return r;
 }
 
 static void end_list(struct hw_revocation_log *log)
