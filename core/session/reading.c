@@ -122,6 +122,8 @@ static bool give_recalled(struct hw_reading *r)
 
 	if (r->n_recalled == 0)
 		r->ops->lost(r);
+	if (!r->recall)
+		return false; /* whoever was told has ended for it, and stopped this */
 	for (; (run = hw_recall_run(r->recall, r->n_recalled)); r->n_recalled++) {
 		if (run->upto <= r->cursor)
 			continue; /* it was the last of its turn */

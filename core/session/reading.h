@@ -22,7 +22,8 @@ struct hw_reading_ops {
 	/** Takes a run that is wanted, and moves r->cursor on: behind it, or as far as it took of
 	 * it. false: no more in this turn. */
 	bool (*give)(struct hw_reading *r, const struct hw_run *run);
-	/** Events that were to be read are gone for good: ask hw_reading_gone of each topic. */
+	/** Events that were to be read are gone for good: ask hw_reading_gone of each topic. It may
+	 * call hw_reading_stop. */
 	void (*lost)(struct hw_reading *r);
 	/** The store has answered: call hw_reading_go again, in this turn or a later one. */
 	void (*ready)(struct hw_reading *r);

@@ -215,6 +215,15 @@ def test_what_the_plugin_has_dropped_too_is_a_gap_of_that_topic():
         slow.close()
 
 
+def test_a_plain_client_that_the_plugin_has_something_dropped_of_is_closed():
+    with Journal() as journal, journal.broker(SMALL_MEMORY, keep=100) as broker:
+        plain = WsClient(broker.address, token=mint("plain"), receive_buffer=4096)
+        plain.subscribe("a:1")
+        flood(broker, 1500)
+        plain.expect_close(4508)  # it gave no cursor: never silence
+        equal(broker.metric("hookwire_gaps_total"), 1, "gaps")
+
+
 def test_a_restart_goes_on_in_its_epoch_with_its_numbers():
     with Journal() as journal:
         with journal.broker() as broker:
