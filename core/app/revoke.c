@@ -172,7 +172,7 @@ static int store(struct hw_broker *b)
 		r = hw_revocation_log_step(log);
 		if (r < 0 && own)
 			return r;
-		own = true;
+		own |= r < 0;
 		r = r == HW_LOG_UNDER_WAY ? wait_for(log, until_ms) : 0;
 		if (r)
 			return r;
