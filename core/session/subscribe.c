@@ -37,6 +37,7 @@ struct subscribing {
 	struct hw_reading reading;
 	struct hw_timer next_turn;
 	bool pumped;
+	bool joined;  /* a topic that the session had not */
 	size_t bytes; /* given in this turn */
 	size_t n, cap;
 	struct grant *grants;
@@ -170,6 +171,7 @@ static void join(struct job *job, struct grant *g)
 	struct hw_session *s = job->session;
 	int r = hw_hub_subscribe(s->hub, &s->sub, g->topic);
 
+	job->subscribing->joined |= r == 0;
 	if (r == -EDQUOT)
 		refuse_limit(job, g, TENANT_IS_FULL);
 	else if (r < 0)
@@ -217,7 +219,8 @@ static bool join_all(struct job *job)
 	for (size_t i = 0; i < sub->n && !job->session->closed; i++)
 		if (sub->grants[i].code == HW_CODE_NONE)
 			join(job, &sub->grants[i]);
-	read_with_new_topics(job->session);
+	if (sub->joined)
+		read_with_new_topics(job->session);
 	if (job->session->only_query)
 		begin_live(job);
 	if (reply)
@@ -539,13 +542,18 @@ static void take_verdict(struct job *job, enum hw_verdict verdict)
 	refuse(job, g, code, job->ask.message);
 }
 
-/* A topic that is named again is one: it begins where the earliest of its cursors says. */
-static void merge(struct grant *g, const struct grant *again)
+/* A topic that is named again is one: it begins where the earliest of its cursors says, and is
+ * refused if one of them is malformed. */
+static void merge(struct job *job, struct grant *g, const struct grant *again)
 {
 	g->last |= again->last;
 	if (again->has_cursor && (!g->has_cursor || again->cursor.seq < g->cursor.seq))
 		g->cursor = again->cursor;
 	g->has_cursor |= again->has_cursor;
+	if (again->code == HW_CODE_NONE || g->code != HW_CODE_NONE)
+		return;
+	job->subscribing->n_granted--;
+	refuse(job, g, again->code, job->topic.message);
 }
 
 /* The newest grant: is it the first of its topic in this message? Else it is merged and gone. */
@@ -563,7 +571,7 @@ static bool is_first(struct job *job)
 	if (place == 0)
 		session_close_code(job->session, HW_CODE_UNAVAILABLE, "out of memory");
 	else
-		merge(&sub->grants[place - 1], g);
+		merge(job, &sub->grants[place - 1], g);
 	free(g->own);
 	sub->n--;
 	return false;

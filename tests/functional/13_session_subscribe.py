@@ -126,6 +126,8 @@ def test_a_topic_that_is_named_twice_in_a_message_is_one():
         equal([text.count('"gift-list:1"'), text.count('"secret:1"')], [1, 1], f"names in {text}")
         contains(json.loads(text)["topics"]["gift-list:1"], {"ok": True, "recovered": True}, "its result")
         alive(client)
+        equal(topics_of(client, "gift-list:2", {"topic": "gift-list:2", "cursor": "no cursor"})["gift-list:2"],
+              {"ok": False, "code": "bad_request"}, "one of whose cursors is malformed")
         client.send_json({"type": "subscribe", "topics": ["secret:1"] * 3})
         contains(client.recv_json(), {"type": "error", "code": "forbidden_topic"}, "without an id")
         alive(client)
