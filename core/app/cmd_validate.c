@@ -35,12 +35,51 @@ static void put_parsed(struct hw_buf *out, const struct hw_event *ev)
 	hw_json_js_text(out, ev->entity_id);
 }
 
-/* Where what is printed comes from, when there is more than one text. */
+/* Where what is printed comes from, when there is more than one text, and how it is wanted. */
 struct source {
 	const char *what; /* NULL: there is only one */
 	size_t n;
 	bool printed; /* something stands on standard output already */
+	bool json;    /* for machines */
+	bool strict;  /* warnings are as bad as errors */
 };
+
+static void put_json_list(
+	struct hw_buf *out, const char *member, const struct hw_event_report *report, bool warnings)
+{
+	bool any = false;
+
+	hw_buf_printf(out, ",\"%s\":[", member);
+	for (size_t i = 0; i < report->n_problems; i++) {
+		if (report->problems[i].warning != warnings)
+			continue;
+		if (any)
+			hw_buf_putc(out, ',');
+		any = true;
+		hw_buf_json(out, hw_event_report_text(report, i));
+	}
+	hw_buf_putc(out, ']');
+}
+
+/* {"line":3,"valid":false,"errors":["…"],"warnings":[]}; @broken: it is no JSON, and this says why.
+ */
+static void put_json(struct hw_buf *out, const struct source *source, bool valid,
+	const struct hw_event_report *report, const char *broken)
+{
+	hw_buf_putc(out, '{');
+	if (source->what)
+		hw_buf_printf(out, "\"%s\":%zu,", source->what, source->n);
+	hw_buf_puts(out, valid ? "\"valid\":true" : "\"valid\":false");
+	if (broken) {
+		hw_buf_puts(out, ",\"errors\":[");
+		hw_buf_json(out, hw_str_of(broken));
+		hw_buf_puts(out, "],\"warnings\":[]");
+	} else {
+		put_json_list(out, "errors", report, false);
+		put_json_list(out, "warnings", report, true);
+	}
+	hw_buf_puts(out, "}\n");
+}
 
 static void put_source(struct hw_buf *out, struct source *source)
 {
@@ -60,36 +99,51 @@ static void complain(const struct source *source, const char *before, const stru
 	fprintf(stderr, "%s\n", err->text);
 }
 
+static void put_text(struct hw_buf *out, struct source *source, bool valid,
+	const struct hw_event *ev, const struct hw_event_report *report)
+{
+	put_source(out, source);
+	hw_buf_puts(out, valid ? "✓ Event is valid" : "✗ Event is invalid");
+	put_list(out, report, false);
+	put_list(out, report, true);
+	if (valid)
+		put_parsed(out, ev);
+	hw_buf_putc(out, '\n');
+}
+
 /* One text. Returns the exit code. */
 static int validate(struct hw_str text, struct source *source)
 {
+	char broken[sizeof("Invalid JSON: ") + sizeof(((struct hw_err *)0)->text)];
 	struct hw_event_report report;
 	struct hw_event ev;
 	struct hw_err err;
 	struct hw_buf out;
+	bool valid;
 	int rc;
 
 	hw_event_report_init(&report);
 	hw_buf_init(&out);
 	rc = hw_event_parse(text, 0, &ev, &report, &err);
-	if (rc >= 0) {
-		put_source(&out, source);
-		hw_buf_puts(&out, rc == 0 ? "✓ Event is valid" : "✗ Event is invalid");
-		put_list(&out, &report, false);
-		put_list(&out, &report, true);
-		if (rc == 0)
-			put_parsed(&out, &ev);
-		hw_buf_putc(&out, '\n');
-		if (out.failed)
-			rc = hw_err_set(&err, -ENOMEM, "out of memory");
-		else
-			fwrite(out.data, 1, out.len, stdout);
+	valid = rc == 0 && !(source->strict && report.n_problems > 0);
+	if (source->json && rc == -EINVAL) {
+		snprintf(broken, sizeof(broken), "Invalid JSON: %s", err.text);
+		put_json(&out, source, false, &report, broken);
+		rc = HW_EVENT_INVALID;
+	} else if (rc >= 0 && source->json) {
+		put_json(&out, source, valid, &report, NULL);
+	} else if (rc >= 0) {
+		put_text(&out, source, valid, &ev, &report);
 	}
-	if (rc < 0)
+	if (out.failed)
+		rc = hw_err_set(&err, -ENOMEM, "out of memory");
+	if (rc >= 0)
+		fwrite(out.data, 1, out.len, stdout);
+	else
 		complain(source, rc == -EINVAL ? "✗ Invalid JSON: " : "hookwire validate: ", &err);
 	hw_buf_fini(&out);
 	hw_event_report_fini(&report);
-	return rc == 0 ? 0 : 1;
+	return valid && rc >= 0 ? 0 : 1;
 }
 
 /* White space as String.prototype.trim has it (ECMA-262 WhiteSpace and LineTerminator), the byte
@@ -138,17 +192,17 @@ static bool has_lines(struct hw_str text)
 	return false;
 }
 
-static int validate_lines(struct hw_str text)
+static int validate_lines(struct hw_str text, struct source *source)
 {
-	struct source source = {.what = "line"};
 	int code = 0;
 
+	source->what = "line";
 	while (text.p) {
 		struct hw_str line = trim(hw_str_cut(&text, '\n'));
 
-		source.n++;
+		source->n++;
 		if (line.len > 0)
-			code |= validate(line, &source);
+			code |= validate(line, source);
 	}
 	return code;
 }
@@ -192,9 +246,8 @@ static int read_all(FILE *in, struct hw_buf *out)
 	return ferror(in) ? -EIO : 0;
 }
 
-static int validate_input(void)
+static int validate_input(struct source *source)
 {
-	struct source one = {.what = NULL};
 	struct hw_json value;
 	struct hw_buf input;
 	struct hw_str text;
@@ -209,16 +262,17 @@ static int validate_input(void)
 	else if (text.len == 0)
 		code = usage();
 	else if (hw_json_whole(text, 0, &value, NULL) == 0 || !has_lines(text))
-		code = validate(text, &one);
+		code = validate(text, source);
 	else
-		code = validate_lines(hw_buf_view(&input)); /* untrimmed, for the line numbers */
+		code = validate_lines(
+			hw_buf_view(&input), source); /* untrimmed, for the line numbers */
 	hw_buf_fini(&input);
 	return code;
 }
 
 static int help(void)
 {
-	puts("Usage: hookwire validate [EVENT...]\n"
+	puts("Usage: hookwire validate [--json] [--strict] [EVENT...]\n"
 	     "\n"
 	     "Says whether JSON texts are events that the broker accepts, and what is wrong or "
 	     "unusual about\n"
@@ -232,37 +286,54 @@ static int help(void)
 	     "  hookwire validate < event.json\n"
 	     "  hookwire validate < events.ndjson\n"
 	     "\n"
+	     "  --json       one JSON object a line: valid, errors, warnings, and its line or "
+	     "event "
+	     "number\n"
+	     "  --strict     warnings make an event invalid too\n"
 	     "  -h, --help   show this\n"
 	     "\n"
-	     "Errors make an event invalid; warnings do not. Exit code: 0 if every event is valid, "
+	     "Errors make an event invalid; warnings do not, but with --strict. Exit code: 0 if "
+	     "every event is valid, "
 	     "else 1.");
 	return 0;
 }
 
-static int validate_arguments(int n, char **arguments)
+static int validate_arguments(int n, char **arguments, struct source *source)
 {
-	struct source source = {.what = n > 1 ? "event" : NULL};
 	int code = 0;
 
+	source->what = n > 1 ? "event" : NULL;
 	for (int i = 0; i < n; i++) {
-		source.n++;
-		code |= validate(hw_str_of(arguments[i]), &source);
+		source->n++;
+		code |= validate(hw_str_of(arguments[i]), source);
 	}
 	return code;
 }
 
 int hw_cmd_validate(int argc, char **argv)
 {
-	int code, first = 1;
+	struct source source = {.what = NULL};
+	int code, n = 0;
 
-	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-		return help();
-	if (argc > 1 && strcmp(argv[1], "--") == 0)
-		first++;
-	if (argc == first || (argc == first + 1 && argv[first][0] == 0))
-		code = validate_input();
+	/* options may stand anywhere before "--"; whatever else there is is a text */
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return help();
+		if (strcmp(argv[i], "--") == 0) {
+			while (++i < argc)
+				argv[n++] = argv[i];
+		} else if (strcmp(argv[i], "--json") == 0) {
+			source.json = true;
+		} else if (strcmp(argv[i], "--strict") == 0) {
+			source.strict = true;
+		} else {
+			argv[n++] = argv[i];
+		}
+	}
+	if (n == 0 || (n == 1 && argv[0][0] == 0))
+		code = validate_input(&source);
 	else
-		code = validate_arguments(argc - first, argv + first);
+		code = validate_arguments(n, argv, &source);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "hookwire validate: cannot write: %s\n", strerror(errno));
 		code = 1;

@@ -87,6 +87,33 @@ def test_a_full_disk_is_not_a_valid_event():
     contains(done.stderr.decode(), "cannot write", "standard error")
 
 
+def machine(*arguments, stdin=""):
+    done = cli("validate", "--json", *arguments, stdin=stdin)
+    equal(done.stderr, "", "standard error")
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_json_says_the_same_for_machines():
+    equal(machine(GOOD), (0, [{"valid": True, "errors": [], "warnings": []}]), "one event")
+    code, lines = machine(stdin=f"{GOOD}\n\n{BAD}\n{{\n")
+    equal((code, [(line["line"], line["valid"]) for line in lines]), (1, [(1, True), (3, False), (4, False)]), "lines")
+    told = [problem for part in ("errors", "warnings") for problem in lines[1][part]]
+    equal([f" - {problem}" for problem in told], [line for line in BAD_OUTPUT.splitlines() if line.startswith(" - ")], "what is wrong")
+    equal(lines[2]["errors"], ["Invalid JSON: byte 1: the text ends inside an array or object"], "what is no JSON")
+    code, events = machine(GOOD, json.dumps({"topic": 'x"\\\n\u2028'}))
+    equal((code, [(event["event"], event["valid"]) for event in events]), (1, [(1, True), (2, False)]), "arguments")
+    contains(events[1]["errors"][0], 'Invalid topic format "x"\\\n\u2028"', "what has to be escaped")
+
+
+def test_strict_makes_warnings_errors():
+    warned = GOOD.replace('"payload":{},', "")
+    equal(cli("validate", warned).returncode, 0, "exit code without it")
+    expect(cli("validate", "--strict", warned), 1, "✗ Event is invalid\n\nWarnings:\n - Missing data.payload (optional but recommended)\n")
+    expect(cli("validate", GOOD, "--strict"), 0, GOOD_OUTPUT)
+    equal(machine("--strict", warned), (1, [{"valid": False, "errors": [], "warnings": ["Missing data.payload (optional but recommended)"]}]), "--json")
+    equal(cli("validate", "--", "--strict").returncode, 1, "a text that looks like an option")
+
+
 def test_help():
     for flag in ("--help", "-h"):
         done = cli("validate", flag)
