@@ -1,0 +1,538 @@
+"""Publishes events to a Hookwire broker, from any Python program. Needs nothing but Python 3.8.
+
+    import hookwire
+
+    client = hookwire.Client("http://127.0.0.1:8080", token=TOKEN)
+    client.publish("gift-list:family-123", "UPDATED", {"entity_id": "gift-456", "payload": {"name": "Bike"}})
+
+What is published is stored when ``publish`` returns. Each publish has an idempotency key, so that one whose answer was lost is tried
+again without being stored twice. ``AsyncClient`` is the same for asyncio; ``Outbox`` publishes in the background.
+"""
+import asyncio
+import base64
+import collections
+import collections.abc
+import dataclasses
+import datetime
+import decimal
+import email.utils
+import enum
+import hashlib
+import hmac
+import http.client
+import json
+import random
+import re
+import ssl
+import threading
+import time
+import typing
+import urllib.parse
+import uuid
+
+__version__ = "0.1.0"
+__all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "WebhookError", "fastapi_publisher", "validate",
+           "verify_webhook"]
+
+_RETRIED = (429, 500, 502, 503, 504)
+_AT_A_TIME = 1000  # events of an array
+
+
+class HookwireError(Exception):
+    """The broker refused, or could not be reached.
+
+    code         the broker's stable code: ``bad_request``, ``forbidden_topic``, ``rate_limited``, ``unavailable`` …
+    retryable    the same request may succeed later
+    retry_after  seconds after which, where the broker said so
+    status       of HTTP; None where there was no answer
+    """
+
+    def __init__(self, code, message="", retryable=False, retry_after=None, status=None):
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code, self.message, self.retryable, self.retry_after, self.status = code, message, retryable, retry_after, status
+
+
+class Published(typing.NamedTuple):
+    """What became of an event. ``id`` is its cursor; None if its topic keeps no history, or a policy dropped it."""
+    id: typing.Optional[str]
+    duplicate: bool = False
+
+
+def _plain(value):
+    """What `json` does not know by itself: models of pydantic 1 and 2, data classes, dates, numbers of money, enumerations."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "__fields__") and hasattr(value, "json"):
+        return json.loads(value.json())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, datetime.datetime) and value.tzinfo is None:
+        raise TypeError(f"{value!r} has no time zone: say which, as datetime.now(timezone.utc) does")
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (uuid.UUID, decimal.Decimal)):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is nothing that JSON has: {value!r:.100}")
+
+
+def _encode(value):
+    return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def event(topic, event, data=None, *, entity_id=None, payload=None, mutation_id=None, trace_id=None, key=None):
+    """An event as it is published, for ``publish_many`` and ``Outbox.add``; the parameters are those of ``Client.publish``."""
+    if entity_id is not None and data is not None:
+        data = {"payload": data}
+    elif data is None:
+        data = {}
+    elif isinstance(data, collections.abc.Mapping):
+        data = dict(data)
+    else:
+        raise ValueError("data is a mapping with an entity_id, or a payload beside entity_id=")
+    for name, value in (("entity_id", entity_id), ("payload", payload), ("mutation_id", mutation_id)):
+        if value is not None:
+            data[name] = value
+    if data.get("entity_id") in (None, ""):
+        raise ValueError("an event needs an entity_id: which one of the topic's things it is about")
+    whole = {"topic": topic, "event": event.value if isinstance(event, enum.Enum) else event, "data": data}
+    if trace_id is not None:
+        whole["trace_id"] = trace_id
+    whole["key"] = key or uuid.uuid4().hex
+    return whole
+
+
+def _retry_after(headers, now):
+    text = headers.get("retry-after")
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        when = email.utils.parsedate_to_datetime(text)
+        return max(0.0, when.timestamp() - now)
+
+
+def _error_of(status, headers, answer):
+    answer = answer if isinstance(answer, dict) else {}
+    code = {401: "unauthorized", 403: "forbidden_topic", 413: "too_large", 429: "rate_limited"}.get(status) or ("bad_request" if status < 500 else "unavailable")
+    after = answer.get("retry_after_ms")
+    return HookwireError(
+        answer.get("code", code), answer.get("message", f"HTTP {status}"), answer.get("retryable", status in _RETRIED),
+        after / 1000 if after is not None else _retry_after(headers, time.time()), status)
+
+
+class Client:
+    """Publishes to the broker at ``url``. Threads may share it; it keeps its connections open.
+
+    token    a token, or a function that gives one; asked again, once, after a 401
+    timeout  seconds that a publish may take in all, with what is tried again
+    tls      an ssl.SSLContext; the system's authorities if absent
+    """
+
+    def __init__(self, url, token=None, *, timeout=10.0, tls=None):
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no address of a broker: http://host:port")
+        self._parts, self._token, self._timeout = parts, token, timeout
+        self._tls = tls or (ssl.create_default_context() if parts.scheme == "https" else None)
+        self._idle, self._lock = [], threading.Lock()
+
+    def publish(self, topic, event_type, data=None, *, traceparent=None, timeout=None, **more):
+        """Publishes one event; returns ``Published`` when the broker has stored it.
+
+        data         a mapping with ``entity_id`` and ``payload``; or the payload, beside ``entity_id=``
+        more         ``entity_id``, ``payload``, ``mutation_id`` (of an optimistic update), ``trace_id``, ``key`` (made up if absent)
+        traceparent  of W3C Trace Context: gives the event its trace_id
+        Raises HookwireError.
+        """
+        whole = event(topic, event_type, data, **more)
+        key = whole.pop("key")
+        answer = self._post(whole, {"Idempotency-Key": key}, traceparent, timeout)
+        return Published(answer.get("id"), answer.get("duplicate", False))
+
+    def publish_many(self, events, *, traceparent=None, timeout=None):
+        """Publishes what ``event()`` made, in order, by arrays; returns a list with a ``Published`` or a ``HookwireError`` for each.
+
+        Those that the broker could not take just now are tried again, all of them in their order, until the time is over.
+        """
+        events = list(events)
+        results = []
+        for first in range(0, len(events), _AT_A_TIME):
+            results += self._publish_array(events[first:first + _AT_A_TIME], traceparent, timeout)
+        return results
+
+    def close(self):
+        """Closes idle connections. The client may be used again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _publish_array(self, events, traceparent, timeout):
+        clock = _Clock(timeout or self._timeout)
+        while True:
+            answer = self._post(events, {}, traceparent, clock.left())
+            results = [
+                Published(one.get("id"), one.get("duplicate", False)) if one.get("ok")
+                else HookwireError(one["code"], one.get("message", ""), one.get("retryable", False), one["retry_after_ms"] / 1000 if "retry_after_ms" in one else None)
+                for one in answer["results"]]
+            again = [one for one in results if isinstance(one, HookwireError) and one.retryable]
+            # what is stored is answered as a duplicate the second time
+            if not again or not clock.pause(max((one.retry_after or 0 for one in again), default=0)):
+                return results
+
+    def _bearer(self):
+        return self._token() if callable(self._token) else self._token
+
+    def _post(self, body, headers, traceparent, timeout):
+        clock = _Clock(timeout or self._timeout)
+        raw, refreshed = _encode(body), False
+        headers = {"Content-Type": "application/json", "User-Agent": f"hookwire-python/{__version__}", **headers}
+        if traceparent:
+            headers["traceparent"] = traceparent
+        while True:
+            token = self._bearer()
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+            try:
+                return self._exchange(raw, headers, clock.left())
+            except HookwireError as error:
+                if error.status == 401 and callable(self._token) and not refreshed:
+                    refreshed = True
+                    continue
+                if not error.retryable or not clock.pause(error.retry_after):
+                    raise
+
+    def _exchange(self, raw, headers, timeout):
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        is_new = connection is None
+        connection = connection or self._connect(timeout)
+        if connection.sock:
+            connection.sock.settimeout(timeout)
+        try:
+            connection.request("POST", self._parts.path.rstrip("/") + "/publish", raw, headers)
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            if not is_new:  # it was closed while it was idle: that says nothing of the broker
+                return self._exchange(raw, headers, timeout)
+            raise HookwireError("unavailable", f"the broker cannot be reached: {error}", True) from error
+        if response.will_close:
+            connection.close()
+        else:
+            with self._lock:
+                self._idle.append(connection)
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None  # of something in between
+        if response.status in (200, 207) and isinstance(answer, dict):
+            return answer
+        raise _error_of(response.status, response.headers, answer)
+
+    def _connect(self, timeout):
+        port = self._parts.port
+        if self._tls:
+            return http.client.HTTPSConnection(self._parts.hostname, port, timeout=timeout, context=self._tls)
+        return http.client.HTTPConnection(self._parts.hostname, port, timeout=timeout)
+
+
+class _Clock:
+    """The time that something may take, with pauses of random length that grow."""
+
+    def __init__(self, seconds):
+        self._end, self._tries = time.monotonic() + seconds, 0
+
+    def left(self):
+        return max(0.001, self._end - time.monotonic())
+
+    def pause(self, advised):
+        """Waits; False: there is no time left for another try."""
+        seconds = random.uniform(0, min(5.0, 0.1 * 2 ** self._tries))
+        if advised is not None:
+            seconds = advised + random.uniform(0, advised / 2)
+        self._tries += 1
+        if time.monotonic() + seconds >= self._end:
+            return False
+        time.sleep(seconds)
+        return True
+
+
+class AsyncClient:
+    """``Client`` for asyncio: the same parameters, and the same methods to be awaited. Waiting is done in threads."""
+
+    def __init__(self, url, token=None, **more):
+        self._client = Client(url, token, **more)
+
+    async def publish(self, topic, event_type, data=None, **more):
+        return await self._run(self._client.publish, topic, event_type, data, **more)
+
+    async def publish_many(self, events, **more):
+        return await self._run(self._client.publish_many, events, **more)
+
+    async def close(self):
+        self._client.close()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self._client.close()
+
+    @staticmethod
+    async def _run(function, *args, **more):
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, lambda: function(*args, **more))
+
+
+class Outbox:
+    """Publishes in the background, in order, what ``add`` takes; bounded. For what may be lost with the process, and not for money.
+
+    on_error  called with an event and its HookwireError when it is given up
+    """
+
+    def __init__(self, client, *, size=10000, on_error=None):
+        self._client, self._size, self._on_error = client, size, on_error or (lambda event, error: None)
+        self._events, self._busy, self._closed = collections.deque(), False, False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="hookwire-outbox", daemon=True)
+        self._thread.start()
+
+    def add(self, topic, event_type, data=None, **more):
+        """Takes an event. False: the queue is full, or closed, and it is not taken."""
+        whole = event(topic, event_type, data, **more)
+        _encode(whole)  # what is no JSON is the caller's error, here
+        with self._change:
+            if self._closed or len(self._events) >= self._size:
+                return False
+            self._events.append(whole)
+            self._change.notify_all()
+            return True
+
+    def flush(self, timeout=10.0):
+        """Waits until all that was added is published or given up. False: the time was over first."""
+        with self._change:
+            return self._change.wait_for(lambda: not self._events and not self._busy, timeout)
+
+    def close(self, timeout=10.0):
+        """``flush``, and then nothing is taken any more."""
+        done = self.flush(timeout)
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+        self._thread.join(timeout)
+        return done
+
+    def _run(self):
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._events or self._closed)
+                if not self._events:
+                    return
+                batch = [self._events[i] for i in range(min(100, len(self._events)))]
+                self._busy = True
+            try:
+                results = self._client.publish_many(batch)
+            except HookwireError as error:
+                results = [error] * len(batch)
+            for one, result in zip(batch, results):
+                if isinstance(result, HookwireError):
+                    self._on_error(one, result)
+            with self._change:
+                for _ in batch:
+                    self._events.popleft()
+                self._busy = False
+                self._change.notify_all()
+
+
+def fastapi_publisher(client):
+    """A dependency of FastAPI: a publisher whose events carry the request's trace.
+
+        publisher = hookwire.fastapi_publisher(hookwire.AsyncClient(URL, token=TOKEN))
+
+        @app.put("/gifts/{gift_id}")
+        async def edit(gift_id: str, gift: Gift, publish=Depends(publisher)):
+            ...  # commit first
+            await publish("gift-list:family-123", "UPDATED", gift, entity_id=gift_id)
+    """
+    from fastapi import Request  # only who uses it needs it
+
+    async def dependency(request):
+        traceparent = request.headers.get("traceparent")
+
+        def publish(topic, event_type, data=None, **more):
+            return client.publish(topic, event_type, data, **{"traceparent": traceparent, **more})
+        return publish
+    dependency.__annotations__["request"] = Request
+    return dependency
+
+
+class _Object(dict):
+    """A JSON object that remembers all of its members, also those that stand twice."""
+
+    def __init__(self, pairs):
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def _twice(whole):
+    """The members of the envelope and of data that stand twice, in their order."""
+    twice, seen = [], set()
+    for name, value in whole.pairs:
+        seen_inside = set()
+        for inner, _ in value.pairs if name == "data" and isinstance(value, _Object) else ():
+            if inner in seen_inside:
+                twice.append("data." + _js_text(inner))
+            seen_inside.add(inner)
+        if name in seen:
+            twice.append(_js_text(name))
+        seen.add(name)
+    return twice[:8]  # the rest is not told one by one
+
+
+def _js_text(value):
+    """As JavaScript's template literals print it: so validators everywhere say the same."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, list):
+        return ",".join("" if one is None else _js_text(one) for one in value)
+    if isinstance(value, dict):
+        return "[object Object]"
+    if value == 0 or 1e-6 <= abs(value) < 1e21:
+        return format(decimal.Decimal(repr(value or 0.0)).normalize(), "f")
+    return re.sub("e([+-])0", r"e\1", repr(value)).replace("inf", "Infinity")
+
+
+_ISO_8601 = re.compile(
+    r"(\d{4}|[+-]\d{6})(?:-(\d\d)(?:-(\d\d))?)?(?:[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:[Zz]|([+-])(\d\d):?(\d\d))?)?", re.ASCII)
+
+
+def _is_time(text):
+    """ISO 8601 as JavaScript reads it, of days that exist."""
+    match = isinstance(text, str) and _ISO_8601.fullmatch(text)
+    if not match or match[1] == "-000000":
+        return False
+    year, month, day, hour, minute, second = (int(match[i] or default) for i, default in enumerate((0, 1, 1, 0, 0, 0), 1))
+    fraction, zone = match[7] or "", (int(match[9] or 0), int(match[10] or 0))
+    if minute > 59 or second > 59 or zone > (23, 59) or zone[1] > 59 or hour > 24 or (hour == 24 and (minute or second or fraction.strip("0"))):
+        return False
+    alike = 2000 + year % 400  # the calendar repeats
+    try:
+        days = datetime.date(alike, month, day).toordinal() - datetime.date(1970, 1, 1).toordinal() + (year - alike) // 400 * 146097
+    except ValueError:
+        return False
+    ms = ((hour * 60 + minute) * 60 + second) * 1000 + int((fraction + "000")[:3])
+    ms -= (zone[0] * 60 + zone[1]) * 60000 * (-1 if match[8] == "-" else 1)
+    return abs(days * 86400000 + ms) <= 100000000 * 86400000  # what a Date of JavaScript holds
+
+
+def _read_event(text):
+    if isinstance(text, (bytes, bytearray)):
+        text = text.decode("utf-8")
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", re.sub(r'"(?:[^"\\]|\\[\s\S])*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > 64:
+            raise ValueError("nested too deeply: more than 64 arrays and objects are open")
+
+    def no_constant(name):
+        raise ValueError(f"{name} is no JSON")
+    return json.loads(text, object_pairs_hook=_Object, parse_int=float, parse_constant=no_constant)
+
+
+def validate(event):
+    """Is this an event that the broker takes? Returns its errors and its warnings, two lists of texts as `hookwire validate` prints them.
+
+    event  a mapping, as it is published; or its JSON as str or bytes, in which members that stand twice are seen too
+    """
+    try:
+        event = _read_event(event if isinstance(event, (str, bytes, bytearray)) else json.dumps(event, default=_plain, allow_nan=False))
+    except ValueError as error:
+        return [f"Invalid JSON: {error}"], []
+    whole = event if isinstance(event, _Object) else _Object([])
+    data = whole.get("data")
+    missing = (None, False, 0, "")  # as the broker has it: it fills these
+    inside = data if isinstance(data, dict) else {}
+    topic, name, trace_id, version, entity_id, timestamp = (
+        part.get(key) for part, key in ((whole, "topic"), (whole, "event"), (whole, "trace_id"), (whole, "version"), (inside, "entity_id"), (inside, "timestamp")))
+    errors, warnings = [f"Duplicate member: {member}" for member in _twice(whole)], []
+
+    def is_missing(value):
+        return not isinstance(value, (list, dict)) and value in missing
+
+    if is_missing(topic):
+        errors.append("Missing required field: topic")
+    elif isinstance(topic, (list, dict)):
+        errors.append("topic must be a string")
+    elif not isinstance(topic, str) or not re.fullmatch("[a-z][a-z0-9-]*:[a-z0-9-]+", topic):
+        errors.append(f'Invalid topic format "{_js_text(topic)}". Expected: "{{resource}}:{{id}}" (e.g., "gift-list:123")')
+    elif len(topic) > 255:
+        errors.append("topic must not be longer than 255 bytes")
+    if is_missing(name):
+        errors.append("Missing required field: event")
+    elif not isinstance(name, str):
+        errors.append("event must be a string")
+    elif re.search("[\ud800-\udfff]", name):
+        errors.append("event must not hold half of a surrogate pair")
+    elif not re.fullmatch("[A-Z_]+", name):
+        warnings.append(f'Non-standard event type "{name}". Standard: ADDED, UPDATED, DELETED, STATUS_CHANGED')
+    if is_missing(data):
+        errors.append("Missing required field: data")
+    else:
+        if is_missing(entity_id):
+            errors.append("Missing required field: data.entity_id")
+        elif isinstance(entity_id, (list, dict)):
+            errors.append("data.entity_id must be a string, not an array or object")
+        if "payload" not in inside:
+            warnings.append("Missing data.payload (optional but recommended)")
+        if is_missing(timestamp):
+            warnings.append("Missing data.timestamp (recommended for ordering)")
+        elif not _is_time(timestamp):
+            errors.append(f'Invalid timestamp "{_js_text(timestamp)}". Use ISO 8601 format.')
+    if not is_missing(trace_id) and not isinstance(trace_id, str):
+        errors.append("trace_id must be a string")
+    elif not is_missing(trace_id) and re.search("[\ud800-\udfff]", trace_id):
+        errors.append("trace_id must not hold half of a surrogate pair")
+    if "version" in whole and not (isinstance(version, float) and version.is_integer() and version >= 1):
+        errors.append("version must be a positive integer")
+    return errors, warnings
+
+
+class WebhookError(Exception):
+    """A request is not what the broker's webhook plugin sent: answer 400 and do nothing."""
+
+
+def verify_webhook(headers, body, secrets, tolerance=300, now=None):
+    """The message of a webhook, as its `body` (bytes) says; raises WebhookError if it is not signed by one of ``secrets`` or too old.
+
+    headers    a mapping, whatever the case of its names
+    secrets    ``whsec_…``, or a list of them
+    tolerance  seconds between its clock and ours
+    """
+    lower = {str(name).lower(): value for name, value in headers.items()}
+    message_id, stamp, signatures = (lower.get("webhook-" + name, "") for name in ("id", "timestamp", "signature"))
+    if not stamp.isdigit() or abs((time.time() if now is None else now) - int(stamp)) > tolerance:
+        raise WebhookError("its time is missing or too far from ours")
+    signed = f"{message_id}.{stamp}.".encode() + body
+    for secret in [secrets] if isinstance(secrets, str) else secrets:
+        key = base64.b64decode(secret[len("whsec_"):] if secret.startswith("whsec_") else secret)
+        expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+        for one in signatures.split():
+            version, _, signature = one.partition(",")
+            if version == "v1" and hmac.compare_digest(expected, signature.encode()):
+                return json.loads(body)
+    raise WebhookError("no signature of it is ours")

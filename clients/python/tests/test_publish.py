@@ -1,0 +1,211 @@
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import decimal
+import enum
+import http.server
+import json
+import socket
+import threading
+import uuid
+
+import hookwire
+import hwtest
+import pytest
+
+
+@contextlib.contextmanager
+def service(answer):
+    """An HTTP service that answers with what answer(handler, body) gives: (status, headers, body); None: it hangs up."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            told = answer(self, body)
+            if told is None:
+                self.close_connection = True
+                return
+            status, headers, text = told
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_it_is_stored_with_what_was_given(url, token, events):
+    with hookwire.Client(url, token) as client:
+        first = client.publish("gift-list:1", "ADDED", {"entity_id": "g1", "payload": {"name": "Bike"}}, mutation_id="m-1")
+        second = client.publish("gift-list:1", "UPDATED", {"name": "Skates"}, entity_id="g1", traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+    one, two = events("gift-list:1")
+    assert (one["id"], two["id"]) == (first.id, second.id)
+    assert one["data"]["mutation_id"] == "m-1"
+    assert two["data"]["payload"] == {"name": "Skates"}
+    assert two["trace_id"] == "a" * 32
+    assert not first.duplicate
+
+
+def test_a_key_that_was_used_is_no_second_event(url, token, events):
+    client = hookwire.Client(url, token)
+    ids = {client.publish("key:1", "ADDED", {"entity_id": "a"}, key="k-1") for _ in range(2)}
+    assert {(one.id, one.duplicate) for one in ids} == {(events("key:1")[0]["id"], False), (events("key:1")[0]["id"], True)}
+    with pytest.raises(hookwire.HookwireError) as caught:
+        client.publish("key:1", "ADDED", {"entity_id": "another"}, key="k-1")
+    assert (caught.value.code, caught.value.status, caught.value.retryable) == ("bad_request", 422, False)
+
+
+def test_many_are_in_order_and_each_has_its_result(url, token, events):
+    client = hookwire.Client(url, token)
+    results = client.publish_many(hookwire.event("many:1" if n != 5 else "sealed:1", "UPDATED", {"n": n}, entity_id="e") for n in range(1200))
+    assert [n for n, one in enumerate(results) if isinstance(one, hookwire.HookwireError)] == [5]
+    assert results[5].code == "forbidden_topic"
+    assert [event["data"]["payload"]["n"] for event in events("many:1")][:10] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
+
+
+def test_refusals_have_their_code(url, token):
+    with pytest.raises(hookwire.HookwireError) as caught:
+        hookwire.Client(url, token).publish("sealed:1", "ADDED", {"entity_id": "a"})
+    assert (caught.value.code, caught.value.status) == ("forbidden_topic", 403)
+    with pytest.raises(hookwire.HookwireError) as caught:
+        hookwire.Client(url, "nonsense").publish("a:1", "ADDED", {"entity_id": "a"})
+    assert caught.value.code == "unauthorized"
+    with pytest.raises(ValueError, match="entity_id"):
+        hookwire.Client(url, token).publish("a:1", "ADDED", {"name": "of what?"})
+    with pytest.raises(ValueError, match="no address"):
+        hookwire.Client("127.0.0.1:8080")
+
+
+def test_a_token_that_has_ended_is_asked_for_once_more(url, token):
+    tokens = ["nonsense", token]
+    assert hookwire.Client(url, lambda: tokens.pop(0)).publish("a:1", "ADDED", {"entity_id": "a"}).id
+
+
+def test_what_python_has_is_json():
+    class Colour(enum.Enum):
+        RED = "red"
+
+    @dataclasses.dataclass
+    class Gift:
+        name: str
+        price: decimal.Decimal
+        on: datetime.datetime
+        of: uuid.UUID
+        colour: Colour
+
+    when = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+    gift = Gift("Bike", decimal.Decimal("12.50"), when, uuid.UUID(int=7), Colour.RED)
+    payload = json.loads(hookwire._encode(hookwire.event("a:1", "ADDED", gift, entity_id="g")))["data"]["payload"]
+    assert payload == {"name": "Bike", "price": "12.50", "on": "2026-01-01T00:00:00+00:00", "of": str(uuid.UUID(int=7)), "colour": "red"}
+    for value in (object(), float("nan"), datetime.datetime(2026, 1, 1)):
+        with pytest.raises((TypeError, ValueError)):
+            hookwire._encode(value)
+
+
+def test_a_broker_that_is_busy_or_away_is_tried_again_with_the_same_key():
+    keys, answers = [], [
+        None,
+        (503, {"Retry-After": "0"}, b'{"code":"draining","message":"","retryable":true,"retry_after_ms":1}'),
+        (429, {}, b'{"code":"rate_limited","message":"","retryable":true,"retry_after_ms":20}'),
+        (502, {"Content-Type": "text/html"}, b"<html>a proxy's own page</html>"),
+        (200, {}, b'{"ok":true,"id":"k-1","duplicate":true}')]
+
+    def answer(handler, _):
+        keys.append(handler.headers["Idempotency-Key"])
+        return answers[len(keys) - 1]
+
+    with service(answer) as address:
+        assert hookwire.Client(address).publish("a:1", "ADDED", {"entity_id": "a"}) == ("k-1", True)
+    assert len(keys) == 5 and len(set(keys)) == 1
+
+
+def test_it_gives_up_in_time():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(hookwire.HookwireError) as caught:
+            hookwire.Client(f"http://127.0.0.1:{nobody.getsockname()[1]}", timeout=0.3).publish("a:1", "ADDED", {"entity_id": "a"})
+    assert caught.value.code == "unavailable" and caught.value.retryable
+    with service(lambda *_: (503, {"Retry-After": "3600"}, b"{}")) as address:
+        with pytest.raises(hookwire.HookwireError) as caught:
+            hookwire.Client(address, timeout=0.3).publish("a:1", "ADDED", {"entity_id": "a"})
+    assert caught.value.retry_after == 3600
+
+
+def test_an_array_of_which_some_were_refused_for_now_is_tried_again():
+    bodies = []
+
+    def answer(_, body):
+        bodies.append(json.loads(body))
+        busy = '{"ok":false,"code":"rate_limited","message":"","retryable":true,"retry_after_ms":1}'
+        second = busy if len(bodies) == 1 else '{"ok":true,"id":"k-2"}'
+        return 207, {}, ('{"results":[{"ok":true,"id":"k-1"},%s]}' % second).encode()
+
+    with service(answer) as address:
+        results = hookwire.Client(address).publish_many([hookwire.event("a:1", "ADDED", {"entity_id": str(n)}) for n in range(2)])
+    assert [one.id for one in results] == ["k-1", "k-2"]
+    assert bodies[0] == bodies[1]
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_error(broker, token):
+    with hwtest.Broker({"heartbeat": {"interval_ms": 1000, "timeout_ms": 2000}}) as own:
+        client = hookwire.Client(f"http://{own.address}", token)
+        client.publish("a:1", "ADDED", {"entity_id": "a"})
+        client._idle[0].sock.shutdown(socket.SHUT_RDWR)
+        assert client.publish("a:1", "ADDED", {"entity_id": "a"}).id
+
+
+def test_asyncio_and_many_at_once(url, token, events):
+    async def run():
+        async with hookwire.AsyncClient(url, token) as client:
+            await asyncio.gather(*(client.publish("async:1", "UPDATED", {"n": n}, entity_id="e") for n in range(50)))
+            return await client.publish_many([hookwire.event("async:1", "UPDATED", {"n": 50}, entity_id="e")])
+    assert asyncio.run(run())[0].id
+    assert sorted(event["data"]["payload"]["n"] for event in events("async:1")) == list(range(51))
+
+
+def test_the_outbox_publishes_in_order_and_says_what_it_gives_up(url, token, events):
+    given_up = []
+    outbox = hookwire.Outbox(hookwire.Client(url, token), on_error=lambda event, error: given_up.append((event["topic"], error.code)))
+    for n in range(300):
+        assert outbox.add("outbox:1" if n != 7 else "sealed:1", "UPDATED", {"n": n}, entity_id="e")
+    assert outbox.close()
+    assert [event["data"]["payload"]["n"] for event in events("outbox:1")][:8] == [0, 1, 2, 3, 4, 5, 6, 8]
+    assert given_up == [("sealed:1", "forbidden_topic")]
+    assert not outbox.add("outbox:1", "UPDATED", {"entity_id": "e"})
+
+
+def test_an_outbox_is_bounded():
+    hold = threading.Event()
+    with service(lambda *_: hold.wait(10) and None) as address:
+        outbox = hookwire.Outbox(hookwire.Client(address, timeout=0.2), size=5)
+        assert [outbox.add("a:1", "ADDED", {"entity_id": "a"}) for _ in range(6)] == [True] * 5 + [False]
+        hold.set()
+        assert outbox.flush(10)
+
+
+def test_webhooks_of_the_broker_are_verified():
+    with hwtest.WebhookService() as receiver:
+        config = {"hooks": [*hwtest.base_config()["hooks"], {"name": "tell", "plugin": "webhook", "config": {
+            "url": receiver.url, "secret": hwtest.WEBHOOK_SECRETS[0], "events": ["connect"]}}]}
+        with hwtest.Broker(config) as own, hwtest.WsClient(own.address, token=hwtest.mint("alice")):
+            hwtest.wait_until(lambda: receiver.seen, 10, "a webhook")
+    headers, raw = receiver.seen[0]["headers"], receiver.seen[0]["raw"]
+    assert hookwire.verify_webhook(headers, raw, hwtest.WEBHOOK_SECRETS)["data"]["user_id"] == "alice"
+    for bad_headers, bad_raw, secrets, more in (
+            (headers, raw + b" ", hwtest.WEBHOOK_SECRETS, {}), (headers, raw, hwtest.WEBHOOK_SECRETS[1], {}), ({}, raw, hwtest.WEBHOOK_SECRETS, {}),
+            (headers, raw, hwtest.WEBHOOK_SECRETS, {"now": int({k.lower(): v for k, v in headers.items()}["webhook-timestamp"]) + 301})):
+        with pytest.raises(hookwire.WebhookError):
+            hookwire.verify_webhook(bad_headers, bad_raw, secrets, **more)
