@@ -1,0 +1,256 @@
+/* hookwire: publishes events to a broker. Needs nothing but Node. */
+import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
+
+const AT_A_TIME = 1000; // events of an array
+const BATCH = 100; // of the queue
+const PAUSE_MS = 100;
+const PAUSE_MAX_MS = 5000;
+
+/**
+ * @typedef {object} Event What is published.
+ * @property {string} topic `resource:id`
+ * @property {string} event `ADDED`, `UPDATED`, `DELETED`, `STATUS_CHANGED`, or a name of your own
+ * @property {{ entity_id: string | number | boolean, payload?: unknown, mutation_id?: string, [member: string]: unknown }} data
+ * @property {string} [trace_id]
+ * @property {string} [key] its idempotency key; made up if absent
+ *
+ * @typedef {object} Published
+ * @property {string} [id] its cursor; absent if its topic keeps no history, or a policy dropped it
+ * @property {boolean} [duplicate] the key was used before: this is the first answer
+ *
+ * @typedef {object} PublisherOptions
+ * @property {string} url `http://host:port` of the broker
+ * @property {string | (() => string | Promise<string>)} [token] a function is asked again, once, after a 401
+ * @property {number} [timeoutMs] that a publish may take in all, with what is tried again; 10000 if absent
+ * @property {number} [queueSize] of `enqueue`; 10000 if absent
+ * @property {(event: Event, error: HookwireError) => void} [onError] what `enqueue` took and was given up
+ *
+ * @typedef {{ traceparent?: string, timeoutMs?: number }} RequestOptions
+ */
+
+/** The broker refused, or could not be reached. */
+export class HookwireError extends Error {
+  /**
+   * @param {string} code the broker's stable code: `bad_request`, `forbidden_topic`, `rate_limited`, `unavailable` …
+   * @param {string} [message]
+   * @param {{ retryable?: boolean, retryAfterMs?: number, status?: number, cause?: unknown }} [more]
+   */
+  constructor(code, message, { retryable = false, retryAfterMs, status, cause } = {}) {
+    super(message || code, { cause });
+    this.name = 'HookwireError';
+    this.code = code;
+    /** The same request may succeed later. */
+    this.retryable = retryable;
+    /** When, if the broker said so. */
+    this.retryAfterMs = retryAfterMs;
+    /** Of HTTP; undefined where there was no answer. */
+    this.status = status;
+  }
+}
+
+/** @param {number} status @param {Headers} headers @param {any} answer */
+function errorOf(status, headers, answer) {
+  const codes = /** @type {Record<number, string>} */ ({ 401: 'unauthorized', 403: 'forbidden_topic', 413: 'too_large', 429: 'rate_limited' });
+  const code = codes[status] ?? (status < 500 ? 'bad_request' : 'unavailable');
+  return new HookwireError(answer?.code ?? code, answer?.message ?? `HTTP ${status}`, {
+    retryable: answer?.retryable ?? (status === 429 || status >= 500),
+    retryAfterMs: answer?.retry_after_ms ?? retryAfterMs(headers.get('retry-after')),
+    status,
+  });
+}
+
+/** @param {string | null} text */
+function retryAfterMs(text) {
+  if (!text) return undefined;
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+}
+
+/** @param {any} result @returns {Published | HookwireError} */
+function resultOf({ ok, id, duplicate, code, message, retryable, retry_after_ms: retryAfter }) {
+  if (ok) return { ...(id !== undefined && { id }), ...(duplicate && { duplicate }) };
+  return new HookwireError(code, message, { retryable, retryAfterMs: retryAfter });
+}
+
+/** The time that something may take, with pauses of random length that grow. @param {number} ms */
+function clock(ms) {
+  const end = Date.now() + ms;
+  let tries = 0;
+  return {
+    leftMs: () => Math.max(1, end - Date.now()),
+    /** false: there is no time left for another try. @param {number} [advisedMs] */
+    async pause(advisedMs) {
+      const pauseMs =
+        advisedMs === undefined ? Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** tries++) : advisedMs * (1 + Math.random() / 2);
+      if (Date.now() + pauseMs >= end) return false;
+      await new Promise((done) => setTimeout(done, pauseMs));
+      return true;
+    },
+  };
+}
+
+/** @param {Event} event @returns {Event & { key: string }} */
+function withKey(event) {
+  if (event?.data?.entity_id === undefined) throw new TypeError('an event needs data.entity_id: which one of the topic’s things it is about');
+  return { ...event, key: event.key ?? randomUUID() };
+}
+
+/** Publishes to one broker. Each event has an idempotency key: one whose answer was lost is tried again, and stored once. */
+export class Publisher {
+  /** @type {(Event & { key: string })[]} */
+  #queue = [];
+  /** @type {Promise<void> | undefined} */
+  #draining;
+
+  /** @param {PublisherOptions} options */
+  constructor(options) {
+    const { protocol, href } = new URL(options.url);
+    if (!/^https?:$/.test(protocol)) throw new TypeError(`${options.url} is no address of a broker: http://host:port`);
+    this.url = href.replace(/\/$/, '');
+    this.options = options;
+  }
+
+  /**
+   * Resolves when the broker has stored it; rejects with a HookwireError.
+   * @param {Event} event
+   * @param {RequestOptions} [options]
+   * @returns {Promise<Published>}
+   */
+  async publish(event, options) {
+    const { key, ...body } = withKey(event);
+    return /** @type {Published} */ (resultOf(await this.#post(body, { 'idempotency-key': key }, options)));
+  }
+
+  /**
+   * Publishes in order, by arrays; a result or an error for each. Those that the broker could not take just now are tried again,
+   * all of them in their order, until the time is over.
+   * @param {Iterable<Event>} events
+   * @param {RequestOptions} [options]
+   * @returns {Promise<(Published | HookwireError)[]>}
+   */
+  async publishMany(events, options) {
+    const all = Array.from(events, withKey);
+    /** @type {(Published | HookwireError)[]} */
+    const results = [];
+    for (let i = 0; i < all.length; i += AT_A_TIME) results.push(...(await this.#postArray(all.slice(i, i + AT_A_TIME), options)));
+    return results;
+  }
+
+  /**
+   * Takes an event, to be published in the background in the order in which they come. For what may be lost with the process.
+   * @param {Event} event
+   * @returns {boolean} false: the queue is full, and it is not taken
+   */
+  enqueue(event) {
+    if (this.#queue.length >= (this.options.queueSize ?? 10000)) return false;
+    this.#queue.push(withKey(event));
+    this.#draining ??= this.#drain().finally(() => (this.#draining = undefined));
+    return true;
+  }
+
+  /** Resolves when all that was enqueued is published or given up. */
+  async flush() {
+    await this.#draining;
+  }
+
+  async #drain() {
+    await undefined; // what is enqueued in the same turn goes together
+    while (this.#queue.length) {
+      const batch = this.#queue.slice(0, BATCH);
+      const results = await this.publishMany(batch).catch((error) => batch.map(() => error));
+      this.#queue.splice(0, batch.length);
+      results.forEach((result, i) => {
+        if (!(result instanceof Error)) return;
+        try {
+          this.options.onError?.(batch[i], /** @type {HookwireError} */ (result));
+        } catch (error) {
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      });
+    }
+  }
+
+  /** @param {(Event & { key: string })[]} events @param {RequestOptions} [options] */
+  async #postArray(events, options) {
+    const time = clock(options?.timeoutMs ?? this.options.timeoutMs ?? 10000);
+    for (;;) {
+      const answer = await this.#post(events, {}, { ...options, timeoutMs: time.leftMs() });
+      const results = answer.results.map(resultOf);
+      const busy = results.filter((/** @type {any} */ one) => one.retryable);
+      // what is stored is answered as a duplicate the second time
+      const advised = Math.max(...busy.map((/** @type {any} */ one) => one.retryAfterMs ?? 0));
+      if (!busy.length || !(await time.pause(advised || undefined))) return results;
+    }
+  }
+
+  /** @param {unknown} body @param {Record<string, string>} headers @param {RequestOptions} [options] */
+  async #post(body, headers, { traceparent, timeoutMs } = {}) {
+    const time = clock(timeoutMs ?? this.options.timeoutMs ?? 10000);
+    const text = JSON.stringify(body);
+    let isRefreshed = false;
+    for (;;) {
+      try {
+        return await this.#exchange(text, { ...headers, ...(traceparent && { traceparent }) }, time.leftMs());
+      } catch (error) {
+        if (!(error instanceof HookwireError)) throw error;
+        if (error.status === 401 && typeof this.options.token === 'function' && !isRefreshed) {
+          isRefreshed = true;
+          continue;
+        }
+        if (!error.retryable || !(await time.pause(error.retryAfterMs))) throw error;
+      }
+    }
+  }
+
+  /** @param {string} body @param {Record<string, string>} headers @param {number} timeoutMs */
+  async #exchange(body, headers, timeoutMs) {
+    const { token } = this.options;
+    const bearer = typeof token === 'function' ? await token() : token;
+    let response;
+    let answer;
+    try {
+      response = await fetch(`${this.url}/publish`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers, ...(bearer && { authorization: `Bearer ${bearer}` }) },
+        body,
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      answer = await response.json().catch(() => undefined); // of something in between
+    } catch (cause) {
+      throw new HookwireError('unavailable', `the broker cannot be reached: ${/** @type {any} */ (cause)?.cause?.message ?? cause}`, { retryable: true, cause });
+    }
+    if (response.ok && answer) return answer;
+    throw errorOf(response.status, response.headers, answer);
+  }
+}
+
+/** A request is not what the broker's webhook plugin sent: answer 400 and do nothing. */
+export class WebhookError extends Error {
+  name = 'WebhookError';
+}
+
+/**
+ * The message of a webhook; throws a WebhookError if it is not signed by one of the secrets, or too old.
+ * @param {Record<string, string | string[] | undefined> | Headers} headers
+ * @param {string | Uint8Array} body as it came, before it was parsed
+ * @param {string | string[]} secrets `whsec_…`
+ * @param {{ toleranceS?: number, nowS?: number }} [options] seconds between its clock and ours: 300
+ */
+export function verifyWebhook(headers, body, secrets, { toleranceS = 300, nowS = Date.now() / 1000 } = {}) {
+  const header = (/** @type {string} */ name) => String((headers instanceof Headers ? headers.get(name) : headers[name]) ?? '');
+  const stamp = header('webhook-timestamp');
+  if (!/^\d+$/.test(stamp) || Math.abs(nowS - Number(stamp)) > toleranceS) throw new WebhookError('its time is missing or too far from ours');
+  const raw = typeof body === 'string' ? Buffer.from(body) : body;
+  const given = header('webhook-signature').split(' ');
+  for (const secret of [secrets].flat()) {
+    const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+    const expected = Buffer.from(`v1,${createHmac('sha256', key).update(`${header('webhook-id')}.${stamp}.`).update(raw).digest('base64')}`);
+    for (const one of given) {
+      const signature = Buffer.from(one);
+      if (signature.length === expected.length && timingSafeEqual(signature, expected)) return JSON.parse(Buffer.from(raw).toString());
+    }
+  }
+  throw new WebhookError('no signature of it is ours');
+}

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+import express from 'express';
+import { hookwire } from '../express.js';
+import { HookwireError, Publisher, verifyWebhook, WebhookError } from '../index.js';
+import { Broker, mint, until } from '../../testlib/broker.js';
+
+const secret = `whsec_${Buffer.from('the key of a webhook, 32 bytes..').toString('base64')}`;
+let broker;
+before(async () => (broker = await Broker.start()));
+after(() => broker.stop());
+
+const publisher = (options = {}) => new Publisher({ url: broker.url, token: mint('backend'), ...options });
+const event = (topic, n = 0, more = {}) => ({ topic, event: 'UPDATED', data: { entity_id: 'e', payload: { n } }, ...more });
+
+async function stored(topic) {
+  const response = await fetch(`${broker.url}/topics/${topic}/history?limit=1000`, { headers: { authorization: `Bearer ${mint('reader')}` } });
+  return (await response.json()).events;
+}
+
+/** A service that answers with what `answer` gives; undefined: it hangs up. */
+async function service(t, answer) {
+  const server = createServer((req, res) => {
+    const chunks = [];
+    req.on('data', (chunk) => chunks.push(chunk));
+    req.on('end', () => {
+      const told = answer(req, Buffer.concat(chunks));
+      if (!told) return req.socket.destroy();
+      res.writeHead(told[0], told[1]).end(told[2]);
+    });
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  t.after(() => server.close() && server.closeAllConnections());
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+test('it is stored with what was given', async () => {
+  const { id } = await publisher().publish(event('plain:1', 1), { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` });
+  const [one] = await stored('plain:1');
+  assert.equal(one.id, id);
+  assert.equal(one.trace_id, 'a'.repeat(32));
+  assert.deepEqual(one.data.payload, { n: 1 });
+});
+
+test('a key that was used is no second event', async () => {
+  const first = await publisher().publish(event('key:1', 1, { key: 'k' }));
+  assert.deepEqual(await publisher().publish(event('key:1', 1, { key: 'k' })), { id: first.id, duplicate: true });
+  await assert.rejects(publisher().publish(event('key:1', 2, { key: 'k' })), { code: 'bad_request', status: 422, retryable: false });
+});
+
+test('many are in order and each has its result', async () => {
+  const results = await publisher().publishMany(Array.from({ length: 1200 }, (_, n) => event(n === 5 ? 'sealed:1' : 'many:1', n)));
+  assert.deepEqual(results.flatMap((one, n) => (one instanceof HookwireError ? [[n, one.code]] : [])), [[5, 'forbidden_topic']]);
+  assert.deepEqual((await stored('many:1')).slice(0, 7).map((one) => one.data.payload.n), [0, 1, 2, 3, 4, 6, 7]);
+});
+
+test('refusals have their code', async () => {
+  await assert.rejects(publisher().publish(event('sealed:1')), { code: 'forbidden_topic', status: 403 });
+  await assert.rejects(publisher({ token: 'nonsense' }).publish(event('a:1')), { code: 'unauthorized' });
+  await assert.rejects(publisher().publish({ topic: 'a:1', event: 'ADDED', data: {} }), /entity_id/);
+  const tokens = ['nonsense', mint('backend')];
+  assert.ok((await publisher({ token: () => tokens.shift() }).publish(event('a:1'))).id);
+});
+
+test('a broker that is busy or away is tried again with the same key', async (t) => {
+  const keys = [];
+  const answers = [
+    undefined,
+    [503, { 'retry-after': '0' }, '{"code":"draining","message":"","retryable":true,"retry_after_ms":1}'],
+    [429, {}, '{"code":"rate_limited","message":"","retryable":true,"retry_after_ms":20}'],
+    [502, { 'content-type': 'text/html' }, '<html>a page of a proxy</html>'],
+    [200, {}, '{"ok":true,"id":"k-1","duplicate":true}'],
+  ];
+  const url = await service(t, (req) => answers[keys.push(req.headers['idempotency-key']) - 1]);
+  assert.deepEqual(await publisher({ url }).publish(event('a:1')), { id: 'k-1', duplicate: true });
+  assert.equal(keys.length, 5);
+  assert.equal(new Set(keys).size, 1);
+});
+
+test('it gives up in time, and says when to come back', async (t) => {
+  const url = await service(t, () => [503, { 'retry-after': '3600' }, '{}']);
+  await assert.rejects(publisher({ url, timeoutMs: 300 }).publish(event('a:1')), { code: 'unavailable', retryAfterMs: 3600000 });
+  const silent = await service(t, () => undefined);
+  await assert.rejects(publisher({ url: silent, timeoutMs: 300 }).publish(event('a:1')), { code: 'unavailable', retryable: true });
+});
+
+test('an array of which some were refused for now is tried again', async (t) => {
+  const bodies = [];
+  const url = await service(t, (_, body) => {
+    const second = bodies.push(String(body)) === 1 ? '{"ok":false,"code":"rate_limited","message":"","retryable":true,"retry_after_ms":1}' : '{"ok":true,"id":"k-2"}';
+    return [207, {}, `{"results":[{"ok":true,"id":"k-1"},${second}]}`];
+  });
+  assert.deepEqual(await publisher({ url }).publishMany([event('a:1', 1), event('a:1', 2)]), [{ id: 'k-1' }, { id: 'k-2' }]);
+  assert.equal(bodies[0], bodies[1]);
+});
+
+test('the queue publishes in order, is bounded, and says what it gives up', async () => {
+  const given = [];
+  const own = publisher({ queueSize: 300, onError: (one, error) => given.push([one.topic, error.code]) });
+  for (let n = 0; n < 300; n++) assert.ok(own.enqueue(event(n === 7 ? 'sealed:1' : 'queue:1', n)));
+  assert.equal(own.enqueue(event('queue:1')), false);
+  await own.flush();
+  assert.deepEqual((await stored('queue:1')).slice(5, 9).map((one) => one.data.payload.n), [5, 6, 8, 9]);
+  assert.deepEqual(given, [['sealed:1', 'forbidden_topic']]);
+  assert.ok(own.enqueue(event('queue:1')));
+  await own.flush();
+});
+
+test('in Express a request publishes with its trace and its tenant', async (t) => {
+  const app = express();
+  app.use(hookwire(publisher(), { tenant: (req) => req.headers['x-tenant'] }));
+  app.post('/edit', async (req, res) => res.json(await req.publish(event('express:1', 1))));
+  const server = await new Promise((done) => {
+    const one = app.listen(0, '127.0.0.1', () => done(one));
+  });
+  t.after(() => server.close());
+  const response = await fetch(`http://127.0.0.1:${server.address().port}/edit`, {
+    method: 'POST',
+    headers: { traceparent: `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01`, 'x-tenant': 'acme' },
+  });
+  const { id } = await response.json();
+  const [one] = await stored('express:1');
+  assert.equal(one.id, id);
+  assert.equal(one.trace_id, 'c'.repeat(32));
+  assert.equal(one.data.tenant_id, 'acme');
+});
+
+test('webhooks of the broker are verified', async (t) => {
+  const got = [];
+  const url = await service(t, (req, body) => {
+    got.push({ headers: req.headers, body });
+    return [204, {}, ''];
+  });
+  const hooks = JSON.parse((await import('node:fs')).readFileSync(`${broker.dir}/hookwire.json`, 'utf8')).hooks;
+  const own = await Broker.start({ hooks: [...hooks, { name: 'tell', plugin: 'webhook', config: { url, secret, events: ['publish'] } }] });
+  t.after(() => own.stop());
+  await own.publish('hook:1', { n: 1 });
+  const { headers, body } = await until(() => got[0], 'a webhook');
+  assert.equal(verifyWebhook(headers, body, ['whsec_bm90IHRoaXMgb25l', secret]).data.event.topic, 'hook:1');
+  const nowS = Number(headers['webhook-timestamp']);
+  for (const args of [
+    [headers, `${body} `, secret],
+    [headers, body, 'whsec_bm90IHRoaXMgb25l'],
+    [{}, body, secret],
+    [headers, body, secret, { nowS: nowS + 301 }],
+  ])
+    assert.throws(() => verifyWebhook(...args), WebhookError);
+});
