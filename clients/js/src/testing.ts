@@ -1,0 +1,1023 @@
+/* hookwire-client/testing: a broker in memory, for the tests of a page. It speaks the wire of the real one (docs/protocol.md), with the
+ * same order, cursors and replies, but over no network: `install()` puts its WebSocket, EventSource and fetch in the place of the page's.
+ *
+ *   journal (of a tenant) ──append──> sessions (WebSocket, SSE) and polls that wait
+ *
+ * What is sent arrives in a later microtask, as nothing of a network comes while the caller runs; no timer is needed for it, so that it
+ * works with the fake timers of test frameworks. It leaves out what a page does not see: hooks but for `authorize`, limits, compression,
+ * heartbeats, and that who left is still present for a moment. */
+import type { HookwireEvent, PresenceUser } from './types.js';
+
+/** Who asks, for `authorize`. */
+export interface FakeRequest {
+  action: 'subscribe' | 'publish' | 'presence';
+  user: string;
+  tenant: string;
+  topic: string;
+}
+
+/** What `createFakeBroker` may be told. */
+export interface FakeBrokerOptions {
+  /** What the page has as the client's `url`; what goes elsewhere is not touched. `http://hookwire.test` if absent. */
+  url?: string;
+  /** true: allowed; false, or why not: refused as `forbidden_topic`. All is allowed if absent. */
+  authorize?: (request: FakeRequest) => boolean | string;
+  /** Topics, or patterns as `room:*`, of which it is known who is there; all if absent. */
+  presence?: readonly string[];
+  /** Topics, or patterns, whose events have no id and are not kept. */
+  withoutHistory?: readonly string[];
+  /** How many events are kept for who comes back; 1000 if absent. */
+  retention?: number;
+  /** How long what is sent is under way, in ms, by a timer. */
+  latencyMs?: number;
+}
+
+/** What is published, beside topic and payload. */
+export interface FakePublish {
+  /** `UPDATED` if absent. */
+  event?: string;
+  /** `e1` if absent. */
+  entity?: string;
+  tenant?: string;
+  user?: string;
+  /** Other members of `data`, as `mutation_id`. */
+  [member: string]: unknown;
+}
+
+/** What `refuse` may be about; `http` is polling and all other requests. */
+export type FakeTransport = 'websocket' | 'sse' | 'http';
+
+/** Who is connected; who polls is not. */
+export interface FakeSession {
+  user: string;
+  tenant: string;
+  transport: 'websocket' | 'sse';
+  topics: string[];
+}
+
+interface Identity {
+  user: string;
+  tenant: string;
+  token: string;
+  expiresAt: number | null;
+}
+
+interface Problem {
+  code: string;
+  message: string;
+  retryable?: boolean;
+}
+
+type Json = Record<string, any>;
+type Kept = { seq: number; event: HookwireEvent };
+
+const STATUS: Record<string, number> = { bad_request: 400, unauthorized: 401, token_expired: 401, forbidden_topic: 403, draining: 503, unavailable: 503 };
+const CLOSE: Record<string, number> = { bad_request: 4400, unauthorized: 4401, token_expired: 4401, forbidden_topic: 4403, draining: 4503, unavailable: 4503 };
+const TOPIC = /^[a-z][a-z0-9-]*:[a-z0-9-]+$/;
+const NAME = /^[a-z][a-z0-9-]*:([a-z0-9-]+|\*)$/;
+const CURSOR = /^([a-z0-9]+)-(\d+)$/;
+const PAGE = 1000; // events of a poll's answer
+const BATCH = 100; // messages of a frame
+const PING_MS = 25000;
+const TICKET_MS = 30000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+const CONNECTING = 0;
+const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
+
+const random = (digits: number) => Array.from({ length: digits }, () => Math.floor(Math.random() * 16).toString(16)).join('');
+const fits = (topic: string, name: string) => name === topic || (name.endsWith(':*') && topic.startsWith(name.slice(0, -1)));
+const fitsAny = (topic: string, names: Iterable<string>) => [...names].some((name) => fits(topic, name));
+const problem = (code: string, message: string, retryable = false): Problem => ({ code, message, retryable });
+
+/** A timer that does not keep a test run alive. */
+function timer(run: () => void, ms: number): ReturnType<typeof setTimeout> {
+  const handle = setTimeout(run, Math.min(ms, MAX_TIMER_MS));
+  (handle as { unref?: () => void }).unref?.();
+  return handle;
+}
+
+/** The events of a DOM object, without the DOM: test frameworks bring several kinds of `Event`, which do not mix. */
+class Emitter {
+  [handler: `on${string}`]: any;
+  private heard = new Map<string, Set<(event: any) => void>>();
+  addEventListener(type: string, listener: (event: any) => void): void {
+    if (!this.heard.has(type)) this.heard.set(type, new Set());
+    this.heard.get(type)!.add(listener);
+  }
+  removeEventListener(type: string, listener: (event: any) => void): void {
+    this.heard.get(type)?.delete(listener);
+  }
+  /** Calls the handler and the listeners, as a browser does it. */
+  protected emit(type: string, members: Json = {}): void {
+    const event = { type, target: this, currentTarget: this, ...members };
+    for (const listener of [this[`on${type}`], ...(this.heard.get(type) ?? [])]) listener?.call(this, event);
+  }
+}
+
+/** What is wrong with an event that is to be published. */
+function flawOf({ topic, event, data }: Json): string | undefined {
+  if (!topic) return 'Missing required field: topic';
+  if (!TOPIC.test(topic)) return `Invalid topic format "${topic}". Expected: "{resource}:{id}" (e.g., "gift-list:123")`;
+  if (!event) return 'Missing required field: event';
+  if (!data) return 'Missing required field: data';
+  return data.entity_id ? undefined : 'Missing required field: data.entity_id';
+}
+
+/** A tenant's events, in one order. */
+class Journal {
+  /** Of this journal's cursors; another one: those before are of elsewhere. */
+  epoch = Math.random().toString(36).slice(2, 9);
+  seq = 0;
+  kept: Kept[] = [];
+  /** Up to where events of a topic are gone. */
+  private gone = new Map<string, number>();
+
+  get head(): string {
+    return `${this.epoch}-${this.seq}`;
+  }
+  /** An event that is not kept has its number too, but no id. */
+  add(event: HookwireEvent, retention: number): void {
+    this.seq++;
+    if (!retention) return;
+    event.id = this.head;
+    this.kept.push({ seq: this.seq, event });
+    if (this.kept.length > retention) this.forget(this.kept.splice(0, this.kept.length - retention));
+  }
+  /** Removes what is kept of these topics; all if there are none. */
+  evict(names?: readonly string[]): void {
+    const isOut = ({ event }: Kept) => !names || fitsAny(event.topic, names);
+    this.forget(this.kept.filter(isOut));
+    this.kept = this.kept.filter((one) => !isOut(one));
+  }
+  private forget(events: Kept[]): void {
+    for (const { seq, event } of events) this.gone.set(event.topic, seq);
+  }
+  /** Where a cursor is: 'malformed', 'elsewhere', or behind how many events. */
+  place(cursor: string): number | 'malformed' | 'elsewhere' {
+    const parts = CURSOR.exec(cursor);
+    if (!parts) return 'malformed';
+    return parts[1] === this.epoch && Number(parts[2]) <= this.seq ? Number(parts[2]) : 'elsewhere';
+  }
+  /** Are events of this topic, or pattern, that are newer than this gone? */
+  isLost(name: string, seq: number): boolean {
+    return [...this.gone].some(([topic, upTo]) => upTo > seq && fits(topic, name));
+  }
+  behind(seq: number, names: readonly string[]): Kept[] {
+    return this.kept.filter((one) => one.seq > seq && fitsAny(one.event.topic, names));
+  }
+}
+
+/** One client, whatever its transport. */
+interface Session {
+  readonly transport: 'websocket' | 'sse';
+  identity: Identity;
+  names: Set<string>;
+  /** Ids that it has had. */
+  had: Set<string>;
+  follows: Set<string>;
+  tell(message: Json): void;
+  end(code: number, reason: string): void;
+}
+
+interface Poll {
+  identity: Identity;
+  names: string[];
+  answer(live?: HookwireEvent): void;
+  fail(problem: Problem): void;
+  cut(): void;
+}
+
+interface Refusal {
+  transport: FakeTransport | undefined;
+  times: number;
+  status: number | undefined;
+  closeCode: number | undefined;
+}
+
+/** A broker in memory. */
+export interface FakeBroker {
+  /** For `createClient({ url })`. */
+  readonly url: string;
+  readonly WebSocket: typeof WebSocket;
+  readonly EventSource: typeof EventSource;
+  readonly fetch: typeof fetch;
+  /** How many sockets and streams are open now. */
+  readonly connections: number;
+  /** How many were opened since the beginning. */
+  readonly opened: number;
+  /** Puts the three above in the place of the page's. Returns what takes them away again. */
+  install(target?: any): () => void;
+  /** A token that it takes. */
+  token(user?: string, options?: { tenant?: string; seconds?: number; [claim: string]: unknown }): string;
+  /** What a back end publishes; returns the event's id. */
+  publish(topic: string, payload?: unknown, options?: FakePublish): string | undefined;
+  /** Ends connections, of all or of one user: as a network does (1006), or with a close code. */
+  disconnect(options?: { user?: string; code?: number; reason?: string }): void;
+  /**
+   * What begins from now on does not come through: with `status` HTTP says so, with `closeCode` a WebSocket does, else it is as if nothing
+   * were there. Returns what ends it; `times`: so many attempts.
+   */
+  refuse(options?: { transport?: FakeTransport; times?: number; status?: number; closeCode?: number }): () => void;
+  /** Events of these topics (of all, if absent) are lost for good: who is there is told, and who comes back from before. */
+  gap(topics?: readonly string[], reason?: string): void;
+  /** Begins anew without a memory: all are cut off, and their cursors are of elsewhere. */
+  restart(): void;
+  /** Goes away in good order: tells all, ends them, and refuses who comes until `resume()`. */
+  drain(options?: { retryAfterMs?: number; jitterMs?: number }): void;
+  /** Drains no longer. */
+  resume(): void;
+  /** The tokens that were made up to now have expired, of all or of one user. */
+  expire(user?: string): void;
+  /** The policy has changed: topics are asked about again, and who may not have them any more is told. */
+  reauthorize(): void;
+  /** Who is connected. */
+  sessions(): FakeSession[];
+  /** What is kept of a topic, oldest first. */
+  events(topic: string, tenant?: string): HookwireEvent[];
+}
+
+/** A broker in memory, which speaks the protocol of the real one. */
+export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
+  const base = (options.url ?? 'http://hookwire.test').replace(/\/$/, '');
+  const { authorize = () => true, withoutHistory = [], presence: present = ['*'], retention = 1000, latencyMs } = options;
+  const journals = new Map<string, Journal>();
+  const sessions = new Set<Session>();
+  const polls = new Set<Poll>();
+  const answers = new Map<string, { body: string; answer: Json }>();
+  const tickets = new Map<string, { identity: Identity; endsAt: number }>();
+  const expired = new Set<string>();
+  const numbers = new Map<string, number>();
+  let minted: { user: string; token: string }[] = [];
+  let refusals: Refusal[] = [];
+  let advice: { retryAfterMs: number; jitterMs: number } | undefined; // it drains
+  let opened = 0;
+
+  const after = (run: () => void) => void (latencyMs ? timer(run, latencyMs) : queueMicrotask(run));
+
+  function journalOf(tenant: string): Journal {
+    if (!journals.has(tenant)) journals.set(tenant, new Journal());
+    return journals.get(tenant)!;
+  }
+
+  /* ---- who ---- */
+
+  const encode = (value: unknown) => btoa(unescape(encodeURIComponent(JSON.stringify(value)))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
+  const decode = (text: string) => JSON.parse(decodeURIComponent(escape(atob(text.replace(/-/g, '+').replace(/_/g, '/')))));
+
+  function identify(token: string): Identity | Problem {
+    let claims: Json;
+    try {
+      const parts = token.split('.');
+      if (parts.length !== 3) throw new Error();
+      claims = decode(parts[1]!);
+    } catch {
+      return problem('unauthorized', 'not a signed token: it must have three parts with dots between');
+    }
+    if (expired.has(token) || (claims.exp && claims.exp * 1000 <= Date.now())) return problem('token_expired', 'the token has expired');
+    return { user: claims.sub, tenant: claims.tenant_id ?? 'acme', token, expiresAt: claims.exp ?? null };
+  }
+
+  function redeem(ticket: string): Identity | Problem {
+    const of = tickets.get(ticket);
+    tickets.delete(ticket);
+    return of && of.endsAt > Date.now() ? of.identity : problem('unauthorized', 'this ticket is not known: it is good once, for 30 seconds');
+  }
+
+  function identifyQuery(query: URLSearchParams): Identity | Problem | undefined {
+    if (query.has('ticket')) return redeem(query.get('ticket')!);
+    return query.has('token') ? identify(query.get('token')!) : undefined;
+  }
+
+  const isProblem = (what: object): what is Problem => 'code' in what;
+
+  function may(action: FakeRequest['action'], { user, tenant }: Identity, topic: string): Problem | undefined {
+    const verdict = authorize({ action, user, tenant, topic });
+    return verdict === true ? undefined : problem('forbidden_topic', verdict || 'no policy allows it');
+  }
+
+  function watchExpiry(identity: Identity, end: () => void): void {
+    if (identity.expiresAt !== null) timer(end, Math.max(0, identity.expiresAt * 1000 - Date.now()));
+  }
+
+  function refusalOf(transport: FakeTransport): Refusal | undefined {
+    const refusal = refusals.find((one) => !one.transport || one.transport === transport);
+    if (refusal && --refusal.times <= 0) refusals = refusals.filter((one) => one !== refusal);
+    return refusal;
+  }
+
+  /* ---- events ---- */
+
+  function give(session: Session, event: HookwireEvent): void {
+    if (event.id) {
+      if (session.had.has(event.id)) return;
+      session.had.add(event.id);
+    }
+    session.tell(event);
+  }
+
+  function append(input: Json, { user, tenant }: Identity): HookwireEvent {
+    const { topic, event, data, trace_id, version } = input;
+    const { previous: _, ...rest } = data;
+    const stored = JSON.parse(
+      JSON.stringify({
+        topic,
+        event,
+        data: { ...rest, user_id: user, tenant_id: tenant, timestamp: data.timestamp || new Date().toISOString() },
+        trace_id: trace_id ?? random(32),
+        version,
+      }),
+    ) as HookwireEvent;
+    journalOf(tenant).add(stored, fitsAny(topic, withoutHistory) ? 0 : retention);
+    for (const session of sessions) if (session.identity.tenant === tenant && fitsAny(topic, session.names)) give(session, stored);
+    for (const poll of [...polls]) if (poll.identity.tenant === tenant && fitsAny(topic, poll.names)) poll.answer(stored);
+    return stored;
+  }
+
+  function publish(input: Json, identity: Identity, key?: string): Json | Problem {
+    const flaw = flawOf(input);
+    if (flaw) return problem('bad_request', flaw);
+    const refused = may('publish', identity, input.topic);
+    if (refused) return refused;
+    const { topic, event, data, trace_id } = input;
+    const place = key && JSON.stringify([identity.tenant, identity.user, key]);
+    const body = JSON.stringify([topic, event, data, trace_id]);
+    const former = place ? answers.get(place) : undefined;
+    if (former) return former.body === body ? { ...former.answer, duplicate: true } : problem('bad_request', 'this idempotency key was used for another event');
+    const answer = { ok: true, id: append(input, identity).id };
+    if (place) answers.set(place, { body, answer });
+    return answer;
+  }
+
+  /** What is missed of topics that each have their cursor, told in the journal's order. Returns how it went. */
+  function recover(session: Session, wanted: { name: string; cursor?: string; last?: boolean }[]): Map<string, boolean> {
+    const journal = journalOf(session.identity.tenant);
+    const recovered = new Map<string, boolean>();
+    const missed = new Set<Kept>();
+    const lost = { elsewhere: [] as string[], passed: [] as string[] };
+    for (const { name, cursor, last } of wanted) {
+      if (cursor === undefined) {
+        const newest = last && journal.behind(0, [name]).at(-1);
+        if (newest) missed.add(newest);
+        continue;
+      }
+      const place = journal.place(cursor);
+      const isLost = typeof place === 'number' && journal.isLost(name, place);
+      if (typeof place !== 'number') lost.elsewhere.push(name);
+      else if (isLost) lost.passed.push(name);
+      recovered.set(name, typeof place === 'number' && !isLost);
+      if (typeof place === 'number') for (const one of journal.behind(place, [name])) missed.add(one);
+    }
+    if (lost.elsewhere.length) session.tell({ type: 'gap', topics: lost.elsewhere, reason: "the cursor is none of this journal's" });
+    if (lost.passed.length) session.tell({ type: 'gap', topics: lost.passed, reason: 'retention passed before the client came back' });
+    for (const { event } of [...missed].sort((a, b) => a.seq - b.seq)) give(session, event);
+    return recovered;
+  }
+
+  /* ---- who is there ---- */
+
+  const isPresent = (topic: string) => present.some((name) => name === '*' || fits(topic, name));
+
+  function connectionsOf(tenant: string, topic: string): Map<string, number> {
+    const users = new Map<string, number>();
+    for (const { identity, names } of sessions)
+      if (identity.tenant === tenant && names.has(topic)) users.set(identity.user, (users.get(identity.user) ?? 0) + 1);
+    return users;
+  }
+
+  /** Does something that changes who is there, and tells of it. */
+  function change(tenant: string, user: string, names: Iterable<string>, run: () => void): void {
+    const topics = [...names].filter((name) => !name.endsWith('*') && isPresent(name));
+    const before = topics.map((topic) => connectionsOf(tenant, topic).get(user) ?? 0);
+    run();
+    topics.forEach((topic, at) => {
+      const now = connectionsOf(tenant, topic).get(user) ?? 0;
+      if (now === before[at]) return;
+      const number = (numbers.get(tenant) ?? 0) + 1;
+      numbers.set(tenant, number);
+      const entry = [{ user_id: user, connections: now }];
+      const told = { joined: before[at] ? [] : entry, left: now ? [] : entry, updated: before[at] && now ? entry : [] };
+      for (const session of sessions)
+        if (session.identity.tenant === tenant && session.follows.has(topic)) session.tell({ type: 'presence', topics: { [topic]: { number } }, ...told });
+    });
+  }
+
+  function presence(identity: Identity, topic: string): Json | Problem {
+    if (!isPresent(topic)) return problem('bad_request', 'presence is not kept for this topic');
+    const refused = may('presence', identity, topic);
+    if (refused) return refused;
+    const users: PresenceUser[] = [...connectionsOf(identity.tenant, topic)].map(([user_id, connections]) => ({ user_id, connections }));
+    return { topics: { [topic]: { users, number: numbers.get(identity.tenant) ?? 0 } } };
+  }
+
+  /** Why a stream or a poll of these topics cannot be: all of them, or none. */
+  function unfit(identity: Identity, names: readonly string[], cursor: string | undefined): Problem | undefined {
+    if (!names.length) return problem('bad_request', 'topics is missing');
+    for (const name of names) {
+      if (!NAME.test(name)) return problem('bad_request', `Invalid topic format "${name}"`);
+      const refused = may('subscribe', identity, name);
+      if (refused) return { ...refused, message: `${name}: ${refused.message}` };
+    }
+    const isMalformed = cursor !== undefined && journalOf(identity.tenant).place(cursor) === 'malformed';
+    return isMalformed ? problem('bad_request', 'the cursor is malformed') : undefined;
+  }
+
+  /* ---- the past ---- */
+
+  function history(identity: Identity, topic: string, cursor: string | undefined, limit: number): Json | Problem {
+    if (!NAME.test(topic)) return problem('bad_request', `Invalid topic format "${topic}"`);
+    const refused = may('subscribe', identity, topic);
+    if (refused) return refused;
+    if (!(limit >= 1)) return problem('bad_request', 'limit is a number, 1 or more');
+    const journal = journalOf(identity.tenant);
+    const place = cursor === undefined ? 0 : journal.place(cursor);
+    if (place === 'malformed') return problem('bad_request', 'the cursor is malformed');
+    const isElsewhere = place === 'elsewhere';
+    const all = isElsewhere ? [] : journal.behind(place, [topic]);
+    const page = all.slice(0, Math.min(limit, PAGE));
+    const at = page.length < all.length ? page.at(-1)!.event.id : journal.head;
+    const gap = cursor !== undefined && (isElsewhere || journal.isLost(topic, place as number));
+    return { events: page.map(({ event }) => event), cursor: at, gap };
+  }
+
+  /* ---- WebSocket ---- */
+
+  function enter(session: Session): void {
+    sessions.add(session);
+    watchExpiry(session.identity, () => {
+      // it may have another token by now
+      const { expiresAt } = session.identity;
+      if (sessions.has(session) && expiresAt !== null && expiresAt * 1000 <= Date.now()) session.end(4401, 'token_expired: the token has expired');
+    });
+  }
+
+  function leave(session: Session): void {
+    const { tenant, user } = session.identity;
+    if (sessions.has(session)) change(tenant, user, session.names, () => sessions.delete(session));
+  }
+
+  function join(session: Session, names: string[]): void {
+    const { tenant, user } = session.identity;
+    change(tenant, user, names, () => names.forEach((name) => session.names.add(name)));
+  }
+
+  /** The results of a `subscribe`, after what it recovers. */
+  function subscribe(session: Session, wanted: { name: string; cursor?: string; last?: boolean }[]): Map<string, Json> {
+    const journal = journalOf(session.identity.tenant);
+    const results = new Map<string, Json>();
+    const good = wanted.filter(({ name, cursor }) => {
+      const refused = !NAME.test(name) || (cursor !== undefined && journal.place(cursor) === 'malformed') ? problem('bad_request', 'no topic, or no cursor') : may('subscribe', session.identity, name);
+      results.set(name, refused ? { ok: false, code: refused.code, message: refused.message } : { ok: true });
+      return !refused;
+    });
+    const recovered = recover(session, good);
+    join(session, good.map(({ name }) => name));
+    for (const { name } of good)
+      results.set(name, { ok: true, ...(recovered.has(name) && { recovered: recovered.get(name) }), cursor: journal.head });
+    return results;
+  }
+
+  const refusedError = (name: string, { code, message }: Json) => ({ type: 'error', code, message: `${name}: ${message}`, retryable: false });
+
+  class FakeWebSocket extends Emitter {
+    static readonly CONNECTING = CONNECTING;
+    static readonly OPEN = OPEN;
+    static readonly CLOSING = CLOSING;
+    static readonly CLOSED = CLOSED;
+    readonly CONNECTING = CONNECTING;
+    readonly OPEN = OPEN;
+    readonly CLOSING = CLOSING;
+    readonly CLOSED = CLOSED;
+    readonly url: string;
+    readonly bufferedAmount = 0;
+    readonly extensions = '';
+    binaryType = 'blob';
+    protocol = '';
+    readyState = CONNECTING;
+    private session: Session | undefined;
+    private query: URLSearchParams;
+
+    constructor(url: string | URL, protocols: string | string[] = []) {
+      super();
+      this.url = String(url);
+      const { host, searchParams } = new URL(this.url);
+      this.query = searchParams;
+      if (host !== new URL(base).host) {
+        if (!elsewhere.WebSocket) throw new Error(`${this.url} is not the fake broker's, and there is no other WebSocket`);
+        return new elsewhere.WebSocket(url, protocols) as any;
+      }
+      const offered = [protocols].flat();
+      after(() => this.accept(offered));
+    }
+
+    private accept(offered: string[]): void {
+      if (this.readyState !== CONNECTING) return;
+      const refusal = refusalOf('websocket');
+      const isV1 = offered.includes('hookwire.v1');
+      const token = offered.find((name) => name.startsWith('token.'))?.slice(6);
+      const who = identifyQuery(this.query) ?? (token === undefined ? undefined : identify(token));
+      const fault = advice ? problem('draining', 'the broker is draining', true) : who && isProblem(who) ? who : undefined;
+      // a plain client is not upgraded; of one that knows the protocol the close code says why
+      if ((refusal && !refusal.closeCode) || (fault && !isV1)) return this.drop(1006, '');
+      opened++;
+      this.protocol = isV1 ? 'hookwire.v1' : '';
+      this.readyState = OPEN;
+      this.emit('open');
+      if (refusal) this.drop(refusal.closeCode!, '');
+      else if (fault) this.drop(CLOSE[fault.code]!, `${fault.code}: ${fault.message}`);
+      else if (who) this.begin(who as Identity);
+    }
+
+    private begin(identity: Identity): void {
+      const isV1 = this.protocol !== '';
+      const session: Session = {
+        transport: 'websocket',
+        identity,
+        names: new Set(),
+        had: new Set(),
+        follows: new Set(),
+        tell: (message) => {
+          // unasked, a plain client gets events and gaps only
+          if (!isV1 && /^(welcome|cursor|unsubscribed|presence|goaway)$/.test(message.type)) return;
+          this.say(message);
+        },
+        end: (code, reason) => this.drop(code, reason),
+      };
+      const topics = this.query.get('topics')?.split(',') ?? [];
+      const cursor = this.query.get('cursor') ?? undefined;
+      if (cursor !== undefined && journalOf(identity.tenant).place(cursor) === 'malformed') return this.drop(4400, 'bad_request: the cursor is malformed');
+      this.session = session;
+      enter(session);
+      session.tell({
+        type: 'welcome',
+        session: random(16),
+        user_id: identity.user,
+        tenant_id: identity.tenant,
+        cursor: journalOf(identity.tenant).head,
+        ping_ms: PING_MS,
+        expires_at: identity.expiresAt,
+        limits: { message_bytes: 65536, topics_per_session: 100, publish_per_s: 1000 },
+      });
+      for (const [name, result] of subscribe(session, topics.map((name) => ({ name, cursor, last: this.query.has('last') })))) if (!result.ok) session.tell(refusedError(name, result));
+    }
+
+    private say(message: Json): void {
+      const isPlain = !this.protocol && message.type;
+      const text = JSON.stringify(isPlain ? { type: message.type, topic: '', ...message } : message);
+      after(() => this.readyState === OPEN && this.emit('message', { data: text, lastEventId: '', origin: base }));
+    }
+
+    /** The broker's end of it, or the network's. */
+    drop(code: number, reason: string): void {
+      if (this.session) leave(this.session);
+      this.session = undefined;
+      after(() => {
+        if (this.readyState === CLOSED) return;
+        this.readyState = CLOSED;
+        if (code === 1006) this.emit('error');
+        this.emit('close', { code, reason, wasClean: code !== 1006 });
+      });
+    }
+
+    send(data: string): void {
+      if (this.readyState === CONNECTING) throw new Error('the WebSocket is still connecting');
+      after(() => this.readyState === OPEN && this.hear(data));
+    }
+
+    close(code = 1005, reason = ''): void {
+      if (this.readyState >= CLOSING) return;
+      const wasOpen = this.readyState === OPEN;
+      this.readyState = CLOSING;
+      this.drop(wasOpen ? code : 1006, reason);
+    }
+
+    private hear(text: string): void {
+      let parsed: any;
+      try {
+        parsed = JSON.parse(text);
+      } catch {
+        parsed = undefined;
+      }
+      const isGood = parsed && typeof parsed === 'object' && (!Array.isArray(parsed) || parsed.length <= BATCH);
+      const list: Json[] = isGood ? [parsed].flat() : [{ bad: true }];
+      for (const message of list) {
+        if (this.session) this.command(this.session, message);
+        else if (message.type !== 'auth') return this.drop(4401, 'unauthorized: the first message must be auth');
+        else this.authenticate(message);
+      }
+    }
+
+    private authenticate({ token, id }: Json): void {
+      const who = identify(String(token));
+      if (isProblem(who)) return this.drop(4401, `${who.code}: ${who.message}`);
+      const { session } = this;
+      const isOther = session && (session.identity.user !== who.user || session.identity.tenant !== who.tenant);
+      if (isOther) return this.drop(4403, 'forbidden_topic: a refresh must be for the same user and tenant');
+      if (id !== undefined) this.say({ type: 'reply', id, ok: true, expires_at: who.expiresAt });
+      if (!session) return this.begin(who);
+      leave(session);
+      session.identity = who;
+      enter(session);
+    }
+
+    private command(session: Session, message: Json): void {
+      const { type, id, topic } = message;
+      const withId = id === undefined ? {} : { id };
+      const fail = ({ code, message, retryable = false }: Problem) => this.say({ type: 'error', ...withId, code, message, retryable });
+      const reply = (answer: Json) => id !== undefined && this.say({ type: 'reply', id, ok: true, ...answer });
+      const { identity } = session;
+
+      if (message.bad) return fail(problem('bad_request', 'byte 0: a JSON object or an array of them is expected'));
+      if (type === 'ping') return this.say({ type: 'pong', ...withId });
+      if (type === 'auth') return this.authenticate(message);
+      if (type === 'subscribe' || type === 'unsubscribe') {
+        if (!Array.isArray(message.topics)) return fail(problem('bad_request', message.topics === undefined ? 'topics is missing' : 'topics must be an array'));
+        const wanted = message.topics.map((one: any) => (typeof one === 'string' ? { name: one } : { name: one.topic, cursor: one.cursor, last: !!one.last }));
+        if (type === 'unsubscribe') {
+          const names = wanted.map(({ name }: Json) => name);
+          change(identity.tenant, identity.user, names, () => names.forEach((name: string) => session.names.delete(name)));
+          const result = { ok: true, cursor: journalOf(identity.tenant).head };
+          return void reply({ topics: Object.fromEntries(names.map((name: string) => [name, result])) });
+        }
+        const results = subscribe(session, wanted);
+        if (id === undefined) for (const [name, result] of results) if (!result.ok) this.say(refusedError(name, result));
+        for (const result of results.values()) delete result.message;
+        return void reply({ topics: Object.fromEntries(results) });
+      }
+      if (type === 'publish') {
+        const answer = publish(message, identity, message.key);
+        if (isProblem(answer)) return fail(answer);
+        const { id: event_id, duplicate } = answer as Json;
+        return void (id !== undefined && this.say({ type: 'ack', id, ...(event_id && { event_id }), ...(duplicate && { duplicate }) }));
+      }
+      if (type === 'history') {
+        const { cursor, limit = 100 } = message;
+        // patterns have a history over HTTP alone
+        const answer = TOPIC.test(topic) ? history(identity, topic, cursor, limit) : problem('bad_request', 'topic is no topic');
+        if (isProblem(answer)) return fail(answer);
+        const { gap, ...page } = answer as Json;
+        if (gap) this.say({ type: 'gap', topics: [topic], reason: 'retention has passed the cursor' });
+        return void reply(page);
+      }
+      if (type === 'presence') {
+        const answer = presence(identity, String(topic));
+        if (isProblem(answer)) return fail(answer);
+        if (message.follow === true) session.follows.add(topic);
+        else if (message.follow === false) session.follows.delete(topic);
+        return void reply(answer);
+      }
+      fail(problem('bad_request', 'unknown type; known are auth, subscribe, unsubscribe, publish, presence, history and ping'));
+    }
+  }
+
+  /* ---- Server-Sent Events ---- */
+
+  /** Begins a stream, whoever reads it; or says why there is none. `lose` ends it, with or without the broker's doing. */
+  function stream(who: Identity, query: URLSearchParams, lastId: string | null, say: (message: Json) => void, lose: () => void): Session | Problem {
+    const names = query.get('topics')?.split(',').filter(Boolean) ?? [];
+    const cursor = lastId || (query.get('cursor') ?? undefined);
+    const wrong = unfit(who, names, cursor);
+    if (wrong) return wrong;
+    const session: Session = {
+      transport: 'sse',
+      identity: who,
+      names: new Set(),
+      had: new Set(),
+      follows: new Set(),
+      tell: say,
+      end: (code, reason) => {
+        const [why, message = reason] = reason.split(': ');
+        if (code !== 1006) say({ type: 'closed', code: why || 'unavailable', message, retryable: code < 4000 || code === 4503, close_code: code });
+        leave(session);
+        lose();
+      },
+    };
+    opened++;
+    enter(session);
+    recover(session, names.map((name) => ({ name, cursor, last: query.has('last') })));
+    join(session, names);
+    say({ type: 'cursor', cursor: journalOf(who.tenant).head });
+    return session;
+  }
+
+  class FakeEventSource extends Emitter {
+    static readonly CONNECTING = 0;
+    static readonly OPEN = 1;
+    static readonly CLOSED = 2;
+    readonly CONNECTING = 0;
+    readonly OPEN = 1;
+    readonly CLOSED = 2;
+    readonly url: string;
+    readonly withCredentials: boolean;
+    readyState = 0;
+    private session: Session | undefined;
+    private lastId = '';
+
+    constructor(url: string | URL, init: { withCredentials?: boolean } = {}) {
+      super();
+      this.url = String(url);
+      this.withCredentials = !!init.withCredentials;
+      if (!this.url.startsWith(base + '/')) {
+        if (!elsewhere.EventSource) throw new Error(`${this.url} is not the fake broker's, and there is no other EventSource`);
+        return new elsewhere.EventSource(url, init) as any;
+      }
+      after(() => this.begin());
+    }
+
+    private begin(): void {
+      if (this.readyState !== 0) return;
+      const query = new URL(this.url).searchParams;
+      const refusal = refusalOf('sse');
+      if (refusal && !refusal.status) return this.lose();
+      const who = identifyQuery(query) ?? problem('unauthorized', 'a token is needed');
+      const held: Json[] = []; // until it is said that it is open
+      let say: (message: Json) => void = (message) => held.push(message);
+      const session = refusal || advice || isProblem(who) ? undefined : stream(who, query, this.lastId, (message) => say(message), () => this.lose());
+      if (!session || isProblem(session)) return this.stop();
+      this.session = session;
+      this.readyState = 1;
+      this.emit('open');
+      say = (message) => this.say(message);
+      for (const message of held) say(message);
+    }
+
+    private say(message: Json): void {
+      const data = JSON.stringify(message);
+      after(() => {
+        if (this.readyState !== 1 && message.type !== 'closed') return;
+        this.lastId = message.id ?? message.cursor ?? this.lastId;
+        this.emit(message.type ?? 'message', { data, lastEventId: this.lastId, origin: base });
+      });
+    }
+
+    private leave(): void {
+      if (this.session) leave(this.session);
+      this.session = undefined;
+    }
+
+    /** The connection is lost: it comes back by itself. */
+    private lose(): void {
+      this.leave();
+      after(() => {
+        if (this.readyState === 2) return;
+        this.readyState = 0;
+        this.emit('error');
+        if (this.readyState === 0) timer(() => this.begin(), 1000);
+      });
+    }
+
+    /** Refused: it does not come back. */
+    private stop(): void {
+      this.readyState = 2;
+      this.emit('error');
+    }
+
+    close(): void {
+      this.readyState = 2;
+      this.leave();
+    }
+  }
+
+  /* ---- HTTP ---- */
+
+  const encoder = new TextEncoder();
+
+  /** A message as lines of a stream. */
+  function linesOf(message: Json): string {
+    const id = message.id ?? message.cursor;
+    return `${message.type ? `event: ${message.type}\n` : ''}${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(message)}\n\n`;
+  }
+
+  function streamed(who: Identity, query: URLSearchParams, lastId: string | null, signal: AbortSignal | null | undefined): Response {
+    let controller!: ReadableStreamDefaultController<Uint8Array>;
+    let session: Session | Problem | undefined;
+    let isOver = false;
+    /** Ends it behind what was said. */
+    const finish = (run: () => void) => {
+      if (session && !isProblem(session)) leave(session);
+      after(() => {
+        if (!isOver) run();
+        isOver = true;
+      });
+    };
+    const say = (message: Json) =>
+      after(() => {
+        if (!isOver) controller.enqueue(encoder.encode(linesOf(message)));
+      });
+    const body = new ReadableStream<Uint8Array>({
+      start: (given) => {
+        controller = given;
+      },
+      cancel: () => finish(() => {}),
+    });
+    session = stream(who, query, lastId, say, () => finish(() => controller.error(new TypeError('the connection was lost'))));
+    if (isProblem(session)) return failed(session);
+    signal?.addEventListener('abort', () => finish(() => controller.error(signal.reason)), { once: true });
+    return new Response(body, { headers: { 'content-type': 'text/event-stream' } });
+  }
+
+  const json = (body: unknown, status = 200, headers: Record<string, string> = {}) =>
+    new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', ...headers } });
+
+  function failed({ code, message, retryable = false }: Problem, status = STATUS[code] ?? 500): Response {
+    const retryAfterMs = code === 'draining' ? advice?.retryAfterMs : undefined;
+    const body = { code, message, retryable, ...(retryAfterMs !== undefined && { retry_after_ms: retryAfterMs }) };
+    return json(body, status, retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) });
+  }
+
+  /** The answer to a poll, at once or when there is something. */
+  function poll(identity: Identity, query: URLSearchParams, signal: AbortSignal | null | undefined): Response | Promise<Response> {
+    const names = query.get('topics')?.split(',').filter(Boolean) ?? [];
+    const cursor = query.get('cursor') ?? undefined;
+    const wrong = unfit(identity, names, cursor);
+    if (wrong) return failed(wrong);
+    const journal = journalOf(identity.tenant);
+    const place = cursor === undefined ? journal.seq : (journal.place(cursor) as number | 'elsewhere');
+    const waitMs = Number(query.get('wait') ?? 25) * 1000;
+
+    const answerOf = (live?: HookwireEvent) => {
+      const seq = place === 'elsewhere' ? journal.seq : place;
+      const newest = cursor === undefined && query.has('last') ? names.flatMap((name) => journal.behind(0, [name]).slice(-1)) : [];
+      const all = [...newest, ...journal.behind(seq, names)];
+      const page = all.slice(0, PAGE);
+      const events = page.map((one) => one.event);
+      if (live && !live.id) events.push(live);
+      const isEnd = page.length === all.length;
+      return { events, cursor: isEnd ? journal.head : page.at(-1)!.event.id, gap: place === 'elsewhere' || names.some((name) => journal.isLost(name, seq)) };
+    };
+    const atOnce = answerOf();
+    if (!waitMs || atOnce.events.length || atOnce.gap) return json(atOnce);
+
+    return new Promise((resolve, reject) => {
+      const end = (run: () => void) => {
+        if (!polls.delete(waiting)) return;
+        clearTimeout(over);
+        after(run);
+      };
+      const waiting: Poll = {
+        identity,
+        names,
+        // what comes in the same moment comes with it
+        answer: (live) => end(() => resolve(json(answerOf(live)))),
+        fail: (why) => end(() => resolve(failed(why))),
+        cut: () => end(() => reject(new TypeError('the connection was lost'))),
+      };
+      const over = timer(() => waiting.answer(), waitMs);
+      polls.add(waiting);
+      signal?.addEventListener('abort', () => end(() => reject(signal.reason)), { once: true });
+    });
+  }
+
+  async function serve(url: URL, method: string, headers: Headers, body: string | undefined, signal?: AbortSignal | null): Promise<Response> {
+    const { pathname, searchParams: query } = url;
+    const path = pathname.slice(new URL(base).pathname.replace(/\/$/, '').length);
+    if (path === '/healthz' || path === '/readyz') return json({ ok: true }, path === '/readyz' && advice ? 503 : 200);
+    const bearer = headers.get('authorization')?.replace(/^Bearer /, '');
+    const who = identifyQuery(query) ?? (bearer ? identify(bearer) : problem('unauthorized', 'a token is needed'));
+    if (isProblem(who)) return failed(who);
+    if (advice) return failed(problem('draining', 'the broker is draining', true));
+    const [, topic, about] = /^\/topics\/([^/]+)\/(history|presence)$/.exec(decodeURIComponent(path)) ?? [];
+
+    const answered = (answer: Json | Problem) => (isProblem(answer) ? failed(answer, answer.message.includes('idempotency key') ? 422 : undefined) : json(answer));
+    if (path === '/cursor') return json({ cursor: journalOf(who.tenant).head });
+    if (path === '/poll') return poll(who, query, signal);
+    if (path === '/sse') return streamed(who, query, headers.get('last-event-id'), signal);
+    if (about === 'history') return answered(history(who, topic!, query.get('cursor') ?? undefined, Number(query.get('limit') ?? 100)));
+    if (about === 'presence') return answered(presence(who, topic!));
+    if (path === '/ticket' && method === 'POST') {
+      const ticket = random(48);
+      tickets.set(ticket, { identity: who, endsAt: Date.now() + TICKET_MS });
+      return json({ ticket, expires_in_ms: TICKET_MS });
+    }
+    if (path === '/publish' && method === 'POST') {
+      const input = JSON.parse(body ?? 'null') ?? {};
+      if (!Array.isArray(input)) return answered(publish(input, who, headers.get('idempotency-key') ?? undefined));
+      const results = input.map((item) => publish(item, who, item.key)).map((answer) => (isProblem(answer) ? { ok: false, ...answer } : answer));
+      return json({ results }, results.every((result) => (result as Json).ok) ? 200 : 207);
+    }
+    return failed(problem('bad_request', 'there is nothing at this path'), 404);
+  }
+
+  async function fakeFetch(input: string | URL | Request, init: RequestInit = {}): Promise<Response> {
+    const request = typeof input === 'object' && 'url' in input ? input : undefined;
+    const address = request?.url ?? String(input);
+    if (!address.startsWith(base + '/')) {
+      if (!elsewhere.fetch) throw new TypeError(`${address} is not the fake broker's, and there is no other fetch`);
+      return elsewhere.fetch(input, init);
+    }
+    const signal = init.signal ?? request?.signal;
+    signal?.throwIfAborted();
+    await new Promise<void>(after);
+    signal?.throwIfAborted();
+    const refusal = refusalOf(address.startsWith(`${base}/sse?`) ? 'sse' : 'http');
+    if (refusal && !refusal.status) throw new TypeError('there is nobody at this address');
+    if (refusal) return json({}, refusal.status);
+    const body = init.body ?? (request ? await request.text() : undefined);
+    return serve(new URL(address), init.method ?? request?.method ?? 'GET', new Headers(init.headers ?? request?.headers), body ? String(body) : undefined, signal);
+  }
+
+  /* ---- what a test does ---- */
+
+  /** Where addresses that are not the broker's go. */
+  let elsewhere: { WebSocket?: typeof WebSocket; EventSource?: typeof EventSource; fetch?: typeof fetch } = {};
+
+  const isOf = (user: string | undefined, identity: Identity) => user === undefined || user === identity.user;
+  const broker: FakeBroker = {
+    url: base,
+    WebSocket: FakeWebSocket as any,
+    EventSource: FakeEventSource as any,
+    fetch: fakeFetch as typeof fetch,
+    get connections() {
+      return sessions.size;
+    },
+    get opened() {
+      return opened;
+    },
+    install(target: any = globalThis) {
+      const names = ['WebSocket', 'EventSource', 'fetch'] as const;
+      const former = names.map((name) => Object.getOwnPropertyDescriptor(target, name));
+      elsewhere = { WebSocket: target.WebSocket, EventSource: target.EventSource, fetch: target.fetch?.bind(target) };
+      for (const name of names) Object.defineProperty(target, name, { value: broker[name], configurable: true, writable: true });
+      return () => {
+        names.forEach((name, at) => {
+          if (former[at]) Object.defineProperty(target, name, former[at]!);
+          else delete target[name];
+        });
+      };
+    },
+    token(user = 'alice', { tenant = 'acme', seconds = 3600, ...claims } = {}) {
+      const now = Math.floor(Date.now() / 1000);
+      const token = `${encode({ alg: 'none' })}.${encode({ sub: user, tenant_id: tenant, iat: now, exp: now + seconds, jti: random(16), ...claims })}.fake`;
+      minted.push({ user, token });
+      return token;
+    },
+    publish(topic, payload = {}, { event = 'UPDATED', entity = 'e1', tenant = 'acme', user = 'backend', ...data } = {}) {
+      const input = { topic, event, data: { entity_id: entity, payload, ...data } };
+      const flaw = flawOf(input);
+      if (flaw) throw new Error(flaw);
+      return append(input, { user, tenant, token: '', expiresAt: null }).id;
+    },
+    disconnect({ user, code = 1006, reason = '' } = {}) {
+      for (const session of [...sessions]) if (isOf(user, session.identity)) session.end(code, reason);
+      for (const one of [...polls]) if (isOf(user, one.identity)) one.cut();
+    },
+    refuse({ transport, times = Infinity, status, closeCode } = {}) {
+      const refusal: Refusal = { transport, times, status, closeCode };
+      refusals.push(refusal);
+      return () => {
+        refusals = refusals.filter((one) => one !== refusal);
+      };
+    },
+    gap(topics, reason = 'retention has passed the cursor') {
+      for (const journal of journals.values()) journal.evict(topics);
+      const isMeant = (name: string) => !topics || topics.some((topic) => fits(topic, name) || fits(name, topic));
+      for (const session of sessions) {
+        const names = [...session.names].filter(isMeant);
+        if (names.length) session.tell({ type: 'gap', topics: names, reason });
+      }
+      for (const one of [...polls]) if (one.names.some(isMeant)) one.answer();
+    },
+    restart() {
+      journals.clear();
+      answers.clear();
+      broker.disconnect();
+    },
+    drain({ retryAfterMs = 1000, jitterMs = 0 } = {}) {
+      advice = { retryAfterMs, jitterMs };
+      for (const session of [...sessions]) {
+        session.tell({ type: 'goaway', retry_after_ms: retryAfterMs, jitter_ms: jitterMs, reason: 'the broker drains' });
+        session.end(1001, 'draining: the broker drains');
+      }
+      for (const one of [...polls]) one.answer();
+    },
+    resume() {
+      advice = undefined;
+    },
+    expire(user) {
+      for (const one of minted) if (user === undefined || one.user === user) expired.add(one.token);
+      minted = minted.filter((one) => !expired.has(one.token));
+      const why = problem('token_expired', 'the token has expired');
+      for (const session of [...sessions]) if (expired.has(session.identity.token)) session.end(4401, 'token_expired: the token has expired');
+      for (const one of [...polls]) if (expired.has(one.identity.token)) one.fail(why);
+    },
+    reauthorize() {
+      for (const session of [...sessions]) {
+        const { identity } = session;
+        const gone = [...session.names].filter((name) => may('subscribe', identity, name));
+        if (!gone.length) continue;
+        change(identity.tenant, identity.user, gone, () => gone.forEach((name) => session.names.delete(name)));
+        session.tell({ type: 'unsubscribed', topics: gone, code: 'forbidden_topic' });
+        if (session.transport === 'sse' && !session.names.size) session.end(4403, 'forbidden_topic: none of the topics is left');
+      }
+      for (const one of [...polls]) {
+        const name = one.names.find((topic) => may('subscribe', one.identity, topic));
+        if (name) one.fail(problem('forbidden_topic', `${name}: no policy allows it`));
+      }
+    },
+    sessions: () =>
+      [...sessions].map(({ identity: { user, tenant }, transport, names }) => ({ user, tenant, transport, topics: [...names] })),
+    events: (topic, tenant = 'acme') => journalOf(tenant).behind(0, [topic]).map(({ event }) => event),
+  };
+  return broker;
+}

@@ -1,0 +1,216 @@
+/* One connection for all tabs. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
+import { createClient } from '../dist/index.js';
+import { Broker, mint, until } from '../../testlib/broker.js';
+import { Locks } from '../../testlib/locks.js';
+import { Proxy } from '../../testlib/proxy.js';
+
+globalThis.WebSocket ??= WebSocket;
+const locks = new Locks();
+Object.defineProperty(globalThis, 'navigator', { value: { locks }, configurable: true });
+
+/* A tab that is frozen neither hears nor speaks, but keeps its locks. */
+const RealChannel = globalThis.BroadcastChannel;
+let channels = [];
+globalThis.BroadcastChannel = class extends RealChannel {
+  isFrozen = false;
+  constructor(name) {
+    super(name);
+    channels.push(this);
+  }
+  postMessage(message) {
+    if (!this.isFrozen) super.postMessage(message);
+  }
+  set onmessage(run) {
+    super.onmessage = (event) => this.isFrozen || run(event);
+  }
+};
+
+let broker;
+before(async () => (broker = await Broker.start()));
+after(() => broker.stop());
+
+let rooms = 0;
+/** Tabs of one page, in the order in which they were opened. */
+function open(number, options = {}) {
+  const share = `page-${rooms++}`;
+  channels = [];
+  return Array.from({ length: number }, (_, i) => {
+    const client = createClient({ url: broker.url, getToken: () => mint(share), share, lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, ...options });
+    return Object.assign(client, { tab: i, user: share });
+  });
+}
+function follow(client, topic, options) {
+  const got = [];
+  const gaps = [];
+  const off = client.subscribe(topic, (event) => got.push(event.data.payload.n), { onGap: (gap) => gaps.push(gap), ...options });
+  return { got, gaps, off, numbers: () => got.filter((n) => n >= 0) };
+}
+async function live(topic, ...readers) {
+  await until(async () => {
+    await broker.publish(topic, { n: -1 });
+    return readers.every(({ got }) => got.length);
+  }, `all follow ${topic}`);
+}
+const sessions = async (user) => (await broker.sessions()).filter((session) => (session.user_id ?? session.user) === user);
+const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
+
+test('tabs have one connection together; each gets its own topics, once and in order', async () => {
+  const tabs = open(3);
+  const all = tabs.map((tab) => follow(tab, 'tabs:1'));
+  const own = tabs.map((tab, i) => follow(tab, `tabs-own:${i}`));
+  await live('tabs:1', ...all);
+  for (const [i, one] of own.entries()) await live(`tabs-own:${i}`, one);
+  assert.equal((await sessions(tabs[0].user)).length, 1);
+  assert.deepEqual(tabs.map((tab) => tab.status.transport), ['websocket', 'tab', 'tab']);
+  for (let n = 0; n < 30; n++) {
+    await broker.publish('tabs:1', { n });
+    await broker.publish(`tabs-own:${n % 3}`, { n });
+  }
+  for (const { numbers } of all) await until(() => numbers().length === 30);
+  for (const { numbers } of all) assert.deepEqual(numbers(), range(0, 30));
+  for (const [i, { numbers }] of own.entries()) await until(() => numbers().length === 10, `tab ${i}`);
+  assert.deepEqual(own[1].numbers(), range(0, 30).filter((n) => n % 3 === 1));
+  const ack = await tabs[2].publish({ topic: 'tabs:1', event: 'ADDED', data: { entity_id: 'x', payload: { n: 30 } } });
+  assert.ok(ack.id);
+  await until(() => all.every(({ numbers }) => numbers().includes(30)));
+  assert.equal((await tabs[1].history('tabs:1', { limit: 1 })).events.length, 1);
+  await assert.rejects(tabs[1].publish({ topic: 'sealed:1', event: 'ADDED', data: { entity_id: 'x', payload: {} } }), { code: 'forbidden_topic' });
+  const errors = [];
+  tabs[2].subscribe('secret:1', () => {}, { onError: ({ code }, topic) => errors.push(`${topic} ${code}`) });
+  await until(() => errors.length);
+  assert.deepEqual(errors, ['secret:1 forbidden_topic']);
+  for (const tab of tabs) tab.close();
+  await until(() => locks.names.length === 0, `locks: ${locks.names}`);
+  await until(async () => (await sessions(tabs[0].user)).length === 0, 'no session is left');
+});
+
+test('the leading tab is closed again and again, while events come: nothing is lost, nothing comes twice', async () => {
+  const tabs = open(5);
+  const readers = tabs.map((tab) => follow(tab, 'lead:1'));
+  await live('lead:1', ...readers);
+  let n = 0;
+  const publish = async (number) => {
+    for (const end = n + number; n < end; n++) await broker.publish('lead:1', { n });
+  };
+  await publish(10);
+  for (let i = 0; i < 4; i++) {
+    await until(() => tabs[i].status.transport === 'websocket', `tab ${i} leads`);
+    const before = tabs[4].publish({ topic: 'count:1', event: 'ADDED', data: { entity_id: 'x', payload: { n: i } } });
+    tabs[i].close();
+    await publish(10);
+    assert.ok((await before).id);
+  }
+  await until(() => tabs[4].status.transport === 'websocket', 'the last one leads');
+  await publish(5);
+  await until(() => readers[4].numbers().length >= n, `${readers[4].numbers()}`);
+  assert.deepEqual(readers[4].numbers(), range(0, n));
+  assert.deepEqual(readers[4].gaps, []);
+  assert.deepEqual((await tabs[4].history('count:1')).events.map((event) => event.data.payload.n), [0, 1, 2, 3]);
+  tabs[4].close();
+});
+
+test('the connection of the leading tab is cut: the others see it, and lose nothing', async () => {
+  const tabs = open(2);
+  const readers = [follow(tabs[0], 'shut:1'), follow(tabs[1], 'shut:1'), follow(tabs[1], 'shut:*')];
+  await live('shut:1', ...readers);
+  const states = [];
+  tabs[1].onStatus(({ state }) => states.push(state));
+  for (let n = 0; n < 30; n++) {
+    if (n % 10 === 5) await broker.ask('POST', '/api/sessions/disconnect', { user: tabs[0].user, tenant: 'acme', code: 1001 });
+    await broker.publish('shut:1', { n });
+  }
+  for (const { numbers } of readers) await until(() => numbers().length >= 30);
+  for (const { numbers } of readers) assert.deepEqual(numbers(), range(0, 30));
+  assert.ok(states.includes('waiting') && states.at(-1) === 'online', `${states}`);
+  for (const tab of tabs) tab.close();
+});
+
+test('the leading tab ends in the middle of what it recovers: who follows has not come further than it did', async () => {
+  const proxy = await Proxy.start(broker.port);
+  const tabs = open(2, { url: proxy.url });
+  // more than one message of topics: the first ones recover before the last one
+  const topics = Array.from({ length: 60 }, (_, i) => `middle-${i}:1`);
+  const readers = tabs.map((tab) => topics.map((topic) => follow(tab, topic)));
+  const [first, last] = [topics[0], topics[59]];
+  for (const i of [0, 59]) await live(topics[i], readers[0][i], readers[1][i]);
+  tabs[0].subscribe(first, (event) => {
+    if (event.data.payload.n !== 2) return;
+    channels[0].isFrozen = true; // this one has been told, and nothing behind it is
+    setTimeout(() => tabs[0].close(), 50);
+  });
+  proxy.mode = 'refuse';
+  proxy.drop();
+  await broker.publish(last, { n: 1 });
+  await broker.publish(first, { n: 2 });
+  proxy.mode = 'pass';
+  await until(() => tabs[0].state === 'closed' && tabs[1].status.transport === 'websocket', 'the other one leads');
+  await until(() => readers[1][59].numbers().length, 'what came before what was seen last');
+  await until(() => readers[1][0].numbers().length);
+  assert.deepEqual([readers[1][59].numbers(), readers[1][0].numbers()], [[1], [2]]);
+  tabs[1].close();
+  await proxy.stop();
+});
+
+test('a tab that opens behind a cursor gets what it missed', async () => {
+  const tabs = open(2);
+  const first = follow(tabs[0], 'behind:1');
+  await live('behind:1', first);
+  const cursor = await broker.publish('behind:1', { n: 0 });
+  for (let n = 1; n < 20; n++) await broker.publish('behind:1', { n });
+  const second = follow(tabs[1], 'behind:1', { cursor });
+  for (let n = 20; n < 30; n++) await broker.publish('behind:1', { n });
+  await until(() => second.numbers().length >= 29);
+  assert.deepEqual(second.numbers(), range(1, 30));
+  await until(() => first.numbers().length >= 30);
+  assert.deepEqual(first.numbers(), range(0, 30));
+  const { data } = await tabs[1].snapshot('behind:1', async () => 'mine');
+  assert.equal(data, 'mine');
+  for (const tab of tabs) tab.close();
+});
+
+test('a leader that is frozen is replaced, and follows when it thaws', async () => {
+  const tabs = open(3);
+  const readers = tabs.map((tab) => follow(tab, 'ice:1'));
+  await live('ice:1', ...readers);
+  assert.equal(tabs[0].status.transport, 'websocket');
+  channels[0].isFrozen = true;
+  for (let n = 0; n < 10; n++) await broker.publish('ice:1', { n });
+  tabs[1].retry(); // as a page does that is shown again
+  await until(() => tabs[1].status.transport === 'websocket', 'another one leads');
+  channels[0].isFrozen = false;
+  await until(() => tabs[0].status.transport === 'tab', 'and the first one follows');
+  for (let n = 10; n < 20; n++) await broker.publish('ice:1', { n });
+  for (const { numbers } of readers) await until(() => numbers().length >= 20, `${numbers()}`);
+  for (const { numbers } of readers) assert.deepEqual(numbers(), range(0, 20));
+  for (const tab of tabs) tab.close();
+  await until(() => locks.names.length === 0);
+});
+
+test('a tab with nothing to follow leaves the others alone; a leader that needs nothing itself goes on for them', async () => {
+  const tabs = open(2);
+  const readers = tabs.map((tab) => follow(tab, 'rest:1'));
+  await live('rest:1', ...readers);
+  readers[0].off();
+  await broker.publish('rest:1', { n: 1 });
+  await until(() => readers[1].numbers().includes(1));
+  tabs[1].close();
+  await until(() => tabs[0].state === 'idle', tabs[0].state);
+  await until(() => locks.names.length === 0);
+  tabs[0].close();
+});
+
+test('without Web Locks each tab has a connection of its own', async () => {
+  Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
+  try {
+    const tabs = open(2);
+    const readers = tabs.map((tab) => follow(tab, 'alone:1'));
+    await live('alone:1', ...readers);
+    assert.deepEqual(tabs.map((tab) => tab.status.transport), ['websocket', 'websocket']);
+    for (const tab of tabs) tab.close();
+  } finally {
+    Object.defineProperty(globalThis, 'navigator', { value: { locks }, configurable: true });
+  }
+});

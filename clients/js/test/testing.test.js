@@ -1,0 +1,364 @@
+/* The fake broker is right if it cannot be told from the real one: the same conversations, and the same use of the client, with both. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { EventSource } from 'eventsource';
+import WebSocket from 'ws';
+import { createClient } from '../dist/index.js';
+import { createFakeBroker } from '../dist/testing.js';
+import { Broker, mint, until } from '../../testlib/broker.js';
+
+const real = { name: 'the real broker', WebSocket, EventSource, fetch };
+const fake = { name: 'the fake broker' };
+
+before(async () => {
+  real.broker = await Broker.start({ presence: { topics: ['room:*'], grace_ms: 0 }, topics: { 'cursor:*': { history: 'none' } } });
+  real.install = () => {
+    const former = [globalThis.WebSocket, globalThis.EventSource];
+    Object.assign(globalThis, { WebSocket, EventSource });
+    return () => Object.assign(globalThis, { WebSocket: former[0], EventSource: former[1] });
+  };
+  fake.broker = createFakeBroker({
+    presence: ['room:*'],
+    withoutHistory: ['cursor:*'],
+    authorize: ({ action, topic }) => (action === 'publish' ? !topic.startsWith('sealed:') : !topic.startsWith('secret:')) || 'not yours',
+  });
+  fake.install = () => fake.broker.install();
+  Object.assign(fake, { WebSocket: fake.broker.WebSocket, EventSource: fake.broker.EventSource, fetch: fake.broker.fetch });
+});
+after(() => real.broker.stop());
+
+/** What differs from broker to broker and from time to time, taken out; a message for people may be any. */
+function plain(value) {
+  return JSON.parse(JSON.stringify(value), (member, inner) => {
+    if (/^(session|trace_id|timestamp|expires_at|ticket)$/.test(member)) return typeof inner;
+    if (member === 'message' && typeof inner === 'string') return /^[a-z-]+:[a-z0-9-]+: /.test(inner) ? inner.split(': ')[0] : 'text';
+    if (member === 'reason') return 'text';
+    if (/^(number|limits)$/.test(member)) return undefined;
+    if (typeof inner === 'string' && /^[a-z0-9]+-\d+$/.test(inner) && /^(id|cursor|event_id)$/.test(member)) return inner.replace(/^[a-z0-9]+/, 'epoch');
+    return inner;
+  });
+}
+
+/** Ack or event first: neither is promised. */
+const inOrder = (messages) => [...messages].sort((a, b) => (a.type === 'ack') - (b.type === 'ack'));
+
+/** A conversation: each step is sent, and has so many answers. Returns them all, and how it was closed. */
+async function converse({ WebSocket, broker }, { protocols = ['hookwire.v1', `token.${mint('alice')}`], query = '', first = 1, closes = false }, steps) {
+  const socket = new WebSocket(`${broker.url.replace('http', 'ws')}/ws${query}`, protocols);
+  const all = [];
+  let fresh = [];
+  let closed;
+  socket.onmessage = ({ data }) => fresh.push(plain(JSON.parse(data)));
+  socket.onerror = () => {};
+  socket.onclose = ({ code, reason }) => (closed = { code, reason: reason.split(':')[0] });
+  const take = async (count, what) => {
+    await until(() => fresh.length >= count || closed, `${count} messages after ${JSON.stringify(what)}; there are ${JSON.stringify(fresh)}`);
+    all.push(...inOrder(fresh.splice(0)));
+  };
+  await until(() => socket.readyState === 1 || closed, 'it is open');
+  await take(first, 'opening');
+  for (const [message, count] of steps) {
+    if (typeof message === 'function') await message(broker);
+    else socket.send(typeof message === 'string' ? message : JSON.stringify(message));
+    await take(count, message);
+  }
+  if (closes) await until(() => closed, 'it is closed');
+  const end = closed;
+  socket.close();
+  await until(() => closed);
+  return { all, closed: end };
+}
+
+const subscribe = (...topics) => ({ type: 'subscribe', topics, id: 1 });
+const publish = (more = {}) => ({ type: 'publish', topic: 'a:1', event: 'ADDED', data: { entity_id: 'x', payload: { n: 1 } }, id: 2, ...more });
+const CLOSES = { first: 0, closes: true };
+
+/* Each is run with both, in this order: the cursors have to be the same too. */
+const conversations = {
+  'subscriptions are answered one by one, and what is refused has a code': [{}, [[subscribe('a:1', 'secret:1', 'BAD', 'a:*', '*'), 1], [{ type: 'subscribe', topics: ['secret:1', 'b:1'] }, 1], [{ type: 'unsubscribe', topics: ['a:1', 'zz:1'], id: 'bye' }, 1]]],
+  'what is wrong with a message is said': [{}, [['nonsense', 1], [{ type: 'what', id: 1 }, 1], [{ type: 'what' }, 1], [{ type: 'subscribe', topics: 'a:1', id: 3 }, 1], [{ type: 'subscribe', id: 3 }, 1]]],
+  'an array is worked off in order': [{}, [[[{ type: 'ping', id: 1 }, { type: 'ping' }, { type: 'ping', id: 'x' }], 3]]],
+  'an event is acknowledged, and comes once however many subscriptions match': [{}, [[subscribe('a:1', 'a:*'), 1], [publish(), 2], [publish({ topic: 'a:2' }), 2], [publish({ id: undefined }), 1]]],
+  'a key makes a repeat the same': [{}, [[publish({ key: 'k' }), 1], [publish({ key: 'k' }), 1], [publish({ key: 'k', event: 'DELETED' }), 1]]],
+  'events that are none are refused': [{}, [[publish({ event: undefined }), 1], [publish({ topic: 'X' }), 1], [publish({ topic: undefined }), 1], [publish({ data: undefined }), 1], [publish({ data: {} }), 1], [publish({ topic: 'sealed:1' }), 1], [publish({ topic: 'sealed:1', id: undefined }), 1]]],
+  'user, tenant and previous are not the sender\'s to say': [{}, [[subscribe('a:1'), 1], [publish({ data: { entity_id: 'x', user_id: 'eve', tenant_id: 'other', previous: 1, mutation_id: 'm', payload: null } }), 2]]],
+  'cursors of elsewhere are a gap, malformed ones an error': [{}, [[subscribe({ topic: 'a:1', cursor: 'nonsense' }), 1], [subscribe({ topic: 'a:1', cursor: 'zzzzzz-1' }), 2]]],
+  'a session begins with the newest event of a topic': [{}, [[(broker) => broker.publish('last:1', { n: 7 }), 0], [subscribe({ topic: 'last:1', last: 1 }, { topic: 'none:1', last: 1 }), 2]]],
+  'what has no history has no id, and is not kept': [{}, [[subscribe('cursor:1'), 1], [publish({ topic: 'cursor:1' }), 2], [{ type: 'history', topic: 'cursor:1', id: 4 }, 1]]],
+  'history goes page by page': [{}, [[{ type: 'history', topic: 'a:1', limit: 1, id: 1 }, 1], [{ type: 'history', topic: 'a:*', id: 2 }, 1], [{ type: 'history', topic: 'secret:1', id: 3 }, 1], [{ type: 'history', topic: 'a:1', cursor: 'nonsense', id: 4 }, 1], [{ type: 'history', topic: 'a:1', cursor: 'zzzzzz-1', id: 5 }, 2], [{ type: 'history', topic: 'a:1', limit: 0, id: 6 }, 1]]],
+  'presence is followed': [{}, [[{ type: 'presence', topic: 'room:1', follow: true, id: 1 }, 1], [{ type: 'subscribe', topics: ['room:1'] }, 1], [{ type: 'presence', topic: 'room:1', id: 2 }, 1], [{ type: 'unsubscribe', topics: ['room:1'] }, 1], [{ type: 'presence', topic: 'a:1', id: 3 }, 1]]],
+  'a token of the same user is taken': [{}, [[{ type: 'auth', token: mint('alice'), id: 1 }, 1]]],
+  'a token of another is not': [{ closes: true }, [[{ type: 'auth', token: mint('bob'), id: 1 }, 0]]],
+  'nor is one that is none': [{ closes: true }, [[{ type: 'auth', token: 'nope', id: 1 }, 0]]],
+  'a token that is none ends it': [{ protocols: ['hookwire.v1', 'token.nope'], ...CLOSES }, []],
+  'and one that has expired': [{ protocols: ['hookwire.v1', `token.${mint('alice', { seconds: -5 })}`], ...CLOSES }, []],
+  'the first message is the token': [{ protocols: ['hookwire.v1'], query: '?topics=secret:1', first: 0 }, [[{ type: 'auth', token: mint('alice'), id: 1 }, 3]]],
+  'and nothing else': [{ protocols: ['hookwire.v1'], ...CLOSES }, [[{ type: 'ping' }, 0]]],
+  'the query may have topics': [{ query: '?topics=a:1,secret:1', first: 2 }, []],
+  'and a cursor, which is checked': [{ query: '?topics=a:1&cursor=nonsense', ...CLOSES }, []],
+  'and of elsewhere is a gap': [{ query: '?topics=a:1&cursor=zzzzzz-1', first: 2 }, []],
+  'a plain client gets what it asks for': [{ protocols: [], query: `?token=${mint('alice')}&topics=a:1`, first: 0 }, [[{ type: 'ping' }, 1], [{ type: 'ping', id: 1 }, 1], [publish(), 2], [{ type: 'subscribe', topics: ['secret:1'] }, 1], [{ type: 'what' }, 1]]],
+};
+
+for (const [name, [options, steps]] of Object.entries(conversations))
+  test(`as the real one: ${name}`, async () => {
+    assert.deepEqual(await converse(fake, options, steps), await converse(real, options, steps));
+  });
+
+test('as the real one: HTTP', async () => {
+  const ask = async ({ broker, fetch }, path, { body, token = mint('alice'), ...init } = {}) => {
+    const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }), ...init.headers };
+    const response = await fetch(broker.url + path, { ...init, headers, body: body && JSON.stringify(body) });
+    return [response.status, plain(await response.json())];
+  };
+  const event = { topic: 'http:1', event: 'ADDED', data: { entity_id: 'x', payload: {} } };
+  const post = (body, headers) => ({ method: 'POST', body, headers });
+  for (const [path, init] of [
+    ['/publish', post(event)],
+    ['/publish', post(event, { 'idempotency-key': 'one' })],
+    ['/publish', post(event, { 'idempotency-key': 'one' })],
+    ['/publish', post({ ...event, event: 'DELETED' }, { 'idempotency-key': 'one' })],
+    ['/publish', post({})],
+    ['/publish', post([event, { topic: 'http:1' }])],
+    ['/publish', post([event])],
+    ['/publish', post({ ...event, topic: 'sealed:1' })],
+    ['/cursor'],
+    ['/cursor', { token: '' }],
+    ['/cursor', { token: 'nope' }],
+    ['/cursor', { token: mint('alice', { seconds: -5 }) }],
+    ['/topics/http:1/history'],
+    ['/topics/http:1/history?limit=1'],
+    ['/topics/http:*/history?limit=2'],
+    ['/topics/http:1/history?cursor=zzzzzz-1'],
+    ['/topics/http:1/history?cursor=nonsense'],
+    ['/topics/http:1/history?limit=0'],
+    ['/topics/secret:1/history'],
+    ['/topics/http:1/presence'],
+    ['/topics/room:1/presence'],
+    ['/poll?topics=http:1&wait=0'],
+    ['/poll?topics=http:1&wait=0&last=1'],
+    ['/poll?topics=http:1,secret:1&wait=0'],
+    ['/poll?topics=http:1&wait=0&cursor=zzzzzz-1'],
+    ['/poll?topics=http:1&wait=0&cursor=nonsense'],
+    ['/poll?wait=0'],
+    ['/ticket', { method: 'POST' }],
+    ['/nowhere'],
+  ])
+    assert.deepEqual(await ask(fake, path, init), await ask(real, path, init), `${path} ${JSON.stringify(init?.body ?? '')}`);
+});
+
+/** What a page sees of it, whichever broker: states, events, gaps and errors, in order. */
+async function live({ broker, install }, transport) {
+  const uninstall = install();
+  const seen = [];
+  const clients = [];
+  const open = (more = {}) => {
+    const client = createClient({ url: broker.url, getToken: () => mint('alice'), transports: [transport], lingerMs: 20, backoff: { minMs: 20, maxMs: 100 }, pollMs: 30, ...more });
+    clients.push(client);
+    return client;
+  };
+  const isUp = (client) => /online|degraded/.test(client.state);
+  try {
+    const client = open();
+    const topic = `live-${transport}:1`;
+    client.onStatus(({ state }) => state !== seen.at(-1)?.state && seen.push({ state }));
+    // its own event comes back when the topic is live
+    const off = client.subscribe([topic, 'secret:1'], (event) => seen.push({ event: event.data.payload.n, by: event.data.user_id }), {
+      onGap: (gap) => seen.push({ gap: gap.topics }),
+      onError: (error, name) => seen.push({ error: error.code, name }),
+    });
+    await until(() => isUp(client) && seen.some(({ error }) => error), 'it is up, and a topic was refused');
+    await until(async () => {
+      await client.publish({ topic, event: 'UPDATED', data: { entity_id: 'e', payload: { n: 0 } } });
+      return seen.some(({ event }) => event === 0);
+    }, 'an event of its own');
+    await until(async () => (await client.presence('room:1')).length === 0);
+    const count = seen.filter(({ event }) => event === 0).length;
+    for (let n = 1; n <= 3; n++) await broker.publish(topic, { n });
+    await until(() => seen.some(({ event }) => event === 3), 'three events');
+    await assert.rejects(client.publish({ topic: 'sealed:1', event: 'UPDATED', data: { entity_id: 'e' } }), { code: 'forbidden_topic' });
+
+    const page = await client.history(topic);
+    assert.deepEqual(page.events.slice(-3).map((event) => event.data.payload.n), [1, 2, 3]);
+    const { data, unsubscribe } = await client.snapshot(
+      `snap-${transport}:1`,
+      async () => {
+        await broker.publish(`snap-${transport}:1`, { n: 'meanwhile' });
+        return 'mine';
+      },
+      (event) => seen.push({ event: event.data.payload.n }),
+    );
+    await until(() => seen.some(({ event }) => event === 'meanwhile'), 'what happened meanwhile');
+    unsubscribe();
+    off();
+    await until(() => client.state === 'idle', 'it is idle');
+    client.close();
+    // how often it comes before the topic is live, and whether a state is passed through, is a matter of time
+    return { data, count: Math.min(count, 1), seen: seen.filter(({ state, event }) => !/waiting|connecting/.test(state) && event !== 0) };
+  } finally {
+    clients.forEach((client) => client.close());
+    uninstall();
+  }
+}
+
+for (const transport of ['websocket', 'sse', 'longpoll', 'polling'])
+  test(`as the real one: the client over ${transport}`, async () => {
+    assert.deepEqual(await live(fake, transport), await live(real, transport));
+  });
+
+test('as the real one: what retention has passed is a gap, of that topic alone', async () => {
+  const small = { broker: await Broker.start({ journal: { retention: { count: 5 } } }), WebSocket };
+  const other = createFakeBroker({ retention: 5 });
+  try {
+    for (const side of [small, { broker: other, WebSocket: other.WebSocket }]) {
+      const first = await side.broker.publish('flood:1', {});
+      for (let n = 0; n < 20; n++) await side.broker.publish('flood:1', { n });
+      const { all } = await converse(side, {}, [[subscribe({ topic: 'flood:1', cursor: first }, { topic: 'quiet:1', cursor: first }), 3]]);
+      const gap = all.find(({ type }) => type === 'gap');
+      assert.deepEqual(gap.topics, ['flood:1']);
+    }
+  } finally {
+    await small.broker.stop();
+  }
+});
+
+/** What comes of a stream: the names, and what is in them. */
+async function listen({ EventSource, broker, first }, query, count) {
+  const source = new EventSource(`${broker.url}/sse?${query}`);
+  const all = [];
+  for (const name of ['message', 'cursor', 'gap', 'unsubscribed', 'closed', 'goaway'])
+    source.addEventListener(name, ({ data, lastEventId }) => all.push(plain({ name, ...JSON.parse(data), id: lastEventId })));
+  source.onerror = () => all.push({ error: source.readyState });
+  await until(() => all.length >= count, `${count} messages of ${query}: ${JSON.stringify(all)}`);
+  source.close();
+  // the cursors count from the first event
+  const from = Number(first.split('-')[1]);
+  return JSON.parse(JSON.stringify(all).replace(/epoch-(\d+)/g, (_, seq) => `epoch+${seq - from}`));
+}
+
+test('as the real one: a stream of events', async () => {
+  const token = mint('alice');
+  for (const side of [real, fake]) side.first = await side.broker.publish('sse:1', { n: 0 });
+  for (const side of [real, fake]) for (const n of [1, 2]) await side.broker.publish('sse:1', { n });
+  for (const [query, count] of [
+    [() => `topics=sse:1,sse:2&token=${token}`, 1],
+    [(side) => `topics=sse:1&token=${token}&cursor=${side.first}`, 3],
+    [() => `topics=sse:1&token=${token}&last=1`, 2],
+    [() => `topics=sse:1&token=${token}&cursor=zzzzzz-1`, 2],
+    [() => `topics=sse:1&token=${token}&cursor=nonsense`, 1],
+    [() => `topics=sse:1,secret:1&token=${token}`, 1],
+    [() => `topics=sse:1&token=nope`, 1],
+    [() => `topics=sse:1`, 1],
+  ])
+    assert.deepEqual(await listen(fake, query(fake), count), await listen(real, query(real), count), query(real));
+});
+
+/* ---- what a test can make happen, by the fake alone ---- */
+
+async function withFake(options, run) {
+  const broker = createFakeBroker(options);
+  const uninstall = broker.install();
+  const clients = [];
+  try {
+    await run(broker, (more = {}) => {
+      const client = createClient({ url: broker.url, getToken: () => broker.token(), lingerMs: 20, backoff: { minMs: 5, maxMs: 20 }, ...more });
+      clients.push(client);
+      return client;
+    });
+  } finally {
+    clients.forEach((client) => client.close());
+    uninstall();
+  }
+}
+
+test('disconnect: the client comes back, and has what it missed', () =>
+  withFake({}, async (broker, open) => {
+    const got = [];
+    const client = open();
+    client.subscribe('a:1', (event) => got.push(event.data.payload.n));
+    await until(() => broker.sessions()[0]?.topics.length);
+    broker.publish('a:1', { n: 1 });
+    await until(() => got.length === 1);
+    broker.disconnect();
+    broker.publish('a:1', { n: 2 });
+    await until(() => got.length === 2);
+    assert.deepEqual(got, [1, 2]);
+    assert.equal(broker.opened, 2);
+    assert.equal(broker.connections, 1);
+    client.close();
+    await until(() => broker.connections === 0);
+  }));
+
+test('refuse: the client takes the next transport', () =>
+  withFake({}, async (broker, open) => {
+    broker.refuse({ transport: 'websocket' });
+    const client = open();
+    client.subscribe('a:1', () => {});
+    await until(() => client.status.transport === 'sse');
+  }));
+
+test('gap and restart: the client is told', () =>
+  withFake({}, async (broker, open) => {
+    const gaps = [];
+    const client = open();
+    client.subscribe(['a:1', 'b:1'], () => {}, { onGap: ({ topics }) => gaps.push(topics) });
+    await until(() => broker.sessions()[0]?.topics.length === 2);
+    broker.gap(['a:1']);
+    await until(() => gaps.length);
+    assert.deepEqual(gaps.splice(0), [['a:1']]);
+    broker.restart();
+    await until(() => gaps.flat().length === 2);
+    assert.deepEqual(gaps.flat().sort(), ['a:1', 'b:1']);
+  }));
+
+test('drain: the client waits as it is told, and comes back', () =>
+  withFake({}, async (broker, open) => {
+    const client = open();
+    client.subscribe('a:1', () => {});
+    await until(() => client.state === 'online');
+    const before = Date.now();
+    broker.drain({ retryAfterMs: 200 });
+    await until(() => client.state === 'waiting');
+    assert.ok(client.status.retryAt >= before + 200);
+    broker.resume();
+    await until(() => client.state === 'online');
+  }));
+
+test('expire: the client takes another token', () =>
+  withFake({}, async (broker, open) => {
+    let asked = 0;
+    const client = open({ getToken: () => (asked++, broker.token()) });
+    client.subscribe('a:1', () => {});
+    await until(() => client.state === 'online');
+    broker.expire();
+    await until(() => asked === 2 && client.state === 'online');
+    const [session] = broker.sessions();
+    assert.equal(session.user, 'alice');
+  }));
+
+test('reauthorize: what is taken away is told', () => {
+  let isAllowed = true;
+  return withFake({ authorize: ({ topic }) => topic !== 'a:1' || isAllowed }, async (broker, open) => {
+    const errors = [];
+    const client = open();
+    client.subscribe(['a:1', 'b:1'], () => {}, { onError: (error, topic) => errors.push([error.code, topic]) });
+    await until(() => broker.sessions()[0]?.topics.length === 2);
+    isAllowed = false;
+    broker.reauthorize();
+    await until(() => errors.length);
+    assert.deepEqual(errors, [['forbidden_topic', 'a:1']]);
+    assert.deepEqual(broker.sessions()[0].topics, ['b:1']);
+  });
+});
+
+test('install leaves other addresses alone, and takes itself away', async () => {
+  const former = globalThis.fetch;
+  const hadEventSource = 'EventSource' in globalThis;
+  const broker = createFakeBroker({ url: 'http://fake.test/base/' });
+  const uninstall = broker.install();
+  assert.equal((await fetch(`${real.broker.url}/healthz`)).status, 200);
+  assert.equal((await fetch(`${broker.url}/healthz`)).status, 200);
+  uninstall();
+  assert.equal(globalThis.fetch, former);
+  assert.equal('EventSource' in globalThis, hadEventSource);
+});
