@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # hookwire validate says what the reference validator (tests/lib/validate-ws-event.js, run under node) says: same standard output, same
 # exit code, on a table of cases and on events broken at random. Where the two may differ is listed below, with the reason.
-# HOOKWIRE_SEED repeats a random run, HOOKWIRE_CASES sets how many cases it has.
+# HOOKWIRE_SEED repeats a random run, HOOKWIRE_CASES sets how many cases it has. validate-ws-event of clients/node prints what hookwire validate prints.
 # ctest: timeout=180
 import base64
 import json
@@ -14,6 +14,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 
+BIN = pathlib.Path(__file__).resolve().parents[2] / "clients" / "node" / "bin" / "validate-ws-event.js"
 REFERENCE = pathlib.Path(__file__).resolve().parents[1] / "lib" / "validate-reference.js"
 
 # --- Where hookwire refuses what the script lets by, or crashes on. Each takes the parsed event and its text and says whether it
@@ -345,6 +346,28 @@ def test_events_broken_at_random():
     cases = [generator.event() for _ in range(n)]
     used = compare(cases)
     print(f"{n} cases; excused: {used}")
+
+
+def test_the_bin_of_npm_prints_the_same():
+    seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
+    print(f"HOOKWIRE_SEED={seed}", flush=True)
+    generator = Generator(seed)
+    texts = [case for case in table() if isinstance(case, str)] + [generator.event() for _ in range(500)]
+    lines = "".join(text.replace("\n", "\t") + "\n" for text in texts).encode()
+    said = {}
+    for who, command in (("hookwire", [binary(), "validate"]), ("the bin", ["node", str(BIN)])):
+        done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        # why something is no JSON is told in other words
+        broken = re.findall(r"^✗ Invalid JSON: line (\d+), ", done.stderr.decode("utf-8"), re.M)
+        equal(len(broken), done.stderr.count(b"\n"), f"lines on standard error of {who}")
+        said[who] = (done.returncode, done.stdout.decode("utf-8").split("\nline "), broken)
+    for part in range(3):
+        ours, theirs = said["hookwire"][part], said["the bin"][part]
+        if part == 1:
+            for one, other in zip(ours, theirs):
+                equal(other, one, "what the bin says of a line")
+        check(ours == theirs, f"part {part} differs")
+    check(len(said["hookwire"][1]) > 800 and len(said["hookwire"][2]) > 50, "hardly anything was said")
 
 
 def test_usage_without_input():
