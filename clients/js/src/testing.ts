@@ -5,7 +5,8 @@
  *
  * What is sent arrives in a later microtask, as nothing of a network comes while the caller runs; no timer is needed for it, so that it
  * works with the fake timers of test frameworks. It leaves out what a page does not see: hooks but for `authorize`, limits, compression,
- * heartbeats, and that who left is still present for a moment. */
+ * heartbeats, and that who left is still present for a moment; and of members that repeat it sees the
+ * last, as JSON.parse does, and any depth, where the broker refuses them. */
 import type { HookwireEvent, PresenceUser } from './types.js';
 
 /** Who asks, for `authorize`. */
@@ -116,13 +117,31 @@ class Emitter {
   }
 }
 
+const ISO = /^(?!-0{6})(?:(\d{4}|[+-]\d{6})(?:-(\d\d)(?:-(\d\d))?)?)(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?$/i;
+
+/** A date as the broker takes it: `Date.parse` alone takes other forms too, and days that there are not. */
+function isDate(text: unknown): boolean {
+  const [, year, month = '1', day = '1'] = (typeof text === 'string' && !text.endsWith('\n') && ISO.exec(text)) || [];
+  if (!year) return false;
+  const last = new Date(0);
+  last.setUTCFullYear(Number(year), Number(month), 0);
+  return !isNaN(Date.parse(text as string)) && Number(day) <= last.getUTCDate();
+}
+
 /** What is wrong with an event that is to be published. */
-function flawOf({ topic, event, data }: Json): string | undefined {
+function flawOf({ topic, event, data, trace_id, version }: Json): string | undefined {
   if (!topic) return 'Missing required field: topic';
-  if (!TOPIC.test(topic)) return `Invalid topic format "${topic}". Expected: "{resource}:{id}" (e.g., "gift-list:123")`;
+  if (typeof topic !== 'string' || !TOPIC.test(topic) || topic.length > 255) return `Invalid topic format ${JSON.stringify(topic)}. Expected: "{resource}:{id}" (e.g., "gift-list:123")`;
   if (!event) return 'Missing required field: event';
+  if (typeof event !== 'string' || /[\ud800-\udfff]/u.test(event)) return 'event must be text';
   if (!data) return 'Missing required field: data';
-  return data.entity_id ? undefined : 'Missing required field: data.entity_id';
+  if (typeof data !== 'object' || Array.isArray(data)) return 'data must be an object';
+  if (!data.entity_id) return 'Missing required field: data.entity_id';
+  if (typeof data.entity_id === 'object') return 'data.entity_id must be a string';
+  if (data.timestamp && !isDate(data.timestamp)) return `Invalid timestamp ${JSON.stringify(data.timestamp)}. Use ISO 8601 format.`;
+  if (trace_id && (typeof trace_id !== 'string' || /[\ud800-\udfff]/u.test(trace_id))) return 'trace_id must be a string';
+  if (version !== undefined && (!Number.isInteger(version) || version < 1)) return 'version must be a positive integer';
+  return undefined;
 }
 
 /** A tenant's events, in one order. */
@@ -891,9 +910,15 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       return json({ ticket, expires_in_ms: TICKET_MS });
     }
     if (path === '/publish' && method === 'POST') {
-      const input = JSON.parse(body ?? 'null') ?? {};
+      let input: any;
+      try {
+        input = JSON.parse(body!);
+      } catch {
+        input = undefined;
+      }
+      if (!input || typeof input !== 'object' || input.length === 0 || input.length > PAGE) return failed(problem('bad_request', 'a JSON object or an array of them is expected'));
       if (!Array.isArray(input)) return answered(publish(input, who, headers.get('idempotency-key') ?? undefined));
-      const results = input.map((item) => publish(item, who, item.key)).map((answer) => (isProblem(answer) ? { ok: false, ...answer } : answer));
+      const results = input.map((item) => publish(item ?? {}, who, item?.key)).map((answer) => (isProblem(answer) ? { ok: false, ...answer } : answer));
       return json({ results }, results.every((result) => (result as Json).ok) ? 200 : 207);
     }
     return failed(problem('bad_request', 'there is nothing at this path'), 404);
