@@ -106,6 +106,18 @@ for (const [name, [options, steps]] of Object.entries(conversations))
     assert.deepEqual(await converse(fake, options, steps), await converse(real, options, steps));
   });
 
+test('as the real one: what a pattern has brought is not brought again behind a cursor', async () => {
+  const answers = [];
+  for (const side of [fake, real]) {
+    const first = await side.broker.publish('twice:1', { n: 1 });
+    const steps = [[subscribe('twice:*'), 1], [(broker) => broker.publish('twice:1', { n: 2 }), 1], [subscribe({ topic: 'twice:1', cursor: first }), 1], [{ type: 'ping' }, 1]];
+    const { all } = await converse(side, {}, steps);
+    answers.push(all.map(({ type, data }) => type ?? data.payload.n));
+  }
+  assert.deepEqual(answers[0], answers[1]);
+  assert.deepEqual(answers[0], ['welcome', 'reply', 2, 'reply', 'pong']);
+});
+
 test('as the real one: HTTP', async () => {
   const ask = async ({ broker, fetch }, path, { body, token = mint('alice'), ...init } = {}) => {
     const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }), ...init.headers };
