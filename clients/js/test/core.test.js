@@ -484,7 +484,7 @@ test('no token stands in an address of any transport', async () => {
 for (const bundle of ['index', 'ws'])
   test(`close leaves no timer, listener or socket (${bundle})`, async () => {
     const proxy = await startProxy();
-    const child = spawn(process.execPath, [fileURLToPath(new URL('leftovers.js', import.meta.url)), proxy.url, mint('alice'), bundle], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [fileURLToPath(new URL('../testlib/leftovers.js', import.meta.url)), proxy.url, mint('alice'), bundle], { stdio: ['ignore', 'pipe', 'inherit'] });
     let out = '';
     child.stdout.on('data', (text) => (out += text));
     const code = await new Promise((done) => child.once('exit', done));
