@@ -292,9 +292,8 @@ static int help(void)
 	     "  --strict     warnings make an event invalid too\n"
 	     "  -h, --help   show this\n"
 	     "\n"
-	     "Errors make an event invalid; warnings do not, but with --strict. Exit code: 0 if "
-	     "every event is valid, "
-	     "else 1.");
+	     "Errors make an event invalid; warnings do not, but with --strict.\n"
+	     "Exit code: 0 if every event is valid, else 1.");
 	return 0;
 }
 
