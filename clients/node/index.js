@@ -80,8 +80,7 @@ function clock(ms) {
     leftMs: () => Math.max(1, end - Date.now()),
     /** false: there is no time left for another try. @param {number} [advisedMs] */
     async pause(advisedMs) {
-      const pauseMs =
-        advisedMs === undefined ? Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** tries++) : advisedMs * (1 + Math.random() / 2);
+      const pauseMs = Math.max(Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** tries++), (advisedMs ?? 0) * (1 + Math.random() / 2));
       if (Date.now() + pauseMs >= end) return false;
       await new Promise((done) => setTimeout(done, pauseMs));
       return true;
@@ -123,7 +122,7 @@ export class Publisher {
 
   /**
    * Publishes in order, by arrays; a result or an error for each. Those that the broker could not take just now are tried again,
-   * all of them in their order, until the time is over.
+   * in their order, until the time is over.
    * @param {Iterable<Event>} events
    * @param {RequestOptions} [options]
    * @returns {Promise<(Published | HookwireError)[]>}
@@ -175,13 +174,15 @@ export class Publisher {
   /** @param {(Event & { key: string })[]} events @param {RequestOptions} [options] */
   async #postArray(events, options) {
     const time = clock(options?.timeoutMs ?? this.options.timeoutMs ?? 10000);
+    /** @type {any[]} */
+    const results = [];
+    let asked = events.map((_, i) => i);
     for (;;) {
-      const answer = await this.#post(events, {}, { ...options, timeoutMs: time.leftMs() });
-      const results = answer.results.map(resultOf);
-      const busy = results.filter((/** @type {any} */ one) => one.retryable);
-      // what is stored is answered as a duplicate the second time
-      const advised = Math.max(...busy.map((/** @type {any} */ one) => one.retryAfterMs ?? 0));
-      if (!busy.length || !(await time.pause(advised || undefined))) return results;
+      const answer = await this.#post(asked.map((i) => events[i]), {}, { ...options, timeoutMs: time.leftMs() });
+      asked.forEach((i, k) => (results[i] = resultOf(answer.results[k])));
+      asked = asked.filter((i) => results[i].retryable);
+      const advised = Math.max(...asked.map((i) => results[i].retryAfterMs ?? 0));
+      if (!asked.length || !(await time.pause(advised))) return results;
     }
   }
 

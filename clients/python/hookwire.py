@@ -157,7 +157,7 @@ class Client:
     def publish_many(self, events, *, traceparent=None, timeout=None):
         """Publishes what ``event()`` made, in order, by arrays; returns a list with a ``Published`` or a ``HookwireError`` for each.
 
-        Those that the broker could not take just now are tried again, all of them in their order, until the time is over.
+        Those that the broker could not take just now are tried again, in their order, until the time is over.
         """
         events = list(events)
         results = []
@@ -180,15 +180,14 @@ class Client:
 
     def _publish_array(self, events, traceparent, timeout):
         clock = _Clock(timeout or self._timeout)
+        results, asked = [None] * len(events), list(range(len(events)))
         while True:
-            answer = self._post(events, {}, traceparent, clock.left())
-            results = [
-                Published(one.get("id"), one.get("duplicate", False)) if one.get("ok")
-                else HookwireError(one["code"], one.get("message", ""), one.get("retryable", False), one["retry_after_ms"] / 1000 if "retry_after_ms" in one else None)
-                for one in answer["results"]]
-            again = [one for one in results if isinstance(one, HookwireError) and one.retryable]
-            # what is stored is answered as a duplicate the second time
-            if not again or not clock.pause(max((one.retry_after or 0 for one in again), default=0)):
+            answer = self._post([events[i] for i in asked], {}, traceparent, clock.left())
+            for i, one in zip(asked, answer["results"]):
+                results[i] = Published(one.get("id"), one.get("duplicate", False)) if one.get("ok") else HookwireError(
+                    one["code"], one.get("message", ""), one.get("retryable", False), one["retry_after_ms"] / 1000 if "retry_after_ms" in one else None)
+            asked = [i for i in asked if isinstance(results[i], HookwireError) and results[i].retryable]
+            if not asked or not clock.pause(max(results[i].retry_after or 0 for i in asked)):
                 return results
 
     def _bearer(self):
@@ -260,9 +259,9 @@ class _Clock:
 
     def pause(self, advised):
         """Waits; False: there is no time left for another try."""
-        seconds = random.uniform(0, min(5.0, 0.1 * 2 ** self._tries))
+        seconds = random.uniform(0, min(5.0, 0.1 * 2 ** min(self._tries, 6)))
         if advised is not None:
-            seconds = advised + random.uniform(0, advised / 2)
+            seconds = max(seconds, advised + random.uniform(0, advised / 2))
         self._tries += 1
         if time.monotonic() + seconds >= self._end:
             return False

@@ -89,10 +89,10 @@ test('an array of which some were refused for now is tried again', async (t) => 
   const bodies = [];
   const url = await service(t, (_, body) => {
     const second = bodies.push(String(body)) === 1 ? '{"ok":false,"code":"rate_limited","message":"","retryable":true,"retry_after_ms":1}' : '{"ok":true,"id":"k-2"}';
-    return [207, {}, `{"results":[{"ok":true,"id":"k-1"},${second}]}`];
+    return [207, {}, `{"results":[${bodies.length === 1 ? '{"ok":true,"id":"k-1"},' : ''}${second}]}`];
   });
   assert.deepEqual(await publisher({ url }).publishMany([event('a:1', 1), event('a:1', 2)]), [{ id: 'k-1' }, { id: 'k-2' }]);
-  assert.equal(bodies[0], bodies[1]);
+  assert.deepEqual(JSON.parse(bodies[1]), JSON.parse(bodies[0]).slice(1), 'only what was refused, with its key');
 });
 
 test('the queue publishes in order, is bounded, and says what it gives up', async () => {

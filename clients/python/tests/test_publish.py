@@ -151,12 +151,13 @@ def test_an_array_of_which_some_were_refused_for_now_is_tried_again():
         bodies.append(json.loads(body))
         busy = '{"ok":false,"code":"rate_limited","message":"","retryable":true,"retry_after_ms":1}'
         second = busy if len(bodies) == 1 else '{"ok":true,"id":"k-2"}'
-        return 207, {}, ('{"results":[{"ok":true,"id":"k-1"},%s]}' % second).encode()
+        first = '{"ok":true,"id":"k-1"},' if len(bodies) == 1 else ""
+        return 207, {}, ('{"results":[%s%s]}' % (first, second)).encode()
 
     with service(answer) as address:
         results = hookwire.Client(address).publish_many([hookwire.event("a:1", "ADDED", {"entity_id": str(n)}) for n in range(2)])
     assert [one.id for one in results] == ["k-1", "k-2"]
-    assert bodies[0] == bodies[1]
+    assert bodies[1] == bodies[0][1:]  # only what was refused, with its key
 
 
 def test_a_connection_that_was_closed_while_idle_is_no_error(broker, token):
