@@ -17,7 +17,6 @@
 
 enum {
 	MAX_TURNS = 25,
-	MAX_SESSIONS = 100000,
 	SMOKE_SESSIONS = 50,
 	/* of the load of both tenants, what each reload edits is one tenant's */
 	N_TENANTS = 2,
@@ -69,29 +68,12 @@ static void set_smoke(struct options *o)
 
 static void read_options(struct options *o, int argc, char **argv)
 {
-	enum {
-		SESSIONS = 256,
-		PER_TOPIC,
-		RATE,
-		TURNS,
-		SECONDS,
-		EVERY,
-		WORKERS,
-		REVOKE,
-		REAUTH,
-		BROKER,
-		SMOKE,
-		ATTACH,
-		SECRET,
-		TENANTS
-	};
-	static const struct option known[] = {{"sessions", 1, NULL, SESSIONS},
-		{"per-topic", 1, NULL, PER_TOPIC}, {"rate", 1, NULL, RATE},
+	enum { RATE = 256, TURNS, SECONDS, EVERY, WORKERS, REVOKE, REAUTH, BROKER, SMOKE };
+	static const struct option known[] = {LOAD_CROWD_OPTIONS, {"rate", 1, NULL, RATE},
 		{"turns", 1, NULL, TURNS}, {"seconds", 1, NULL, SECONDS}, {"every", 1, NULL, EVERY},
 		{"workers", 1, NULL, WORKERS}, {"revoke", 1, NULL, REVOKE},
 		{"reauth-ms", 1, NULL, REAUTH}, {"broker", 1, NULL, BROKER},
-		{"smoke", 0, NULL, SMOKE}, {"attach", 1, NULL, ATTACH}, {"secret", 1, NULL, SECRET},
-		{"tenants", 1, NULL, TENANTS}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"smoke", 0, NULL, SMOKE}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	*o = (struct options){.crowd = {.tenants = {"acme", "beta"},
@@ -107,13 +89,6 @@ static void read_options(struct options *o, int argc, char **argv)
 	load_built_path("../hookwire", o->broker);
 	while ((c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
 		switch (c) {
-		case SESSIONS:
-			o->crowd.n_sessions =
-				load_whole(optarg, N_TENANTS, MAX_SESSIONS, "--sessions");
-			break;
-		case PER_TOPIC:
-			o->crowd.per_topic = load_whole(optarg, 1, MAX_SESSIONS, "--per-topic");
-			break;
 		case RATE:
 			o->crowd.rate = (double)load_whole(optarg, 1, 1000000, "--rate");
 			break;
@@ -141,24 +116,14 @@ static void read_options(struct options *o, int argc, char **argv)
 		case SMOKE:
 			set_smoke(o);
 			break;
-		case ATTACH:
-			o->crowd.port = (int)load_whole(optarg, 1, 65535, "--attach");
-			break;
-		case SECRET:
-			o->crowd.secret = hw_str_of(optarg);
-			break;
-		case TENANTS:
-			load_crowd_read_tenants(&o->crowd, optarg);
-			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
 		default:
-			load_bad_usage("unknown option");
+			load_crowd_option(&o->crowd, c, optarg);
 		}
 	}
-	if (o->crowd.port && !o->crowd.secret.p)
-		load_bad_usage("--attach wants --secret");
+	load_crowd_options_end(&o->crowd);
 }
 
 /* ---- with a broker of its own ---- */

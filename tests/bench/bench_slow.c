@@ -13,7 +13,6 @@
 
 enum {
 	MAX_TURNS = 25,
-	MAX_SESSIONS = 100000,
 	N_TENANTS = 2,
 	/* memory is looked at so often */
 	LOOK_MS = 100,
@@ -75,9 +74,7 @@ static void set_smoke(struct options *o)
 static void read_options(struct options *o, int argc, char **argv)
 {
 	enum {
-		SESSIONS = 256,
-		PER_TOPIC,
-		EVENTS,
+		EVENTS = 256,
 		PAD,
 		SLOW,
 		STOPPED,
@@ -87,18 +84,13 @@ static void read_options(struct options *o, int argc, char **argv)
 		RETENTION,
 		WORKERS,
 		BROKER,
-		SMOKE,
-		ATTACH,
-		SECRET,
-		TENANTS
+		SMOKE
 	};
-	static const struct option known[] = {{"sessions", 1, NULL, SESSIONS},
-		{"per-topic", 1, NULL, PER_TOPIC}, {"events", 1, NULL, EVENTS},
+	static const struct option known[] = {LOAD_CROWD_OPTIONS, {"events", 1, NULL, EVENTS},
 		{"pad", 1, NULL, PAD}, {"slow", 1, NULL, SLOW}, {"stopped", 1, NULL, STOPPED},
 		{"quiet", 1, NULL, QUIET}, {"turns", 1, NULL, TURNS}, {"outbox", 1, NULL, OUTBOX},
 		{"retention", 1, NULL, RETENTION}, {"workers", 1, NULL, WORKERS},
-		{"broker", 1, NULL, BROKER}, {"smoke", 0, NULL, SMOKE}, {"attach", 1, NULL, ATTACH},
-		{"secret", 1, NULL, SECRET}, {"tenants", 1, NULL, TENANTS}, {"help", 0, NULL, 'h'},
+		{"broker", 1, NULL, BROKER}, {"smoke", 0, NULL, SMOKE}, {"help", 0, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
 	int c;
 
@@ -118,13 +110,6 @@ static void read_options(struct options *o, int argc, char **argv)
 	load_built_path("../hookwire", o->broker);
 	while ((c = getopt_long(argc, argv, "h", known, NULL)) != -1) {
 		switch (c) {
-		case SESSIONS:
-			o->crowd.n_sessions =
-				load_whole(optarg, N_TENANTS, MAX_SESSIONS, "--sessions");
-			break;
-		case PER_TOPIC:
-			o->crowd.per_topic = load_whole(optarg, 1, MAX_SESSIONS, "--per-topic");
-			break;
 		case EVENTS:
 			o->n_events = load_whole(optarg, 1, 1000000, "--events");
 			break;
@@ -132,7 +117,7 @@ static void read_options(struct options *o, int argc, char **argv)
 			o->crowd.pad_bytes = load_whole(optarg, 0, 60000, "--pad: 0 to 60000");
 			break;
 		case SLOW:
-			o->crowd.n_slow = load_whole(optarg, 1, MAX_SESSIONS, "--slow");
+			o->crowd.n_slow = load_whole(optarg, 1, LOAD_MAX_SESSIONS, "--slow");
 			break;
 		case STOPPED:
 			o->stopped_s = (double)load_whole(optarg, 1, 3600, "--stopped");
@@ -158,24 +143,14 @@ static void read_options(struct options *o, int argc, char **argv)
 		case SMOKE:
 			set_smoke(o);
 			break;
-		case ATTACH:
-			o->crowd.port = (int)load_whole(optarg, 1, 65535, "--attach");
-			break;
-		case SECRET:
-			o->crowd.secret = hw_str_of(optarg);
-			break;
-		case TENANTS:
-			load_crowd_read_tenants(&o->crowd, optarg);
-			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);
 		default:
-			load_bad_usage("unknown option");
+			load_crowd_option(&o->crowd, c, optarg);
 		}
 	}
-	if (o->crowd.port && !o->crowd.secret.p)
-		load_bad_usage("--attach wants --secret");
+	load_crowd_options_end(&o->crowd);
 	if (o->crowd.n_slow >= o->crowd.n_sessions)
 		load_bad_usage("--slow: fewer than --sessions");
 	o->crowd.rate = (double)(o->n_events * o->crowd.per_topic);

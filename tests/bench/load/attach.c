@@ -70,7 +70,8 @@ int load_crowd_attached(const struct load_crowd_plan *plan)
 	return 0;
 }
 
-void load_crowd_read_tenants(struct load_crowd_plan *plan, char *text)
+/* The two names of --tenants. */
+static void read_tenants(struct load_crowd_plan *plan, char *text)
 {
 	char *comma = strchr(text, ',');
 
@@ -79,4 +80,35 @@ void load_crowd_read_tenants(struct load_crowd_plan *plan, char *text)
 	*comma = '\0';
 	plan->tenants[0] = text;
 	plan->tenants[1] = comma + 1;
+}
+
+void load_crowd_option(struct load_crowd_plan *plan, int option, char *value)
+{
+	switch (option) {
+	case LOAD_SESSIONS:
+		plan->n_sessions =
+			load_whole(value, sizeof(plan->tenants) / sizeof(plan->tenants[0]),
+				LOAD_MAX_SESSIONS, "--sessions");
+		break;
+	case LOAD_PER_TOPIC:
+		plan->per_topic = load_whole(value, 1, LOAD_MAX_SESSIONS, "--per-topic");
+		break;
+	case LOAD_ATTACH:
+		plan->port = (int)load_whole(value, 1, 65535, "--attach");
+		break;
+	case LOAD_SECRET:
+		plan->secret = hw_str_of(value);
+		break;
+	case LOAD_TENANTS:
+		read_tenants(plan, value);
+		break;
+	default:
+		load_bad_usage("unknown option");
+	}
+}
+
+void load_crowd_options_end(const struct load_crowd_plan *plan)
+{
+	if (plan->port && !plan->secret.p)
+		load_bad_usage("--attach wants --secret");
 }

@@ -250,8 +250,25 @@ int load_crowd_attached(const struct load_crowd_plan *plan);
 	"standard\n" \
 	"                   input says what to do, see tests/bench/load/load.h; its end is the " \
 	"end\n"
-/** The two names of --tenants, which point into @text. */
-void load_crowd_read_tenants(struct load_crowd_plan *plan, char *text);
+/* What every bench with a crowd has of options: their lines of getopt_long's table. */
+enum {
+	LOAD_MAX_SESSIONS = 100000,
+	LOAD_SESSIONS = 1024,
+	LOAD_PER_TOPIC,
+	LOAD_ATTACH,
+	LOAD_SECRET,
+	LOAD_TENANTS,
+};
+/* clang-format off */
+#define LOAD_CROWD_OPTIONS \
+	{"sessions", 1, NULL, LOAD_SESSIONS}, {"per-topic", 1, NULL, LOAD_PER_TOPIC}, \
+	{"attach", 1, NULL, LOAD_ATTACH}, {"secret", 1, NULL, LOAD_SECRET}, \
+	{"tenants", 1, NULL, LOAD_TENANTS}
+/* clang-format on */
+/** One of them, into @plan, which may point into @value. Another one is a bad usage. */
+void load_crowd_option(struct load_crowd_plan *plan, int option, char *value);
+/** After all: do they go together? */
+void load_crowd_options_end(const struct load_crowd_plan *plan);
 
 /** So many descriptors, or load_die. */
 void load_raise_file_limit(size_t n);
