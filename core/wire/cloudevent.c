@@ -46,9 +46,7 @@ int hw_cloudevents_open(struct hw_cloudevents *it, struct hw_str text, bool batc
 	struct hw_err *err)
 {
 	struct hw_json_reader *r = &it->reader;
-	struct hw_json value;
-	size_t n = 0;
-	int rc;
+	size_t n;
 
 	*it = (struct hw_cloudevents){.batch = batch};
 	hw_json_init(r, text, 0);
@@ -56,21 +54,7 @@ int hw_cloudevents_open(struct hw_cloudevents *it, struct hw_str text, bool batc
 		return hw_err_set(err, -EINVAL,
 			batch ? "a JSON array of CloudEvents is expected"
 			      : "a CloudEvent, a JSON object, is expected");
-	if (!batch)
-		return 0;
-	rc = hw_json_enter(r, HW_JSON_ARRAY);
-	while (rc == 0 && (rc = hw_json_element(r)) == 0) {
-		if (n++ == max_items)
-			return hw_err_set(
-				err, -E2BIG, "more than %zu items in one message", max_items);
-		rc = hw_json_value(r, &value);
-	}
-	if (rc == HW_JSON_END)
-		rc = hw_json_finish(r);
-	if (rc != 0)
-		return hw_json_err(r, err);
-	hw_json_init(r, text, HW_JSON_UTF8_DONE);
-	return hw_json_enter(r, HW_JSON_ARRAY);
+	return batch ? hw_json_open_items(r, text, 0, max_items, &n, err) : 0;
 }
 
 /* ---- reading ---- */

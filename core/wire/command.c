@@ -386,27 +386,13 @@ static void command_clear(struct hw_command *cmd)
 
 static int open_array(struct hw_commands *it, size_t max_items, struct hw_err *err)
 {
-	struct hw_json_reader *r = &it->reader;
-	struct hw_json value;
-	size_t n = 0;
-	int rc = hw_json_enter(r, HW_JSON_ARRAY);
+	int rc = hw_json_open_items(
+		&it->reader, it->text, it->flags & HW_JSON_UTF8_DONE, max_items, &it->n_items, err);
 
-	while (rc == 0 && (rc = hw_json_element(r)) == 0) {
-		if (n++ == max_items && max_items > 0)
-			return hw_err_set(
-				err, -E2BIG, "more than %zu items in one message", max_items);
-		rc = hw_json_value(r, &value);
-	}
-	if (rc == HW_JSON_END)
-		rc = hw_json_finish(r);
-	if (rc != 0)
-		return hw_json_err(r, err);
-	if (n == 0)
+	it->array = rc == 0;
+	if (rc == 0 && it->n_items == 0)
 		return hw_err_set(err, -EINVAL, "the array is empty");
-	it->array = true;
-	it->n_items = n;
-	hw_json_init(r, it->text, HW_JSON_UTF8_DONE);
-	return hw_json_enter(r, HW_JSON_ARRAY);
+	return rc;
 }
 
 int hw_commands_open(struct hw_commands *it, struct hw_str text, unsigned flags, size_t max_items,

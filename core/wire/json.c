@@ -440,6 +440,29 @@ int hw_json_err(const struct hw_json_reader *r, struct hw_err *err)
 	return hw_err_set(err, -EINVAL, "byte %zu: %s", r->error_at, r->error);
 }
 
+int hw_json_open_items(struct hw_json_reader *r, struct hw_str text, unsigned flags,
+	size_t max_items, size_t *n, struct hw_err *err)
+{
+	struct hw_json value;
+	int rc;
+
+	*n = 0;
+	hw_json_init(r, text, flags);
+	rc = hw_json_enter(r, HW_JSON_ARRAY);
+	while (rc == 0 && (rc = hw_json_element(r)) == 0) {
+		if ((*n)++ == max_items && max_items > 0)
+			return hw_err_set(
+				err, -E2BIG, "more than %zu items in one message", max_items);
+		rc = hw_json_value(r, &value);
+	}
+	if (rc == HW_JSON_END)
+		rc = hw_json_finish(r);
+	if (rc != 0)
+		return hw_json_err(r, err);
+	hw_json_init(r, text, HW_JSON_UTF8_DONE);
+	return hw_json_enter(r, HW_JSON_ARRAY);
+}
+
 int hw_json_whole(struct hw_str text, unsigned flags, struct hw_json *out, struct hw_err *err)
 {
 	struct hw_json_reader r;
