@@ -3,14 +3,13 @@
 # kernel that operations.md names. It runs in a network of its own (user and network namespaces), where packets to a client can be lost.
 # ctest: timeout=120
 # ctest: label=long
-import os
 import pathlib
 import subprocess
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+from hwtest.far import main_apart
 
-INSIDE = "HOOKWIRE_TEST_NAMESPACE"
 CLIENT = "127.0.0.3"
 TIMEOUT_S = int(scaled(3))  # of the proxies, in the place of 75 s
 CONFIG = {"heartbeat": {"interval_ms": 200 * TIMEOUT_S, "timeout_ms": 1000 * TIMEOUT_S}}
@@ -59,8 +58,4 @@ def test_nginx_does_so_as_soon_as_the_kernel():
     expect_gone("nginx")
 
 
-if __name__ == "__main__" and INSIDE not in os.environ:
-    os.environ[INSIDE] = "1"
-    os.execvp("unshare", ["unshare", "--map-root-user", "--net", sys.executable, *sys.argv])
-ip("link set lo up")
-main()
+main_apart()

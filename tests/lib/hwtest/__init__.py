@@ -18,7 +18,7 @@ from .exposition import read_exposition
 from .gate import GateBroker
 from .http import HttpConnection, Response, http, parse_status
 from .proxy import Proxy, ShippedProxy, free_port
-from .run import Skipped, main, need_files, temporary_directory
+from .run import Forbidden, Skipped, main, need_files, temporary_directory
 from .sse import SseClient, SseMessage, SseParser, SseRefused
 from .token import SECRET, encode_jwt, mint
 from .wait import in_background, lua_can_be_ended, scaled, stretched, wait_until
@@ -26,7 +26,7 @@ from .webhook import WEBHOOK_KEYS, WEBHOOK_SECRETS, WebhookService, webhook_sign
 from .ws import (BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, Frame, Refused, WsClient, encode_frame)
 
 __all__ = [
-    "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Curl", "Failure", "Frame",
+    "ADMIN_TOKEN", "BINARY", "Broker", "BrokerDied", "CLOSE", "CONTINUATION", "Closed", "Curl", "Failure", "Forbidden", "Frame",
     "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET",
     "ShippedProxy", "Skipped", "SseClient", "SseMessage", "SseParser", "SseRefused", "TEXT",
     "WEBHOOK_KEYS", "WEBHOOK_SECRETS", "WebhookService", "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "free_port", "http",

@@ -11,10 +11,10 @@ import sys
 import threading
 
 from .check import Failure, check
+from .run import SKIPPED
 from .wait import scaled
 
 _FUNCTIONAL = pathlib.Path(__file__).resolve().parents[2] / "functional"
-_NOT_RUN = 77  # what ctest calls "Skipped"
 
 
 def chromium_or_exit():
@@ -22,7 +22,7 @@ def chromium_or_exit():
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if not found:
         print("NOT RUN: there is no Chromium; scripts/dev/setup installs it", flush=True)
-        sys.exit(1 if os.environ.get("CI") else _NOT_RUN)
+        sys.exit(1 if os.environ.get("CI") else SKIPPED)
     return found
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 
-from .run import main_of
+from .run import SKIPPED, main_of
 from .wait import in_background
 
 NEAR, FAR = "192.0.2.1", "192.0.2.2"  # TEST-NET-1: of no network that there is
@@ -33,8 +33,8 @@ def main_apart():
         main_of(scope)
     may = shutil.which("ip") and subprocess.run([*_unshare(), "true"], capture_output=True, check=False).returncode == 0
     if not may:
-        print("not run: this process may make no network of its own")
-        sys.exit(0)
+        print("NOT RUN: this process may make no network of its own", flush=True)
+        sys.exit(SKIPPED)
     command = _unshare()
     os.execvpe(command[0], [*command, sys.executable, *sys.argv], {**os.environ, _APART: "1"})
 
