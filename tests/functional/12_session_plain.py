@@ -7,40 +7,10 @@ import subprocess
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+from hwtest.published import HOOK, USE_WEB_SOCKET, untyped
 
 V1 = ["hookwire.v1"]
 TOPIC = "gift-list:family-123"
-
-# As printed; only the type annotation goes before node sees it.
-USE_WEB_SOCKET = r"""
-function useWebSocket(topics: string[]) {
-const [isConnected, setIsConnected] = useState(false);
-const wsRef = useRef<WebSocket | null>(null);
-const queryClient = useQueryClient();
-useEffect(() => {
-const ws = new WebSocket(`${WS_URL}?token=${getToken()}`);
-ws.onopen = () => {
-setIsConnected(true);
-ws.send(JSON.stringify({ type: 'subscribe', topics }));
-};
-ws.onmessage = (event) => {
-const wsEvent: WebSocketEvent = JSON.parse(event.data);
-// Invalidate relevant queries
-queryClient.invalidateQueries([wsEvent.topic.split(':')[0]]);
-};
-ws.onclose = () => {
-setIsConnected(false);
-// Reconnect logic here
-};
-wsRef.current = ws;
-return () => {
-ws.send(JSON.stringify({ type: 'unsubscribe', topics }));
-ws.close();
-};
-}, [topics.join(',')]);
-return { isConnected };
-}
-"""
 
 LIFECYCLE = r"""
 const ws = new WebSocket(`${WS_URL}?token=${authToken}`);
@@ -75,23 +45,13 @@ lastPong = Date.now();
 };
 """
 
-ANNOTATIONS = (": string[]", "<WebSocket | null>", ": WebSocketEvent")
-
-# React, as far as the hook needs it; `pong` is what the hook's page would do every 30 s.
+# What the hook's page does; `pong` is what it would do every 30 s.
 HOOK_STAGE = r"""
 const WebSocket = require('ws');
 const say = (value) => process.stdout.write(JSON.stringify(value) + '\n');
 process.on('uncaughtException', (error) => { say({ threw: String(error) }); process.exit(3); });
 const [WS_URL, TOKEN, ...TOPICS] = process.argv.slice(1);
-const getToken = () => TOKEN;
-const useState = (value) => [value, (now) => say({ isConnected: now })];
-let ref;
-const useRef = (value) => (ref = { current: value });
-const useQueryClient = () => ({ invalidateQueries: (key) => say({ invalidated: key }) });
-let cleanup;
-const useEffect = (effect) => { cleanup = effect(); };
 @SNIPPET@
-useWebSocket(TOPICS);
 require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
   if (line === 'unmount') cleanup(); else ref.current.send(line);
 }).on('close', () => process.exit(0));
@@ -131,9 +91,7 @@ process.stdout.write(JSON.stringify({ thrown, invalidated }));
 
 def staged(stage, snippet):
     """The program: a snippet, without its type annotations, on its stage."""
-    for annotation in ANNOTATIONS:
-        snippet = snippet.replace(annotation, "")
-    return stage.replace("@SNIPPET@", snippet)
+    return stage.replace("@SNIPPET@", untyped(snippet))
 
 
 class Node:
@@ -190,7 +148,7 @@ def texts_until_pong(client):
 
 def test_the_hook_as_printed():
     with Broker() as broker:
-        with Node(staged(HOOK_STAGE, USE_WEB_SOCKET), f"ws://{broker.address}/ws", mint("anna"), TOPIC, "secret:1") as page:
+        with Node(staged(HOOK_STAGE, HOOK), f"ws://{broker.address}/ws", mint("anna"), TOPIC, "secret:1") as page:
             equal(page.next(), {"isConnected": True}, "open")
             equal(page.next(), {"invalidated": [""]}, "the error for secret:1 is handled")
             broker.publish(TOPIC)

@@ -11,50 +11,13 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 from hwtest.browser import Browser, Site, chromium_or_exit
+from hwtest.published import HOOK
 
 chromium_or_exit()
 JSON = {"Content-Type": "application/json"}
 TOPIC = "gift-list:family-123"
 COOKIE = "hw_session"
 ORDER_CERTAIN_MS = 500  # comebacks further apart than this have an order, however busy the machine is
-
-# The published hook; types are taken off, and React is as much of it as the hook needs.
-HOOK = """
-const say = (value) => log.push(value);
-const useState = (value) => [value, (now) => say({ isConnected: now })];
-const useRef = (value) => (globalThis.ref = { current: value });
-const useQueryClient = () => ({ invalidateQueries: (key) => say({ invalidated: key }) });
-const useEffect = (effect) => { globalThis.cleanup = effect(); };
-const getToken = () => TOKEN;
-function useWebSocket(topics) {
-const [isConnected, setIsConnected] = useState(false);
-const wsRef = useRef(null);
-const queryClient = useQueryClient();
-useEffect(() => {
-const ws = new WebSocket(`${WS_URL}?token=${getToken()}`);
-ws.onopen = () => {
-setIsConnected(true);
-ws.send(JSON.stringify({ type: 'subscribe', topics }));
-};
-ws.onmessage = (event) => {
-const wsEvent = JSON.parse(event.data);
-// Invalidate relevant queries
-queryClient.invalidateQueries([wsEvent.topic.split(':')[0]]);
-};
-ws.onclose = () => {
-setIsConnected(false);
-// Reconnect logic here
-};
-wsRef.current = ws;
-return () => {
-ws.send(JSON.stringify({ type: 'unsubscribe', topics }));
-ws.close();
-};
-}, [topics.join(',')]);
-return { isConnected };
-}
-useWebSocket(TOPICS);
-"""
 
 # A WebSocket whose doings are logged; a page may send on `ws`.
 SOCKET = """
@@ -286,7 +249,7 @@ def test_the_published_hook_and_a_websocket_of_version_1():
     with Site() as site, Site() as other, Broker(config(site)) as broker, Browser() as browser:
         url = f"ws://{broker.address}/ws"
         page, strange = browser.open(site.origin), browser.open(other.origin)
-        page.run(HOOK, WS_URL=url, TOKEN=mint("anna"), TOPICS=[TOPIC, "secret:1"])
+        page.run("const say = (value) => log.push(value);" + HOOK, WS_URL=url, TOKEN=mint("anna"), TOPICS=[TOPIC, "secret:1"])
         equal(page.said(), {"isConnected": True}, "the hook")
         equal(page.said(), {"invalidated": [""]}, "the refusal of secret:1")
         publish(broker, 1, TOPIC)
