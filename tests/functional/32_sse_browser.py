@@ -2,16 +2,16 @@
 # A browser without a window is a client: its EventSource by token, ticket and cookie, from another origin, over cuts, in several tabs; its
 # WebSocket, with the published hook as printed; and its fetch, for who polls and publishes.
 # ctest: timeout=240
+import collections
 import pathlib
 import re
-import socket
 import sys
-import threading
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 from hwtest.browser import Browser, Site, chromium_or_exit
 from hwtest.published import HOOK
+from hwtest.relay import Relay
 
 chromium_or_exit()
 JSON = {"Content-Type": "application/json"}
@@ -54,60 +54,29 @@ def cut(broker, user):
     wait_until(lambda: broker.metric("hookwire_sessions") == 0, what="its sessions to be gone")
 
 
-class Relay:
-    """Between a browser and a broker: notes what the broker advises and when who comes back, by topic, and cuts all at once."""
+class Watch(Relay):
+    """Notes what the broker advises and when who comes back, by topic."""
 
     def __init__(self, upstream):
-        self.upstream, self.sockets, self.came, self.retry_ms = upstream, [], [], {}
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
+        self.came, self.retry_ms = [], {}
+        self.topic_of, self.answered = {}, collections.defaultdict(bytes)  # by link; one that the browser keeps in reserve has none
+        super().__init__(upstream)
 
-    def _run(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client, time.monotonic()), daemon=True).start()
-
-    def _serve(self, client, at):
-        host, _, port = self.upstream.rpartition(":")
-        try:
-            head = client.recv(65536)
-            topic = re.search(rb"topics=([a-z0-9:]+)", head)
-            if not topic:  # a connection that the browser keeps in reserve
-                client.close()
-                return
-            self.came.append((topic[1].decode(), at))
-            with socket.create_connection((host, int(port))) as server:
-                self.sockets += [client, server]
-                server.sendall(head)
-                seen = b""
-                while data := server.recv(65536):
-                    seen += data
-                    if advice := re.search(rb"^retry: (\d+)\n", seen, re.MULTILINE):
-                        self.retry_ms[topic[1].decode()] = int(advice[1])
-                    client.sendall(data)
-        except OSError:
-            pass
+    def through(self, link, data, answers):
+        if answers:
+            self.answered[link] += data
+            if advice := re.search(rb"^retry: (\d+)\n", self.answered[link], re.MULTILINE):
+                self.retry_ms[self.topic_of[link]] = int(advice[1])
+        elif topic := re.search(rb"topics=([a-z0-9:]+)", data):
+            self.topic_of[link] = topic[1].decode()
+            self.came.append((self.topic_of[link], time.monotonic()))
+        return data
 
     def cut(self):
-        for s in self.sockets:
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-        self.sockets, self.came = [], []
+        """Ends them; what they had been advised."""
+        super().cut()
+        self.came = []
         return dict(self.retry_ms)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.cut()
 
 
 def test_an_event_source_by_token_ticket_and_cookie_from_the_pages_that_are_listed():
@@ -184,7 +153,7 @@ def test_an_event_source_that_the_broker_cuts_comes_back_where_it_was_and_hears_
 
 def test_an_event_source_waits_as_long_as_it_is_told():
     topics = [f"a:{n}" for n in range(5)]  # a browser has six connections to a host
-    with Site() as site, Broker(config(site)) as broker, Relay(broker.address) as relay, Browser() as browser:
+    with Site() as site, Broker(config(site)) as broker, Watch(broker.address) as relay, Browser() as browser:
         page = browser.open(site.origin)
         for topic in topics:
             page.run("follow(URL)", URL=f"http://{relay.address}/sse?topics={topic}&token={mint('u1')}")

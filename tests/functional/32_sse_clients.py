@@ -7,13 +7,13 @@ import os
 import pathlib
 import queue
 import random
-import socket
 import subprocess
 import sys
 import threading
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+from hwtest.relay import Relay
 
 HERE = pathlib.Path(__file__).parent
 BEATS = {"heartbeat": {"interval_ms": 500, "timeout_ms": 5000}, "tenants": {"*": {
@@ -62,56 +62,22 @@ class Source:
         self.process.stdout.close()
 
 
-class Cutter:
-    """A relay to `upstream` that cuts each connection behind so many bytes of the answers; None: it does not."""
+class Cutter(Relay):
+    """Cuts each connection behind so many bytes of the answers, and when there are no more `cuts` none."""
 
     def __init__(self, upstream, cuts):
-        self.upstream, self.cuts, self.n_cut = upstream, list(cuts), 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.sockets = []
-        threading.Thread(target=self._run, daemon=True).start()
+        self.cuts, self.left, self.n_cut = list(cuts), {}, 0  # left: bytes, by link
+        super().__init__(upstream)
 
-    def _run(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            host, _, port = self.upstream.rpartition(":")
-            server = socket.create_connection((host, int(port)))
-            self.sockets += [client, server]
-            threading.Thread(target=self._copy, args=(client, server, None), daemon=True).start()
-            threading.Thread(target=self._copy, args=(server, client, self.cuts.pop(0) if self.cuts else None), daemon=True).start()
-
-    def _copy(self, source, target, cut):
-        while True:
-            try:
-                data = source.recv(65536 if cut is None else min(cut, 65536))
-                if not data:
-                    break
-                target.sendall(data)
-            except OSError:
-                break
-            if cut is not None:
-                cut -= len(data)
-                if cut == 0:
-                    self.n_cut += 1
-                    break
-        for s in (source, target):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for s in self.sockets:
-            s.close()
+    def through(self, link, data, answers):
+        if answers and link not in self.left and self.cuts:
+            self.left[link] = self.cuts.pop(0)
+        if not answers or link not in self.left:
+            return data
+        passed = data[:self.left[link]]
+        self.left[link] -= len(passed)
+        self.n_cut += len(passed) < len(data)
+        return passed
 
 
 def n_of(event):

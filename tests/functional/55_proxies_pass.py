@@ -5,11 +5,10 @@
 import contextlib
 import pathlib
 import re
-import socket
 import sys
-import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+from hwtest.relay import Relay
 
 KINDS = ("nginx", "haproxy")
 V1 = ["hookwire.v1"]
@@ -153,46 +152,20 @@ def test_connections_to_the_broker_are_used_again():
             check(used < n / 2, f"{proxy.kind}: {used} connections for {n} requests")
 
 
-class Lossy:
-    """A relay to the broker; while `losing`, what it answers is lost, and the connection with it."""
+class Lossy(Relay):
+    """While `losing`, what the broker answers to a publish is lost, and the connection with it."""
 
     def __init__(self, upstream):
-        self.upstream, self.losing, self.n_lost = upstream, False, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
+        self.losing, self.n_lost, self.publishing = False, 0, set()
+        super().__init__(upstream)
 
-    def _run(self):
-        while True:
-            try:
-                near = self.listener.accept()[0]
-            except OSError:
-                return
-            host, _, port = self.upstream.rpartition(":")
-            far = socket.create_connection((host, int(port)))
-            publishes = threading.Event()  # it is no connection of HAProxy's own questions
-            threading.Thread(target=self._copy, args=(near, far, publishes, False), daemon=True).start()
-            threading.Thread(target=self._copy, args=(far, near, publishes, True), daemon=True).start()
-
-    def _copy(self, source, target, publishes, answers):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if not answers and data.startswith(b"POST /publish"):
-                    publishes.set()
-                if answers and self.losing and publishes.is_set():
-                    self.n_lost += 1
-                    break
-                target.sendall(data)
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+    def through(self, link, data, answers):
+        if not answers and data.startswith(b"POST /publish"):  # HAProxy has questions of its own
+            self.publishing.add(link)
+        if answers and self.losing and link in self.publishing:
+            self.n_lost += 1
+            return b""
+        return data
 
 
 def test_a_publish_whose_answer_is_lost_is_not_sent_again():

@@ -6,12 +6,12 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+from hwtest.relay import Relay
 
 TOPIC = "gift-list:1"
 
@@ -49,47 +49,6 @@ class Sub:
         for reader in self.readers:
             reader.join(5)
         return code
-
-
-class Relay:
-    """Passes bytes on to an address until it cuts all its connections."""
-
-    def __init__(self, upstream):
-        host, _, port = upstream.rpartition(":")
-        self.upstream = (host, int(port))
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.sockets = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                pair = (self.listener.accept()[0], socket.create_connection(self.upstream))
-                self.sockets += pair
-                for source, target in (pair, pair[::-1]):
-                    threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
-
-    @staticmethod
-    def _pass(source, target):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def cut(self):
-        """Ends every connection there is."""
-        for sock in self.sockets:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        self.sockets.clear()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.close()
-        self.cut()
 
 
 @contextlib.contextmanager
