@@ -134,6 +134,7 @@ bool hw_cli_close_is_final(uint16_t code)
 	case 1002: /* one of the two does not speak the protocol: that does not pass */
 	case 1003:
 	case 1007:
+	case 1008: /* an operator wants it so */
 	case 4400:
 	case 4401:
 	case 4403:
