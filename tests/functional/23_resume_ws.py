@@ -242,9 +242,7 @@ def test_history_goes_page_by_page_and_ends_at_the_present():
 
 def test_while_others_publish_a_client_that_comes_and_goes_misses_nothing():
     """Random cuts against four workers: what all its connections saw, each with the last cursor, is everything once."""
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(seed_of_run())
     total = 600
     with Broker(merge(ALLOW, {"workers": 4})) as broker:
         cursor = head(broker)

@@ -2,7 +2,6 @@
 # Whoever comes back, whenever, by whichever way: it has exactly what is kept of its topics behind its cursor, and a gap of exactly
 # those topics of which something behind it is gone. Events that keep no history take nobody's place. HOOKWIRE_SEED repeats a run.
 # ctest: timeout=120
-import os
 import pathlib
 import random
 import sys
@@ -119,12 +118,6 @@ class Ledger:
         equal(got.gap, gap, f"{what}: gap")
 
 
-def seeded():
-    seed = int(os.environ.get("HOOKWIRE_SEED", random.randrange(1 << 30)))
-    print(f"     seed {seed}")
-    return random.Random(seed)
-
-
 def check_both_sides(n_gaps):
     n = ROUNDS * LOOKS
     check(n / 10 < n_gaps < n * 9 / 10, f"{n_gaps} gaps of {n}: the test shows one side only")
@@ -133,7 +126,7 @@ def check_both_sides(n_gaps):
 def test_everybody_has_what_is_kept_and_a_gap_of_what_is_not():
     n_gaps = 0
     with Broker(CONFIG) as broker:
-        ledger = Ledger(broker, seeded())
+        ledger = Ledger(broker, random.Random(seed_of_run()))
         for _ in range(ROUNDS):
             ledger.publish(ledger.rng.randrange(1, 120))
             n_gaps += sum(ledger.check_one() for _ in range(LOOKS))
@@ -149,7 +142,7 @@ def test_the_same_of_a_file_over_restarts():
                     ledger.broker = broker
                     ledger.look()
                 else:
-                    ledger = Ledger(broker, seeded())
+                    ledger = Ledger(broker, random.Random(seed_of_run()))
                 for _ in range(ROUNDS // 3):
                     n_gaps += sum(ledger.check_one() for _ in range(LOOKS // 2))
                     ledger.publish(ledger.rng.randrange(1, 120))

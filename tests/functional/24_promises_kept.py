@@ -38,7 +38,7 @@ def check_found(broker, topic, cursor, ids, ways, what):
 
 
 def run(broker, stored):
-    rng, cursor = random.Random(), {t: http(broker.address, "GET", "/cursor", token=mint("u1")).json()["cursor"] for t in ("a:1", "b:1")}
+    rng, cursor = random.Random(seed_of_run()), {t: http(broker.address, "GET", "/cursor", token=mint("u1")).json()["cursor"] for t in ("a:1", "b:1")}
     with v1_client(broker) as subscriber, SseClient(broker.address, "a:1,b:1", token=mint("u1")).begin() as sse:
         subscriber.subscribe("a:1", "b:1")
         for n in range(ROUNDS):

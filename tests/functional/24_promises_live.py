@@ -29,9 +29,7 @@ CONFIG = {
 
 
 def rng_of(what):
-    seed = int(os.environ.get("HOOKWIRE_SEED", random.randrange(1 << 30)))
-    print(f"     seed {seed}")
-    return random.Random(f"{seed} {what}")
+    return random.Random(f"{seed_of_run()} {what}")
 
 
 def is_of(topic, wanted):

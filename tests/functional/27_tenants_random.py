@@ -474,9 +474,9 @@ class Run:
 
 
 def throw(tenants, policy):
-    seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
+    seed = seed_of_run()
     n = int(os.environ.get("HOOKWIRE_CASES") or CASES)
-    print(f"     HOOKWIRE_SEED={seed} HOOKWIRE_CASES={n}", flush=True)
+    print(f"     HOOKWIRE_CASES={n}", flush=True)
     with Broker({"workers": 2, "tenants": tenants, "log": {"level": "info"},
                  "presence": {"topics": list(PRESENT), "claims": ["note"], "grace_ms": 0}}, files={"p.lua": policy}) as broker:
         run = Run(broker, seed, "acme" not in tenants)

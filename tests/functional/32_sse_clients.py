@@ -141,9 +141,7 @@ def until_live(broker):
 
 
 def test_an_event_source_resumes_wherever_it_is_cut():
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(seed_of_run())
     for kind in KINDS:
         # the first within the first event; the others anywhere
         with Broker(merge(BEATS, {"workers": 2})) as broker, Cutter(broker.address, [until_live(broker) + 10, *(rng.randrange(420, 6000) for _ in range(2))]) as cutter:

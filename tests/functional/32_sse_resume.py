@@ -161,9 +161,7 @@ def test_cut_at_every_byte_of_an_event_nothing_is_lost_or_repeated():
 
 
 def test_while_others_publish_a_client_cut_at_random_bytes_misses_nothing():
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng = random.Random(seed_of_run())
     total = 600
     with Broker(merge(ALLOW, {"workers": 4})) as broker:
         cursor = head(broker)

@@ -15,9 +15,7 @@ NEVER = {"heartbeat": {"interval_ms": 300000, "timeout_ms": 600000}}
 
 
 def test_who_is_cut_by_an_impatient_proxy_resumes():
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed_of_run())
     total = 5
     with Broker(NEVER) as broker, ShippedProxy("nginx", broker.address, TIMEOUT_S) as nginx, ShippedProxy("haproxy", broker.address, TIMEOUT_S) as haproxy:
         followers = follow_everywhere((nginx, haproxy), http(nginx.address, "GET", "/cursor", token=mint("u")).json()["cursor"], total)

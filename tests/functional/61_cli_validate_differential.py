@@ -339,19 +339,15 @@ def test_the_table_of_cases():
 
 
 def test_events_broken_at_random():
-    seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
     n = int(os.environ.get("HOOKWIRE_CASES") or 800)
-    print(f"HOOKWIRE_SEED={seed}", flush=True)
-    generator = Generator(seed)
+    generator = Generator(seed_of_run())
     cases = [generator.event() for _ in range(n)]
     used = compare(cases)
     print(f"{n} cases; excused: {used}")
 
 
 def test_the_bin_of_npm_prints_the_same():
-    seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
-    print(f"HOOKWIRE_SEED={seed}", flush=True)
-    generator = Generator(seed)
+    generator = Generator(seed_of_run())
     texts = [case for case in table() if isinstance(case, str)] + [generator.event() for _ in range(500)]
     lines = "".join(text.replace("\n", "\t") + "\n" for text in texts).encode()
     said = {}

@@ -5,7 +5,6 @@
 import json
 import os
 import pathlib
-import random
 import subprocess
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -16,9 +15,8 @@ CASES = 1000
 
 
 def test_all_validators_have_one_verdict():
-    seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(31))
+    seed = seed_of_run()
     cases = int(os.environ.get("HOOKWIRE_CASES") or CASES)
-    print(f"HOOKWIRE_SEED={seed}", flush=True)
     done = subprocess.run(["node", str(HERE / "validators_agree.mjs"), binary(), sys.executable, str(seed), str(cases)], cwd=HERE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=scaled(100))
     equal(done.returncode, 0, f"with HOOKWIRE_SEED={seed}: {done.stdout[:2000]}{done.stderr[-1000:]}; exit code")

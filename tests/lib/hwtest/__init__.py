@@ -18,7 +18,7 @@ from .exposition import read_exposition
 from .gate import GateBroker
 from .http import HttpConnection, Response, http, parse_status
 from .proxy import Proxy, ShippedProxy, free_port
-from .run import Forbidden, Skipped, main, need_files, temporary_directory
+from .run import Forbidden, Skipped, main, need_files, seed_of_run, temporary_directory
 from .sse import SseClient, SseMessage, SseParser, SseRefused
 from .token import SECRET, encode_jwt, mint
 from .wait import in_background, lua_can_be_ended, scaled, stretched, wait_until
@@ -30,6 +30,6 @@ __all__ = [
     "GateBroker", "HttpConnection", "OPEN_POLICY", "PING", "PONG", "Proxy", "ROOT", "Refused", "Response", "SECRET",
     "ShippedProxy", "Skipped", "SseClient", "SseMessage", "SseParser", "SseRefused", "TEXT",
     "WEBHOOK_KEYS", "WEBHOOK_SECRETS", "WebhookService", "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "free_port", "http",
-    "in_background", "lua_can_be_ended", "main", "merge", "mint", "need_files", "parse_status", "raises", "read_exposition", "scaled", "stretched", "temporary_directory",
+    "in_background", "lua_can_be_ended", "main", "merge", "mint", "need_files", "parse_status", "raises", "read_exposition", "scaled", "seed_of_run", "stretched", "temporary_directory",
     "wait_until", "webhook_signature",
 ]

@@ -4,7 +4,6 @@
     mixed_run(12.0, database=db)     against brokers on one file, that end, most by kill -9, and are started again
 """
 import json
-import os
 import random
 import re
 import threading
@@ -17,6 +16,7 @@ from .database import number_of
 from .followers import GONE, WAYS, Follower
 from .http import HttpConnection, http
 from .ledger import Book, Ledger
+from .run import seed_of_run
 from .token import mint
 from .wait import scaled, stretched
 from .ws import TEXT, Refused, WsClient, encode_frame
@@ -431,8 +431,7 @@ def _publishers(world, every_s, bulk_s):
 
 def mixed_run(seconds, database=None, per_tenant=12, stalling=2, every_s=0.08, bulk_s=2, reload_s=0.8, restart_s=None):
     """The run and its ledger. every_s: between what one publisher publishes; bulk_s, reload_s, restart_s: between those."""
-    seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(32))
-    print(f"     HOOKWIRE_SEED={seed}", flush=True)
+    seed = seed_of_run()
     world = World(seed, database)
     began = time.monotonic()
     world.start()

@@ -5,6 +5,7 @@ import fnmatch
 import inspect
 import os
 import pathlib
+import random
 import resource
 import shutil
 import sys
@@ -44,6 +45,13 @@ def need_files(count):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(most, count),) * 2)  # root may raise it
     except (OSError, ValueError):
         raise Skipped(f"{count} descriptors are needed, and this process may open {most}") from None
+
+
+def seed_of_run():
+    """What a test that has chances is to seed them with; HOOKWIRE_SEED, which is printed, repeats it."""
+    seed = int(os.environ.get("HOOKWIRE_SEED") or random.SystemRandom().getrandbits(31))
+    print(f"     HOOKWIRE_SEED={seed}", flush=True)
+    return seed
 
 
 def main():
