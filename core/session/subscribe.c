@@ -542,12 +542,21 @@ static void take_verdict(struct job *job, enum hw_verdict verdict)
 	refuse(job, g, code, job->ask.message);
 }
 
+/* What is none of this journal's is before all that is: no number of ours says what it lacks. */
+static bool is_earlier(struct hw_hub *hub, struct hw_cursor a, struct hw_cursor b)
+{
+	if (!hw_page_is_ours(hub, a) || !hw_page_is_ours(hub, b))
+		return hw_page_is_ours(hub, b);
+	return a.seq < b.seq;
+}
+
 /* A topic that is named again is one: it begins where the earliest of its cursors says, and is
  * refused if one of them is malformed. */
 static void merge(struct job *job, struct grant *g, const struct grant *again)
 {
 	g->last |= again->last;
-	if (again->has_cursor && (!g->has_cursor || again->cursor.seq < g->cursor.seq))
+	if (again->has_cursor &&
+		(!g->has_cursor || is_earlier(job->session->hub, again->cursor, g->cursor)))
 		g->cursor = again->cursor;
 	g->has_cursor |= again->has_cursor;
 	if (again->code == HW_CODE_NONE || g->code != HW_CODE_NONE)

@@ -121,6 +121,12 @@ def test_a_cursor_of_elsewhere_is_a_gap_and_all_are_alike():
                     equal(ids(got), [], f"{way.__name__}, {what}: and nothing more")
             got = way(broker.address, token, ["a:1"], own)
             equal((ids(got), got.gap), ([], set()), f"{way.__name__}: its own head is none")
+        # beside one of ours for the same topic: neither hides the other's word
+        for what, cursor in elsewhere.items():
+            for pair in ((cursor, f"{epoch}-1"), (f"{epoch}-1", cursor)):
+                with v1_client(broker) as c:
+                    answer = c.request({"type": "subscribe", "topics": [{"topic": "a:1", "cursor": one} for one in pair]})
+                    equal(answer["topics"]["a:1"].get("recovered"), False, f"{what} in {pair}")
         # to the letter, and where it goes on
         frames = set()
         for cursor in elsewhere.values():
