@@ -424,7 +424,8 @@ static size_t event_bytes(const struct hw_event *ev)
 	       ev->version.raw.len;
 }
 
-/* Whoever sent it was known when its head came; that its body took its time extends no token. */
+/* Whoever sent it was known when its head came; that its body or the journal took its time extends
+ * no token. */
 static bool expired(const struct hw_publish *p)
 {
 	int64_t ends = p->identity->expires_at;
@@ -448,6 +449,10 @@ static bool begin(struct hw_publish *p)
 /* A key that may have been used is not taken for a new one. */
 static bool after_keys(struct hw_publish *p, int r)
 {
+	if (expired(p)) {
+		answer(p, HW_CODE_TOKEN_EXPIRED, "");
+		return finish(p);
+	}
 	if (!r)
 		return begin(p);
 	answer(p, HW_CODE_UNAVAILABLE,

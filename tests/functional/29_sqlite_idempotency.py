@@ -262,6 +262,24 @@ def test_who_waits_for_them_may_leave():
             equal(broker.metric("hookwire_plugin_reads_total", plugin="test-journal"), 1, "it was read once")
 
 
+def test_a_token_that_ends_while_they_are_read_publishes_nothing():
+    with Journal(retains=True) as journal:
+        with journal.broker() as broker:
+            post(broker, event("one"), "k")
+            kill(broker)
+        journal.set("hold-reads")
+        with journal.broker() as broker, HttpConnection(broker.address) as h:
+            ends = int(time.time()) + 3
+            headers = {"Authorization": "Bearer " + mint("ben", exp=ends), "Idempotency-Key": "new", "Content-Type": "application/json"}
+            h.send(h.format("POST", "/publish", headers, event("late")))
+            wait_until(lambda: broker.metric("hookwire_plugin_reads_total", plugin="test-journal") == 1, what="the read")
+            wait_until(lambda: time.time() > ends, what="the end of the token")
+            journal.clear("hold-reads")
+            answer = h.read_response("POST")
+            equal((answer.status, answer.json()["code"]), (401, "token_expired"), "the answer")
+            check(not any('"entity_id":"late"' in line for line in journal.lines()), "it is stored")
+
+
 def test_a_broker_that_ends_while_they_are_read():
     with Journal(retains=True) as journal:
         with journal.broker() as broker:
