@@ -248,9 +248,13 @@ unsigned hw_broker_unrevoke(struct hw_broker *b, struct hw_control_request *requ
 		return 404;
 	}
 	if (store(b)) {
+		bool asked = hw_revocation_log_takes_back(&b->revocation_log, request->number);
+
 		(void)hw_revocation_log_unrevoke(&b->revocation_log, 0);
 		return refuse(request, HW_CODE_UNAVAILABLE,
-			"the journal does not store it now: it is revoked as before");
+			asked ? "the journal has not answered: it is not known whether it is "
+				"revoked as before; the list says it when the journal answers"
+			      : "the journal does not store it now: it is revoked as before");
 	}
 	hw_buf_puts(&request->body, "{\"ok\":true}");
 	return 200;

@@ -232,6 +232,11 @@ bool hw_revocation_log_unrevoke(struct hw_revocation_log *log, uint64_t number)
 	return log->unrevoke;
 }
 
+bool hw_revocation_log_takes_back(const struct hw_revocation_log *log, uint64_t number)
+{
+	return log->ask == HW_ASK_UNREVOKE && log->number == number;
+}
+
 static int unrevoke(struct hw_revocation_log *log)
 {
 	struct hw_revocation what = {.number = log->unrevoke};

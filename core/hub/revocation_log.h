@@ -84,3 +84,5 @@ bool hw_revocation_log_is_done(const struct hw_revocation_log *log);
 /** Has @number leave the list once that is stored, next; 0: what has not begun is not done. false:
  * there is none of it. */
 bool hw_revocation_log_unrevoke(struct hw_revocation_log *log, uint64_t number);
+/** The store has been asked to take back @number and has not said whether it did. */
+bool hw_revocation_log_takes_back(const struct hw_revocation_log *log, uint64_t number);
