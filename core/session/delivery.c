@@ -3,8 +3,8 @@
 static void leave_live(struct hw_session *s, uint64_t cursor)
 {
 	s->reading.cursor = cursor;
+	session_lag_begins(s);
 	s->sub.behind = true;
-	s->lag_since_ms = hw_worker_now_ms(s->worker);
 	session_read_later(s);
 	session_arm(s);
 }

@@ -100,6 +100,17 @@ static int64_t expiry_ms(const struct hw_session *s) /* wall; INT64_MAX = never 
 	return s->identity && s->identity->expires_at ? s->identity->expires_at * 1000 : INT64_MAX;
 }
 
+static bool lags(const struct hw_session *s)
+{
+	return (s->sub.behind && !s->held) || s->recovering;
+}
+
+void session_lag_begins(struct hw_session *s)
+{
+	if (!lags(s))
+		s->lag_since_ms = hw_worker_now_ms(s->worker);
+}
+
 /* When the next of the session's limits may be reached, monotonic. */
 static int64_t next_due_ms(const struct hw_session *s)
 {
@@ -109,7 +120,7 @@ static int64_t next_due_ms(const struct hw_session *s)
 	if (!s->live)
 		return s->opened_ms + settings->auth_timeout_ms;
 	due = s->alive_ms + (s->pinged ? settings->ping_timeout_ms : settings->ping_interval_ms);
-	if ((s->sub.behind && !s->held) || s->recovering) {
+	if (lags(s)) {
 		other = s->lag_since_ms + settings->slow_deadline_ms;
 		due = other < due ? other : due;
 	}
@@ -174,8 +185,7 @@ static void on_timer(struct hw_timer *timer)
 			hw_session_close(s, 4408, HW_STR("authentication timeout"));
 	} else if (hw_worker_wall_ms(s->worker) >= expiry_ms(s)) {
 		session_close_code(s, HW_CODE_TOKEN_EXPIRED, NULL);
-	} else if (((s->sub.behind && !s->held) || s->recovering) &&
-		   now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
+	} else if (lags(s) && now_ms - s->lag_since_ms >= settings->slow_deadline_ms) {
 		session_close_code(s, HW_CODE_SLOW_CONSUMER, NULL);
 	} else {
 		session_move_on(s); /* before a ping is queued */

@@ -168,6 +168,9 @@ void session_close_code(struct hw_session *s, enum hw_code code, const char *mes
 void session_close_by(
 	struct hw_session *s, enum hw_code code, const char *message, const char *hook);
 void session_arm(struct hw_session *s);
+/** It is about to be behind, or to recover: the time that it has for both together begins, unless
+ * it has. */
+void session_lag_begins(struct hw_session *s);
 /** For who asks later why it got nothing; @hook "" or NULL: the broker itself refused. */
 void session_note_refused(struct hw_session *s, enum hw_refusal_kind kind, struct hw_str topic,
 	enum hw_code code, const char *hook);

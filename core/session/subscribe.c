@@ -479,8 +479,8 @@ static bool decided(struct job *job)
 		hw_hub_pump(s->hub);
 		return join_all(job);
 	}
+	session_lag_begins(s);
 	s->recovering = true;
-	s->lag_since_ms = hw_worker_now_ms(s->worker);
 	session_arm(s);
 	return recover(job);
 }

@@ -429,6 +429,41 @@ static void a_client_that_stays_slow_is_closed(void **state)
 	world_fini(&w);
 }
 
+/* Late in that time the other of both reasons to lag begins: it is no second time. */
+static void a_client_that_recovers_and_is_behind_has_one_time_for_both(void **state)
+{
+	(void)state;
+	for (int behind_first = 0; behind_first < 2; behind_first++) {
+		struct world w;
+		struct client slow, other;
+
+		world_init(&w, OPEN_POLICY);
+		client_open(&w, &slow, "u@acme", "a:1", true);
+		client_open(&w, &other, "v@acme", NULL, true);
+		publish_one(&other, "a:2", 0);
+		world_turn(&w);
+		slow.keeps = true;
+		for (int i = 0; i < 12; i++) { /* of five seconds, so that no timer is late */
+			if (i == (behind_first ? 0 : 11))
+				fall_behind(&w, &slow, &other);
+			if (i == (behind_first ? 11 : 0))
+				say(&slow, "{\"type\":\"subscribe\",\"topics\":[{\"topic\":"
+					   "\"a:2\",\"last\":1}]}");
+			assert_int_equal(slow.closed_with, 0);
+			assert_int_equal(slow.text.len, 0); /* nothing was refused */
+			w.mono_ms += 5000;
+			hw_session_alive(slow.session);
+			hw_session_alive(other.session);
+			world_turn(&w);
+		}
+		assert_int_equal(slow.closed_with, 4508);
+		assert_int_equal(other.closed_with, 0);
+		client_fini(&slow);
+		client_fini(&other);
+		world_fini(&w);
+	}
+}
+
 static void a_new_generation_decides_from_the_next_message_on(void **state)
 {
 	struct world w;
@@ -659,6 +694,7 @@ int main(void)
 		cmocka_unit_test(what_memory_had_no_room_for_is_not_passed_over),
 		cmocka_unit_test(what_is_lost_later_is_told_though_more_was_lost_of_another),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
+		cmocka_unit_test(a_client_that_recovers_and_is_behind_has_one_time_for_both),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
 		cmocka_unit_test(a_tenant_made_during_a_reload_has_the_new_limits),
 		cmocka_unit_test(a_refresh_with_other_claims_asks_again),
