@@ -5,11 +5,6 @@
 #include "edge/edge_internal.h"
 #include "hub/revocations.h"
 
-enum {
-	LIST_DEFAULT = 100,
-	LIST_MOST = 1000,
-};
-
 #define TIME_MAX (UINT64_C(1) << 53) /* what every JSON reader can tell exactly */
 
 /* ---- POST /api/revoke ---- */
@@ -114,14 +109,8 @@ void admin_unrevoke(struct exchange *ex)
 static const char *take_parameter(
 	struct hw_control_request *request, struct hw_str name, struct hw_str value)
 {
-	uint64_t n;
-
-	if (hw_str_eq(name, HW_STR("limit"))) {
-		if (request->limit || hw_str_to_u64(value, &n) || n < 1 || n > LIST_MOST)
-			return "the limit is a number, 1 to 1000";
-		request->limit = (size_t)n;
-		return NULL;
-	}
+	if (hw_str_eq(name, HW_STR("limit")))
+		return admin_take_limit(value, &request->limit);
 	if (hw_str_eq(name, HW_STR("after")))
 		return admin_take_value(value, &request->after);
 	return "known parameters are after and limit";
@@ -137,11 +126,5 @@ void admin_revocations(struct exchange *ex)
 	why = admin_read_query(exchange_str(ex, ex->query), &wait->request, take_parameter);
 	if (!why && wait->request.after)
 		why = take_number(wait->request.after, &wait->request.number);
-	if (why) {
-		admin_refuse(wait, why);
-		return;
-	}
-	if (!wait->request.limit)
-		wait->request.limit = LIST_DEFAULT;
-	control_begin(wait);
+	admin_begin_list(wait, why);
 }

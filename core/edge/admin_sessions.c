@@ -94,7 +94,7 @@ const char *admin_take_value(struct hw_str value, char **out)
 	return *out ? NULL : "out of memory";
 }
 
-static const char *take_limit(struct hw_str value, size_t *out)
+const char *admin_take_limit(struct hw_str value, size_t *out)
 {
 	uint64_t n;
 
@@ -118,7 +118,7 @@ static const char *take_parameter(
 	if (hw_str_eq(name, HW_STR("after")))
 		return admin_take_value(value, &request->after);
 	if (hw_str_eq(name, HW_STR("limit")))
-		return take_limit(value, &request->limit);
+		return admin_take_limit(value, &request->limit);
 	return "known parameters are tenant, user, session, limit and after";
 }
 
@@ -140,6 +140,17 @@ const char *admin_read_query(struct hw_str text, struct hw_control_request *requ
 	return why ? why : r == HW_QUERY_END ? NULL : "the query is malformed";
 }
 
+void admin_begin_list(struct control_wait *wait, const char *why)
+{
+	if (why) {
+		admin_refuse(wait, why);
+		return;
+	}
+	if (!wait->request.limit)
+		wait->request.limit = LIST_DEFAULT;
+	control_begin(wait);
+}
+
 void admin_sessions(struct exchange *ex)
 {
 	struct control_wait *wait = control_new(ex, HW_CONTROL_SESSIONS);
@@ -148,13 +159,7 @@ void admin_sessions(struct exchange *ex)
 	if (!wait)
 		return;
 	why = admin_read_query(exchange_str(ex, ex->query), &wait->request, take_parameter);
-	if (why) {
-		admin_refuse(wait, why);
-		return;
-	}
-	if (!wait->request.limit)
-		wait->request.limit = LIST_DEFAULT;
-	control_begin(wait);
+	admin_begin_list(wait, why);
 }
 
 /* ---- POST /api/sessions/disconnect ---- */

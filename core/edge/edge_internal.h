@@ -239,12 +239,16 @@ const char *admin_read_members(
 	struct hw_str body, const struct admin_member *members, size_t n_members);
 /** One parameter of a query: a name, which is not empty and comes once. NULL, or what is wrong. */
 const char *admin_take_value(struct hw_str value, char **out);
+/** The limit of a list, which comes once. Likewise. */
+const char *admin_take_limit(struct hw_str value, size_t *out);
 /** Gives each parameter to @take. NULL, or what is wrong, static. */
 const char *admin_read_query(struct hw_str text, struct hw_control_request *request,
 	const char *(*take)(
 		struct hw_control_request *request, struct hw_str name, struct hw_str value));
 /** What was not begun is refused. */
 void admin_refuse(struct control_wait *wait, const char *why);
+/** Begins a list that has been read, or refuses it for what is wrong (@why, NULL: nothing). */
+void admin_begin_list(struct control_wait *wait, const char *why);
 void admin_sessions(struct exchange *ex);
 void admin_disconnect(struct exchange *ex);
 

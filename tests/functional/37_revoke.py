@@ -261,8 +261,11 @@ def test_what_is_asked_wrongly():
             admin(broker, "revoke", 400, **body)
         for body in ({}, {"id": 1}, {"id": "x"}, {"id": "0"}, {"id": ""}):
             admin(broker, "unrevoke", 400, **body)
-        for query in ("limit=0", "limit=1001", "limit=x", "after=x", "after=", "who=me", "limit=1&limit=1"):
+        for query in ("limit=0", "limit=1001", "limit=x", "after=x", "after=", "who=me"):
             equal(http(broker.admin_address, "GET", "/api/revocations?" + query, token=ADMIN_TOKEN).status, 400, query)
+        for path in ("/api/revocations", "/api/sessions"):
+            answer = http(broker.admin_address, "GET", path + "?limit=1&limit=1", token=ADMIN_TOKEN)
+            equal((answer.status, answer.json()["message"]), (400, "a parameter comes twice"), path)
         for method, path in (("POST", "/api/revoke"), ("POST", "/api/unrevoke"), ("GET", "/api/revocations")):
             equal(http(broker.admin_address, method, path, JSON, {"tenant": "acme"}).status, 401, f"{path} without the admin token")
             equal(http(broker.address, method, path, JSON, {"tenant": "acme"}, ADMIN_TOKEN).status, 404, f"{path} on the listener")
