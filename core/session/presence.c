@@ -57,8 +57,10 @@ void presence_catch_up(struct hw_session *s)
 	hw_list_each_safe (node, &s->follows) {
 		struct session_follow *f = HW_CONTAINER_OF(node, struct session_follow, link);
 
-		if (f->stale && !s->closed)
+		if (f->stale)
 			send_list(f);
+		if (s->closed)
+			return; /* and none of what it followed is there any more */
 	}
 }
 

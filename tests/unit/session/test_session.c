@@ -464,6 +464,41 @@ static void a_client_that_recovers_and_is_behind_has_one_time_for_both(void **st
 	}
 }
 
+/* It closes while it is told the first of several lists, which ends what it follows. */
+static void a_client_that_cannot_be_told_who_is_there_is_closed(void **state)
+{
+	static const char *const topics[] = {"a:1", "a:2", "a:3"};
+	struct world w;
+	struct client follower, other;
+
+	(void)state;
+	world_init(&w, "return policy { api = 1, authorize = { subscribe = function() return "
+		       "allow() end, presence = function() return allow() end } }");
+	w.generation->settings.presence.topics = topics;
+	w.generation->settings.presence.n_topics = HW_COUNT(topics);
+	client_open(&w, &follower, "u@acme", NULL, false);
+	for (size_t i = 0; i < HW_COUNT(topics); i++) {
+		char message[128];
+
+		snprintf(message, sizeof(message),
+			"{\"type\":\"presence\",\"id\":1,\"topic\":\"%s\",\"follow\":true}",
+			topics[i]);
+		say(&follower, message);
+	}
+	assert_int_equal(count(heard(&follower, text, sizeof(text)), "\"users\":[]"), 3);
+	follower.keeps = true;
+	follower.queued = w.generation->settings.outbox_bytes;
+	client_open(&w, &other, "v@acme", "a:1,a:2,a:3", false);
+	world_turn(&w);
+	assert_string_equal(heard(&follower, text, sizeof(text)), "");
+	follower.no_memory = true;
+	read_again(&follower);
+	assert_int_equal(follower.closed_with, 1011);
+	client_fini(&other);
+	client_fini(&follower);
+	world_fini(&w);
+}
+
 static void a_new_generation_decides_from_the_next_message_on(void **state)
 {
 	struct world w;
@@ -695,6 +730,7 @@ int main(void)
 		cmocka_unit_test(what_is_lost_later_is_told_though_more_was_lost_of_another),
 		cmocka_unit_test(a_client_that_stays_slow_is_closed),
 		cmocka_unit_test(a_client_that_recovers_and_is_behind_has_one_time_for_both),
+		cmocka_unit_test(a_client_that_cannot_be_told_who_is_there_is_closed),
 		cmocka_unit_test(a_new_generation_decides_from_the_next_message_on),
 		cmocka_unit_test(a_tenant_made_during_a_reload_has_the_new_limits),
 		cmocka_unit_test(a_refresh_with_other_claims_asks_again),
