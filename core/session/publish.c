@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hub/notices.h"
+#include "session/revoke.h"
 #include "session/who.h"
 
 static void answer(struct hw_publish *p, enum hw_code code, const char *message)
@@ -449,10 +450,6 @@ static bool begin(struct hw_publish *p)
 /* A key that may have been used is not taken for a new one. */
 static bool after_keys(struct hw_publish *p, int r)
 {
-	if (expired(p)) {
-		answer(p, HW_CODE_TOKEN_EXPIRED, "");
-		return finish(p);
-	}
 	if (!r)
 		return begin(p);
 	answer(p, HW_CODE_UNAVAILABLE,
@@ -460,11 +457,23 @@ static bool after_keys(struct hw_publish *p, int r)
 	return finish(p);
 }
 
+/* A session would have ended with its token; a request has none. */
+static bool may_still(struct hw_publish *p)
+{
+	if (expired(p)) {
+		answer(p, HW_CODE_TOKEN_EXPIRED, "");
+	} else if (!p->system && hw_token_revoked(p->hub->worker, p->identity)) {
+		hw_metric_add(p->hub->worker->counters->revoked_tokens, 1);
+		answer(p, HW_CODE_UNAUTHORIZED, HW_REVOKED_WORDS);
+	}
+	return p->code == HW_CODE_NONE;
+}
+
 static void on_keys_known(struct hw_keys_wait *wait, int r)
 {
 	struct hw_publish *p = HW_CONTAINER_OF(wait, struct hw_publish, keys_wait);
 
-	if (after_keys(p, r))
+	if (may_still(p) ? after_keys(p, r) : finish(p))
 		p->decided(p);
 }
 

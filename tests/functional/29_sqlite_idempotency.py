@@ -280,6 +280,24 @@ def test_a_token_that_ends_while_they_are_read_publishes_nothing():
             check(not any('"entity_id":"late"' in line for line in journal.lines()), "it is stored")
 
 
+def test_a_token_that_is_revoked_while_they_are_read_publishes_nothing():
+    with Journal(retains=True) as journal:
+        with journal.broker() as broker:
+            post(broker, event("one"), "k")
+            kill(broker)
+        journal.set("hold-reads")
+        with journal.broker() as broker, HttpConnection(broker.address) as h:
+            h.send(h.format("POST", "/publish", {"Authorization": "Bearer " + mint("ben", jti="bad"), "Idempotency-Key": "new", "Content-Type": "application/json"}, event("late")))
+            wait_until(lambda: broker.metric("hookwire_plugin_reads_total", plugin="test-journal") == 1, what="the read")
+            revoked = in_background(http, broker.admin_address, "POST", "/api/revoke", {"Content-Type": "application/json"}, {"jti": "bad"}, ADMIN_TOKEN)
+            wait_until(lambda: http(broker.address, "GET", "/cursor", token=mint("ben", jti="bad")).status == 401, what="the token to be revoked")
+            journal.clear("hold-reads")
+            answer = h.read_response("POST")
+            equal((answer.status, answer.json()["code"], answer.json()["message"]), (401, "unauthorized", "the token is revoked"), "the answer")
+            equal(revoked().status, 200, "the revocation")
+            check(not any('"entity_id":"late"' in line for line in journal.lines()), "it is stored")
+
+
 def test_a_broker_that_ends_while_they_are_read():
     with Journal(retains=True) as journal:
         with journal.broker() as broker:
