@@ -106,7 +106,10 @@ export class Broker {
     await until(() => {
       if (this.process.exitCode !== null) throw new Error(`the broker ended: ${this.log.slice(-2000)}`);
       return out.includes('hookwire: ready');
-    }, 'the broker is ready');
+    }, 'the broker is ready').catch((error) => {
+      this.process.kill('SIGKILL'); // nobody has it, to stop it
+      throw error;
+    });
     this.admin = /admin on (\S+)/.exec(out)[1];
   }
 

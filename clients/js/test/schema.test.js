@@ -12,8 +12,9 @@ import { Broker, mint, until } from '../../testlib/broker.js';
 globalThis.WebSocket ??= WebSocket;
 const here = fileURLToPath(new URL('..', import.meta.url));
 
-test('what a schema does not take is not delivered, and what it makes of it is', async () => {
+test('what a schema does not take is not delivered, and what it makes of it is', async (t) => {
   const broker = await Broker.start();
+  t.after(() => broker.stop());
   const invalid = [];
   const client = createClient({
     url: broker.url,
@@ -24,6 +25,7 @@ test('what a schema does not take is not delivered, and what it makes of it is',
     },
     onInvalid: (event, issues) => invalid.push(`${event.topic}: ${issues.length}`),
   });
+  t.after(() => client.close());
   const got = [];
   client.subscribe(['zod:1', 'valibot:1', 'valibot:2'], ({ data }) => got.push(data.payload));
   await until(() => client.state === 'online');
@@ -39,8 +41,6 @@ test('what a schema does not take is not delivered, and what it makes of it is',
   await until(() => taken().length === 2);
   assert.deepEqual(taken(), [{ name: 'Bike', at: new Date('2026-01-01T00:00:00Z') }, { n: 1 }]);
   assert.deepEqual(invalid, ['zod:1: 2', 'valibot:1: 1']);
-  client.close();
-  await broker.stop();
 });
 
 test('topics have the types of their schemas', () => {

@@ -32,6 +32,9 @@ let broker;
 before(async () => (broker = await Broker.start()));
 after(() => broker.stop());
 
+const tabsOfAll = [];
+after(() => tabsOfAll.forEach((tab) => tab.close())); // of a test that failed, or the file would not end
+
 let rooms = 0;
 /** Tabs of one page, in the order in which they were opened. */
 function open(number, options = {}) {
@@ -39,6 +42,7 @@ function open(number, options = {}) {
   channels = [];
   return Array.from({ length: number }, (_, i) => {
     const client = createClient({ url: broker.url, getToken: () => mint(share), share, lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, ...options });
+    tabsOfAll.push(client);
     return Object.assign(client, { tab: i, user: share });
   });
 }
@@ -128,8 +132,9 @@ test('the connection of the leading tab is cut: the others see it, and lose noth
   for (const tab of tabs) tab.close();
 });
 
-test('the leading tab ends in the middle of what it recovers: who follows has not come further than it did', async () => {
+test('the leading tab ends in the middle of what it recovers: who follows has not come further than it did', async (t) => {
   const proxy = await Proxy.start(broker.port);
+  t.after(() => proxy.stop());
   const tabs = open(2, { url: proxy.url });
   // more than one message of topics: the first ones recover before the last one
   const topics = Array.from({ length: 60 }, (_, i) => `middle-${i}:1`);
@@ -151,7 +156,6 @@ test('the leading tab ends in the middle of what it recovers: who follows has no
   await until(() => readers[1][0].numbers().length);
   assert.deepEqual([readers[1][59].numbers(), readers[1][0].numbers()], [[1], [2]]);
   tabs[1].close();
-  await proxy.stop();
 });
 
 test('a tab that opens behind a cursor gets what it missed', async () => {
