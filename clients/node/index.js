@@ -186,7 +186,7 @@ export class Publisher {
     }
   }
 
-  /** @param {unknown} body @param {Record<string, string>} headers @param {RequestOptions} [options] */
+  /** @param {unknown} body @param {Record<string, string>} headers @param {RequestOptions} [options] @returns {Promise<any>} */
   async #post(body, headers, { traceparent, timeoutMs } = {}) {
     const time = clock(timeoutMs ?? this.options.timeoutMs ?? 10000);
     const text = JSON.stringify(body);
@@ -205,7 +205,7 @@ export class Publisher {
     }
   }
 
-  /** @param {string} body @param {Record<string, string>} headers @param {number} timeoutMs */
+  /** @param {string} body @param {Record<string, string>} headers @param {number} timeoutMs @returns {Promise<any>} */
   async #exchange(body, headers, timeoutMs) {
     const { token } = this.options;
     const bearer = typeof token === 'function' ? await token() : token;
