@@ -23,7 +23,9 @@ import http.client
 import json
 import random
 import re
+import socket
 import ssl
+import sys
 import threading
 import time
 import typing
@@ -158,11 +160,17 @@ class Client:
         """Publishes what ``event()`` made, in order, by arrays; returns a list with a ``Published`` or a ``HookwireError`` for each.
 
         Those that the broker could not take just now are tried again, in their order, until the time is over.
+        Raises HookwireError if there is no result for any; else it stands in the list for all that were still to be published.
         """
         events = list(events)
         results = []
         for first in range(0, len(events), _AT_A_TIME):
-            results += self._publish_array(events[first:first + _AT_A_TIME], traceparent, timeout)
+            try:
+                results += self._publish_array(events[first:first + _AT_A_TIME], traceparent, timeout)
+            except HookwireError as error:
+                if not results:
+                    raise
+                return results + [error] * (len(events) - first)
         return results
 
     def close(self):
@@ -182,7 +190,14 @@ class Client:
         clock = _Clock(timeout or self._timeout)
         results, asked = [None] * len(events), list(range(len(events)))
         while True:
-            answer = self._post([events[i] for i in asked], {}, traceparent, clock.left())
+            try:
+                answer = self._post([events[i] for i in asked], {}, traceparent, clock.left())
+            except HookwireError as error:
+                if results[asked[0]] is None:
+                    raise
+                for i in asked:
+                    results[i] = error
+                return results
             for i, one in zip(asked, answer["results"]):
                 results[i] = Published(one.get("id"), one.get("duplicate", False)) if one.get("ok") else HookwireError(
                     one["code"], one.get("message", ""), one.get("retryable", False), one["retry_after_ms"] / 1000 if "retry_after_ms" in one else None)
@@ -225,7 +240,7 @@ class Client:
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            if not is_new:  # it was closed while it was idle: that says nothing of the broker
+            if not is_new and not isinstance(error, socket.timeout):  # it was closed while it was idle: that says nothing of the broker
                 return self._exchange(raw, headers, timeout)
             raise HookwireError("unavailable", f"the broker cannot be reached: {error}", True) from error
         if response.will_close:
@@ -346,9 +361,14 @@ class Outbox:
                 results = self._client.publish_many(batch)
             except HookwireError as error:
                 results = [error] * len(batch)
+            except Exception as error:  # of the function that gives a token: the thread lives on
+                results = [HookwireError("unavailable", repr(error), True)] * len(batch)
             for one, result in zip(batch, results):
                 if isinstance(result, HookwireError):
-                    self._on_error(one, result)
+                    try:
+                        self._on_error(one, result)
+                    except Exception:
+                        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
             with self._change:
                 for _ in batch:
                     self._events.popleft()

@@ -197,6 +197,82 @@ def test_an_outbox_is_bounded():
         assert outbox.flush(10)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_outbox_goes_on_after_what_its_program_raises():
+    given_up, broken = [], [RuntimeError("no token now"), TypeError("no token either")]
+
+    def token():
+        if broken:
+            raise broken.pop(0)
+        return "token"
+
+    def on_error(event, error):
+        given_up.append((event["data"]["entity_id"], error.code))
+        raise RuntimeError("of on_error")
+
+    def answer(_, body):
+        return 207, {}, json.dumps({"results": [{"ok": True, "id": "k-1"} for _ in json.loads(body)]}).encode()
+
+    with service(answer) as address:
+        outbox = hookwire.Outbox(hookwire.Client(address, token), on_error=on_error)
+        for entity in ("one", "two", "three"):
+            assert outbox.add("a:1", "ADDED", {"entity_id": entity})
+            assert outbox.flush(5), f"{entity} holds it up"
+        assert outbox.close()
+    assert given_up == [("one", "unavailable"), ("two", "unavailable")]
+
+
+def test_an_array_keeps_the_results_it_has_when_the_broker_is_then_away():
+    bodies = []
+
+    def answer(_, body):
+        bodies.append(json.loads(body))
+        if len(bodies) > 1:
+            return 403, {}, b'{"code":"forbidden_topic","message":"not any more","retryable":false}'
+        return 207, {}, b'{"results":[{"ok":true,"id":"k-1"},{"ok":false,"code":"rate_limited","message":"","retryable":true,"retry_after_ms":1}]}'
+
+    with service(answer) as address:
+        results = hookwire.Client(address).publish_many([hookwire.event("a:1", "ADDED", {"entity_id": str(n)}) for n in range(2)])
+    assert results[0].id == "k-1"
+    assert results[1].code == "forbidden_topic"
+    assert len(bodies) == 2
+
+
+def test_arrays_behind_one_that_failed_are_not_asked_for_and_what_is_stored_keeps_its_result():
+    sizes = []
+
+    def answer(_, body):
+        sizes.append(len(json.loads(body)))
+        if len(sizes) > 1:
+            return 403, {}, b'{"code":"forbidden_topic","message":"not any more","retryable":false}'
+        return 207, {}, json.dumps({"results": [{"ok": True, "id": f"k-{n}"} for n in range(sizes[0])]}).encode()
+
+    with service(answer) as address:
+        results = hookwire.Client(address).publish_many([hookwire.event("a:1", "ADDED", {"entity_id": str(n)}) for n in range(2500)])
+    assert sizes == [1000, 1000]
+    assert [one.id for one in results[:1000]] == [f"k-{n}" for n in range(1000)]
+    assert [one.code for one in results[1000:]] == ["forbidden_topic"] * 1500
+
+
+def test_a_broker_that_is_silent_on_an_idle_connection_is_not_asked_over_another_one():
+    asked, hold = [], threading.Event()
+
+    def answer(*_):
+        asked.append(1)
+        if len(asked) > 1:
+            hold.wait(10)
+            return None
+        return 200, {}, b'{"ok":true,"id":"k-1"}'
+
+    with service(answer) as address:
+        client = hookwire.Client(address, timeout=0.5)
+        client.publish("a:1", "ADDED", {"entity_id": "a"})
+        with pytest.raises(hookwire.HookwireError):
+            client.publish("a:1", "ADDED", {"entity_id": "a"})
+        hold.set()
+    assert len(asked) == 2
+
+
 def test_webhooks_of_the_broker_are_verified():
     with hwtest.WebhookService() as receiver:
         config = {"hooks": [*hwtest.base_config()["hooks"], {"name": "tell", "plugin": "webhook", "config": {
