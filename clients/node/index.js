@@ -122,7 +122,8 @@ export class Publisher {
 
   /**
    * Publishes in order, by arrays; a result or an error for each. Those that the broker could not take just now are tried again,
-   * in their order, until the time is over.
+   * in their order, until the time is over. Rejects if there is no result for any; else the error stands for all that were still to be
+   * published.
    * @param {Iterable<Event>} events
    * @param {RequestOptions} [options]
    * @returns {Promise<(Published | HookwireError)[]>}
@@ -131,7 +132,14 @@ export class Publisher {
     const all = Array.from(events, withKey);
     /** @type {(Published | HookwireError)[]} */
     const results = [];
-    for (let i = 0; i < all.length; i += AT_A_TIME) results.push(...(await this.#postArray(all.slice(i, i + AT_A_TIME), options)));
+    for (let i = 0; i < all.length; i += AT_A_TIME) {
+      try {
+        results.push(...(await this.#postArray(all.slice(i, i + AT_A_TIME), options)));
+      } catch (error) {
+        if (!i || !(error instanceof HookwireError)) throw error;
+        return [...results, ...Array(all.length - i).fill(error)];
+      }
+    }
     return results;
   }
 
@@ -178,7 +186,14 @@ export class Publisher {
     const results = [];
     let asked = events.map((_, i) => i);
     for (;;) {
-      const answer = await this.#post(asked.map((i) => events[i]), {}, { ...options, timeoutMs: time.leftMs() });
+      let answer;
+      try {
+        answer = await this.#post(asked.map((i) => events[i]), {}, { ...options, timeoutMs: time.leftMs() });
+      } catch (error) {
+        if (!results.length || !(error instanceof HookwireError)) throw error;
+        for (const i of asked) results[i] = error;
+        return results;
+      }
       asked.forEach((i, k) => (results[i] = resultOf(answer.results[k])));
       asked = asked.filter((i) => results[i].retryable);
       const advised = Math.max(...asked.map((i) => results[i].retryAfterMs ?? 0));

@@ -95,6 +95,25 @@ test('an array of which some were refused for now is tried again', async (t) => 
   assert.deepEqual(JSON.parse(bodies[1]), JSON.parse(bodies[0]).slice(1), 'only what was refused, with its key');
 });
 
+test('what is stored keeps its result when the broker then refuses, and arrays behind one that failed are not asked for', async (t) => {
+  const no = [403, {}, '{"code":"forbidden_topic","message":"not any more","retryable":false}'];
+  let asked = 0;
+  const some = '{"results":[{"ok":true,"id":"k-1"},{"ok":false,"code":"rate_limited","message":"","retryable":true,"retry_after_ms":1}]}';
+  const busy = await service(t, () => (++asked === 1 ? [207, {}, some] : no));
+  const [stored, refused] = await publisher({ url: busy }).publishMany([event('a:1', 1), event('a:1', 2)]);
+  assert.deepEqual([stored, refused.code, asked], [{ id: 'k-1' }, 'forbidden_topic', 2]);
+
+  const sizes = [];
+  const url = await service(t, (_, body) => {
+    const all = JSON.parse(String(body));
+    return sizes.push(all.length) === 1 ? [207, {}, JSON.stringify({ results: all.map((_, n) => ({ ok: true, id: `k-${n}` })) })] : no;
+  });
+  const results = await publisher({ url }).publishMany(Array.from({ length: 2500 }, (_, n) => event('a:1', n)));
+  assert.deepEqual(sizes, [1000, 1000]);
+  assert.equal(results.slice(0, 1000).every(({ id }, n) => id === `k-${n}`), true);
+  assert.deepEqual([results.length, new Set(results.slice(1000).map(({ code }) => code))], [2500, new Set(['forbidden_topic'])]);
+});
+
 test('the queue publishes in order, is bounded, and says what it gives up', async () => {
   const given = [];
   const own = publisher({ queueSize: 300, onError: (one, error) => given.push([one.topic, error.code]) });
