@@ -544,7 +544,7 @@ def verify_webhook(headers, body, secrets, tolerance=300, now=None):
     """
     lower = {str(name).lower(): value for name, value in headers.items()}
     message_id, stamp, signatures = (lower.get("webhook-" + name, "") for name in ("id", "timestamp", "signature"))
-    if not stamp.isdigit() or abs((time.time() if now is None else now) - int(stamp)) > tolerance:
+    if not re.fullmatch("[0-9]{1,15}", stamp) or abs((time.time() if now is None else now) - int(stamp)) > tolerance:
         raise WebhookError("its time is missing or too far from ours")
     signed = f"{message_id}.{stamp}.".encode() + body
     for secret in [secrets] if isinstance(secrets, str) else secrets:

@@ -286,3 +286,10 @@ def test_webhooks_of_the_broker_are_verified():
             (headers, raw, hwtest.WEBHOOK_SECRETS, {"now": int({k.lower(): v for k, v in headers.items()}["webhook-timestamp"]) + 301})):
         with pytest.raises(hookwire.WebhookError):
             hookwire.verify_webhook(bad_headers, bad_raw, secrets, **more)
+
+
+@pytest.mark.parametrize("stamp", ["", "soon", "-3", "\u00b2", "\u0663", "3" * 5000], ids=["none", "word", "negative", "superscript", "arabic", "endless"])
+def test_a_webhook_with_a_time_that_is_none_is_refused_as_any_other(stamp):
+    headers = {"webhook-id": "a", "webhook-timestamp": stamp, "webhook-signature": "v1,x"}
+    with pytest.raises(hookwire.WebhookError):
+        hookwire.verify_webhook(headers, b"{}", "whsec_YQ==", now=3)
