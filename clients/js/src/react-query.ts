@@ -61,7 +61,7 @@ function createWork(queryClient: QueryClient): Work {
         for (const [key, data] of queryClient.getQueriesData(filters)) {
           let next: unknown;
           try {
-            next = data && options().patch?.(data, event, key);
+            next = data === undefined ? data : options().patch?.(data, event, key);
           } finally {
             // an error of the page's is the page's matter, but its data is read
             if (next === undefined) add({ queryKey, options });

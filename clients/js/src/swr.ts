@@ -79,7 +79,7 @@ export function useLiveSWR<D>(key: Key, fetcher: BareFetcher<D>, options: UseLiv
         else {
           let next: unknown;
           try {
-            next = data && patch!(data, event);
+            next = data === undefined ? data : patch!(data, event);
           } finally {
             // an error of the page's is the page's matter, but its data is read
             if (next === undefined) jobs.set(key, { key });

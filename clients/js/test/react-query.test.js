@@ -111,6 +111,17 @@ describe(`React ${major}`, () => {
     await until(() => gifts.reads === 1);
   });
 
+  test('data that is null, 0 or empty is patched as any other', async () => {
+    for (const [id, empty] of Object.entries([null, 0, '', false])) {
+      const key = ['nothing', id];
+      const gift = watch(key, () => empty);
+      bind({ topics: [`nothing:${id}`], patch: (data, event) => (data === empty ? event.data.entity_id : data) });
+      await settled(gift, `nothing:${id}`);
+      broker.publish(`nothing:${id}`, {}, { event: 'ADDED', entity: 'b' });
+      await until(() => queryClient.getQueryData(key) === 'b', `${JSON.stringify(empty)} is patched`, 2000);
+    }
+  });
+
   test('an event that comes while the query is read is applied to the answer, which may be older', async () => {
     let answer;
     const gifts = watch(['gift-list', '1'], () => ['a']);

@@ -98,6 +98,17 @@ describe(`React ${major}`, () => {
     await until(() => of.reads === 1 && screen.text === '["a"]', 'read');
   });
 
+  test('data that is null or 0 is patched as any other', async () => {
+    for (const empty of [null, 0]) {
+      const of = make(() => empty, { patch: (data, event) => (data === empty ? event.data.entity_id : data) });
+      const screen = await show(page(h(of.Data)));
+      await settled(of);
+      broker.publish('list:1', {}, { event: 'ADDED', entity: 'b' });
+      await until(() => screen.text === '"b"', `${empty} is patched`, 2000);
+      await screen.hide();
+    }
+  });
+
   test('an event that comes while it is read is applied to the answer', async () => {
     let answer;
     const of = make(() => ['a'], { patch: (data, event) => [...new Set([...data, event.data.entity_id])] });
