@@ -1,0 +1,67 @@
+/* Debian's Chromium without a window, for files of node:test: started when it is first asked for, ended behind the file's last test. */
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
+import { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+function find(...names) {
+  for (const directory of process.env.PATH.split(delimiter))
+    for (const name of names)
+      try {
+        accessSync(join(directory, name), constants.X_OK);
+        return join(directory, name);
+      } catch {}
+}
+
+const executablePath = find('chromium', 'chromium-browser');
+const why = executablePath ? undefined : 'there is no Chromium; scripts/dev/setup installs it';
+if (why) console.error(`NOT RUN: ${why}`);
+
+/**
+ * The options of a test or suite that needs the browser: `test('…', needsChromium, async () => …)`. Where there is none it is skipped, which has been
+ * said loudly; in CI it has failed, since `launch` fails.
+ */
+export const needsChromium = why && !process.env.CI ? { skip: `NOT RUN: ${why}` } : {};
+
+let browser;
+const users = new Set();
+
+/** The browser: one for the file. @returns {Promise<import('playwright-core').Browser>} */
+export function launch() {
+  if (why) throw new Error(why);
+  // one playwright-core for the tests of all languages
+  const { chromium } = createRequire(join(root, 'tests/functional/package.json'))('playwright-core');
+  return (browser ??= chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] }));
+}
+
+/**
+ * Somebody with cookies, storage and tabs of his own: a context of Playwright. `thrown` has what his pages threw and nobody caught; the test is to
+ * look that it is empty. @returns {Promise<import('playwright-core').BrowserContext & { thrown: string[] }>}
+ */
+export async function newUser(options) {
+  const context = await (await launch()).newContext({ ignoreHTTPSErrors: true, ...options });
+  context.thrown = [];
+  context.on('weberror', (error) => context.thrown.push(String(error.error()?.stack ?? error.error())));
+  users.add(context);
+  context.on('close', () => users.delete(context));
+  return context;
+}
+
+/** Keeps what the page shows as `build/screenshots/NAME.png`, an artifact of the test run. @returns {Promise<string>} where it is */
+export async function screenshot(page, name) {
+  const directory = process.env.HOOKWIRE_SCREENSHOTS ?? join(root, 'build/screenshots');
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, `${name}.png`);
+  await page.screenshot({ path, animations: 'disabled' });
+  return path;
+}
+
+after(async () => {
+  if (!browser) return;
+  // a browser that is ended with tabs open takes longer than one without
+  await Promise.allSettled([...users].map((user) => user.close()));
+  await (await browser).close();
+});
