@@ -141,6 +141,23 @@ def test_tokens_are_what_the_rfc_says():
     equal(made.split(".")[2], base64.urlsafe_b64encode(hmac.new(key, head, hashlib.sha256).digest()).rstrip(b"=").decode(), "signature")
 
 
+def test_a_policy_has_the_time_that_a_busy_machine_takes_of_it():
+    slow = """return policy { api = 1, authorize = { publish = function()
+      local done = os.clock() + 0.03
+      while os.clock() < done do end
+      return allow()
+    end } }"""
+    def tenant(**entry):
+        return {"tenants": {"acme": {"hooks": [{"name": "open", "lua": "open.lua", **entry}]}}}
+    unit = {"tenants.d/acme.json": tenant(lua="../open.lua")}
+    for config, files in (tenant(), {}), ({"include": ["tenants.d/*.json"]}, unit):
+        with Broker(config, files={"open.lua": slow, **files}) as broker:
+            equal(broker.publish("a:1").status, 200, "a publish whose policy takes long")
+    if lua_can_be_ended():
+        with Broker(tenant(budget=tight()), files={"open.lua": slow}) as broker:
+            equal(broker.publish("a:1").status, 503, "the same, of an entry with a budget of its own")
+
+
 def test_a_broker_that_ends_is_reported():
     before = os.environ.get("HOOKWIRE_BIN")
     try:

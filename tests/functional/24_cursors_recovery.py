@@ -188,7 +188,7 @@ POLICY = """return policy { api = 1, reads = { filter = { "user" } }, -- %d
 
 def test_a_policy_that_changes_meanwhile_holds_nothing_up():
     # nothing is delivered until the new policy was asked, and it is asked when what is being recovered has its answer
-    now = {"tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua", "revoke": "now", "budget": {"cpu_ms": 1000}}]}},
+    now = {"tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua", "revoke": "now"}]}},
            "journal": {"retention": {"count": 100000}}}
     with Broker(merge(SMALL, now), files={"open.lua": POLICY % 0}) as broker:
         begin = head(broker)

@@ -55,7 +55,7 @@ PER_AUDIENCE = """
   filter = function(event, audience) return string.leak == nil end,
   redact = function(event, audience) event.data.payload.redacted_for = audience.claims.note return event end,
 """
-OWN = {"hooks": [{"name": "p", "lua": "p.lua", "budget": {"cpu_ms": 1000}}],
+OWN = {"hooks": [{"name": "p", "lua": "p.lua"}],
        "limits": {"connections": 10000, "subscriptions": 100000, "publish_per_s": 1000000}}
 
 

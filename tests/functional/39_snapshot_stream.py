@@ -11,7 +11,7 @@ from hwtest import *
 
 TOPIC = "list:1"
 LIMITS = {"publish_per_s": 1000000, "subscriptions": 100000}
-CONFIG = {"workers": 4, "tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua", "budget": {"cpu_ms": 200}}], "limits": LIMITS}}}
+CONFIG = {"workers": 4, "tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}], "limits": LIMITS}}}
 PAGE = 3  # events of a page of history: several pages
 V1 = ["hookwire.v1"]
 

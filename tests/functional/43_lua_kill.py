@@ -47,7 +47,7 @@ return policy {
 }
 """
 TRAPS = ["loop", "rep", "find", "move", "memory", "string", "recursion", "pcall", "sort", "error", "index"]
-CONFIG = {"tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}]}, "evil": {"hooks": [{"name": "evil", "lua": "evil.lua"}]}}}
+CONFIG = {"tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}]}, "evil": {"hooks": [{"name": "evil", "lua": "evil.lua", "budget": tight()}]}}}
 
 
 def trapped(client, trap):
@@ -143,7 +143,7 @@ def test_the_other_tenant_on_the_same_worker_notices_nothing():
 def test_a_publisher_cannot_have_a_policy_ended_by_the_size_of_its_events():
     wide = {f"k{n}": 1 for n in range(5000)}
     often = '{"price":0,' + '"a":1,' * 5000 + f'"a":"{"x" * 25000}"' + "}"
-    config = {"tenants": {"*": {"hooks": [{"name": "redacting", "lua": "redacting.lua"}]}}}
+    config = {"tenants": {"*": {"hooks": [{"name": "redacting", "lua": "redacting.lua", "budget": tight()}]}}}
     with Broker(config, files={"redacting.lua": REDACTING}) as broker, WsClient(broker.address, token=mint("u1")) as client:
         client.subscribe("t:1")
         for payload in (json.dumps({**wide, "price": 5}, separators=(",", ":")), often):

@@ -93,7 +93,7 @@ class Handler(http_server.BaseHTTPRequestHandler):
 
 def broker_of(service, files=None, env=None, url=None, timeout_ms=5000, breaker=None, **config):
     hook = {"name": "acl", "lua": "acl.lua", "config": {"url": url or f"http://{service.address}/", "timeout_ms": timeout_ms},
-            "budget": {"deadline_ms": 20000, "cpu_ms": int(scaled(2))}, "breaker": breaker or {}}
+            "budget": {"deadline_ms": 20000}, "breaker": breaker or {}}
     return Broker({"workers": 1, "tenants": {"*": {"hooks": [hook]}}, **config}, files={"acl.lua": ACL, **(files or {})},
                   env={"no_proxy": "*", **(env or {})})
 

@@ -36,7 +36,7 @@ def told(function):
 
 
 def with_policy(**change):
-    return merge({"tenants": {"*": {"hooks": [{"name": "p", "lua": "p.lua", "budget": {"cpu_ms": 500}}]}}}, change)
+    return merge({"tenants": {"*": {"hooks": [{"name": "p", "lua": "p.lua"}]}}}, change)
 
 
 # ---- the author of a tenant's policy

@@ -11,7 +11,7 @@ A test file begins with
 
 has functions named test_*, and ends in `main()`. README.md in this folder's parent lists what there is.
 """
-from .broker import ADMIN_TOKEN, OPEN_POLICY, ROOT, Broker, BrokerDied, base_config, binary, cli, merge
+from .broker import ADMIN_TOKEN, OPEN_POLICY, ROOT, Broker, BrokerDied, base_config, binary, cli, merge, tight
 from .check import Failure, check, contains, equal, raises
 from .curl import Curl
 from .exposition import read_exposition
@@ -31,5 +31,5 @@ __all__ = [
     "ShippedProxy", "Skipped", "SseClient", "SseMessage", "SseParser", "SseRefused", "TEXT",
     "WEBHOOK_KEYS", "WEBHOOK_SECRETS", "WebhookService", "WsClient", "base_config", "binary", "check", "cli", "contains", "encode_frame", "encode_jwt", "equal", "free_port", "http",
     "in_background", "lua_can_be_ended", "main", "merge", "mint", "need_files", "parse_status", "raises", "read_exposition", "scaled", "seed_of_run", "stretched", "temporary_directory",
-    "wait_until", "webhook_signature",
+    "tight", "wait_until", "webhook_signature",
 ]

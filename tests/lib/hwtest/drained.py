@@ -21,8 +21,7 @@ def _kind(n):
 
 def _config(address, drain_ms):
     limits = {"connections": 100000, "subscriptions": 100000, "publish_per_s": 1000000}
-    # budgets as a busy machine needs them
-    hooks = [{"name": "open", "lua": "open.lua", "budget": {"cpu_ms": 50}}]
+    hooks = [{"name": "open", "lua": "open.lua"}]
     return {"listen": [address], "workers": 2, "drain_ms": drain_ms, "log": {"level": "info"},
             "heartbeat": {"interval_ms": 60000, "timeout_ms": 240000}, "slow": {"deadline_ms": 240000},
             "tenants": {"*": {"hooks": hooks, "limits": limits}}}

@@ -21,7 +21,7 @@ def config():
     return {"workers": 2, "log": {"level": "info"},
             "slow": {"outbox_bytes": OUTBOX_BYTES, "deadline_ms": 3600000},
             "journal": {"retention": {"count": 10000000, "bytes": RETENTION_BYTES}},
-            "tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua", "budget": {"cpu_ms": 20}}],
+            "tenants": {"*": {"hooks": [{"name": "open", "lua": "open.lua"}],
                               "limits": {"connections": 100000, "subscriptions": 100000, "publish_per_s": 1000000}}}}
 
 
