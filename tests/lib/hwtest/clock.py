@@ -45,9 +45,9 @@ class WallClock:
         return time.time() + self.off_s
 
     def mint(self, user, ttl, tenant="acme", **claims):
-        """A token that is issued now and ends in ttl seconds, by this clock."""
-        now = int(self.now())
-        return mint(user, tenant, iat=now, exp=now + ttl, **claims)
+        """A token that ends in ttl seconds by this clock. When it was issued it does not say: a worker that has not seen it would refuse it as one
+        from the future once the clock is set back."""
+        return mint(user, tenant, exp=int(self.now()) + ttl, **{"iat": None, **claims})
 
     @contextlib.contextmanager
     def broker(self, config=None, **more):
