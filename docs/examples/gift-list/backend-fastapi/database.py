@@ -23,8 +23,16 @@ def create():
 
 
 @contextlib.contextmanager
-def transaction():
-    """All that happens in it is stored together, or, when something is raised, not at all."""
+def reading():
+    """All that is read in it is of one moment."""
+    with contextlib.closing(connect()) as db:
+        db.execute("BEGIN")
+        yield db
+
+
+@contextlib.contextmanager
+def writing():
+    """All that is written in it is stored together, or, when something is raised, not at all."""
     with contextlib.closing(connect()) as db:
         db.execute("BEGIN IMMEDIATE")  # one writer after the other: what was read is still so when we write
         yield db

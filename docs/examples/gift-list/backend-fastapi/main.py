@@ -17,7 +17,7 @@ import outbox
 from gifts import Refused
 
 BROKER = os.environ["GIFT_BROKER"]
-publisher = outbox.Publisher(hookwire.Client(BROKER, token=auth.service_token))
+publisher = outbox.Publisher(hookwire.Client(BROKER, token=auth.service_token, timeout=outbox.TIMEOUT_S))
 
 
 @contextlib.asynccontextmanager
@@ -66,7 +66,7 @@ def signed_in(authorization: Annotated[str, Header()] = ""):
     """The person whose session it is."""
     scheme, _, session = authorization.partition(" ")
     user_id = auth.user_of(session) if scheme.lower() == "bearer" else None
-    with database.transaction() as db:
+    with database.reading() as db:
         person = user_id and gifts.person(db, user_id)
     if not person:
         raise Refused(401, "unauthorized", "sign in first")
@@ -78,13 +78,13 @@ Person = Annotated[dict, Depends(signed_in)]
 
 @app.get("/api/people")
 def people():
-    with database.transaction() as db:
+    with database.reading() as db:
         return gifts.people(db)
 
 
 @app.post("/api/login")
 def login(body: Login):
-    with database.transaction() as db:
+    with database.reading() as db:
         person = gifts.person(db, body.user_id)
     if person is None:
         raise Refused(401, "unauthorized", "nobody has this name")
@@ -103,13 +103,13 @@ def config(_: Person):
 
 @app.get("/api/families/{family_id}/gifts")
 def lists(who: Person, family_id: str):
-    with database.transaction() as db:
+    with database.reading() as db:
         return gifts.lists_of(db, who, family_id)
 
 
 @app.post("/api/lists/{list_id}/gifts", status_code=201)
 def add(who: Person, list_id: str, body: NewGift):
-    with database.transaction() as db:
+    with database.writing() as db:
         gift = gifts.add(db, who, list_id, body.name, body.note, body.price, body.mutation_id)
     publisher.wake()
     return gift
@@ -120,7 +120,7 @@ def edit(who: Person, gift_id: str, body: Change):
     change = body.model_dump(exclude_unset=True, exclude={"mutation_id"})
     if not change.keys() - {"version"}:
         raise Refused(422, "invalid", "nothing is to be changed")
-    with database.transaction() as db:
+    with database.writing() as db:
         gift = gifts.edit(db, who, gift_id, change, body.mutation_id)
     publisher.wake()
     return gift
@@ -128,7 +128,7 @@ def edit(who: Person, gift_id: str, body: Change):
 
 @app.delete("/api/gifts/{gift_id}", status_code=204)
 def delete(who: Person, gift_id: str, mutation_id: MutationId | None = None):
-    with database.transaction() as db:
+    with database.writing() as db:
         gifts.delete(db, who, gift_id, mutation_id)
     publisher.wake()
 

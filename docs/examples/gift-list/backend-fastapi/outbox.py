@@ -5,6 +5,7 @@ So there is no event of a change that was rolled back, and none is missing, what
 import contextlib
 import json
 import logging
+import sqlite3
 import threading
 import uuid
 
@@ -13,6 +14,7 @@ import hookwire
 from database import connect
 
 RETRY_S = 0.5
+TIMEOUT_S = 2  # short: the client's own pauses grow, and people wait for what is here
 _NEVER = ("bad_request", "too_large")  # it will be the same the next time; with all else somebody can help: the network, a key, a policy
 _log = logging.getLogger("uvicorn.error")
 
@@ -44,8 +46,12 @@ class Publisher:
         with contextlib.closing(connect()) as db:
             while not self._ended:
                 self._wake.clear()
-                retry = not self._publish_all(db)
-                self._wake.wait(RETRY_S if retry else None)
+                try:
+                    is_empty = self._publish_all(db)
+                except sqlite3.OperationalError as error:  # locked for too long, or the disk is full
+                    _log.error("outbox: %s", error)
+                    is_empty = False
+                self._wake.wait(None if is_empty else RETRY_S)
 
     def _publish_all(self, db):
         """False: the broker does not take the next one now."""
