@@ -1,8 +1,18 @@
-import { type End, lost, type Message, type Result, type Timer, type Topic, type Transport } from './core.js';
+import { type End, isAuth, lost, type Message, type Result, type Timer, type Topic, type Transport } from './core.js';
 import { HookwireError } from './types.js';
 
-/** Close codes behind which another attempt ends likewise; all others are tried again. */
-const CODES: Record<number, string> = { 4400: 'bad_request', 4401: 'unauthorized', 4403: 'forbidden_topic', 4413: 'too_large' };
+/** Close codes behind which another attempt ends likewise, or an operator wants none; all others are tried again. */
+const CODES: Record<number, string> = {
+  1002: 'bad_request',
+  1003: 'bad_request',
+  1007: 'bad_request',
+  1008: 'forbidden_topic',
+  1009: 'too_large',
+  4400: 'bad_request',
+  4401: 'unauthorized',
+  4403: 'forbidden_topic',
+  4413: 'too_large',
+};
 const AT_A_TIME = 50; // topics of a message
 const PROBE_MS = 5000; // until an answer to a ping
 const BUSY_MS = 3000; // of silence while an answer is waited for
@@ -138,7 +148,8 @@ export const websocket: Transport = {
       socket.onerror = () => {}; // a close follows
       socket.onclose = ({ code, reason }) => {
         const [, told, message = reason] = /^(\w+): (.*)/.exec(reason) ?? [];
-        wire.ended({ code: told ?? CODES[code] ?? (code < 4000 ? 'lost' : 'unavailable'), message: message || String(code), retryable: !CODES[code], ...advice });
+        // a reason of an operator's may look like one of the broker's
+        wire.ended({ code: (isAuth(told!) ? told : CODES[code] ?? told) ?? (code < 4000 ? 'lost' : 'unavailable'), message: message || String(code), retryable: !CODES[code], ...advice });
       };
     }
 
