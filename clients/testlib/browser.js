@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { delimiter, join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { freePort } from './broker.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -26,15 +27,24 @@ if (why) console.error(`NOT RUN: ${why}`);
  */
 export const needsChromium = why && !process.env.CI ? { skip: `NOT RUN: ${why}` } : {};
 
+const browsers = [];
 let browser;
+let person;
 const users = new Set();
+
+// one playwright-core for the tests of all languages
+const playwright = () => createRequire(join(root, 'tests/functional/package.json'))('playwright-core').chromium;
+
+function start({ args = [], ...options } = {}) {
+  if (why) throw new Error(why);
+  const started = playwright().launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', ...args], ...options });
+  browsers.push(started);
+  return started;
+}
 
 /** The browser: one for the file. @returns {Promise<import('playwright-core').Browser>} */
 export function launch() {
-  if (why) throw new Error(why);
-  // one playwright-core for the tests of all languages
-  const { chromium } = createRequire(join(root, 'tests/functional/package.json'))('playwright-core');
-  return (browser ??= chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] }));
+  return (browser ??= start());
 }
 
 /**
@@ -42,7 +52,28 @@ export function launch() {
  * look that it is empty. @returns {Promise<import('playwright-core').BrowserContext & { thrown: string[] }>}
  */
 export async function newUser(options) {
-  const context = await (await launch()).newContext({ ignoreHTTPSErrors: true, ...options });
+  return watched(await (await launch()).newContext({ ignoreHTTPSErrors: true, ...options }));
+}
+
+/**
+ * The one who sits at a browser of the file's own, with tabs as they are for people: who looks at one does not see the others, which are `hidden` and can be
+ * frozen, and a page that was left is kept for "back". In a context of `newUser` each page believes that it is looked at.
+ * @returns {Promise<import('playwright-core').BrowserContext & { thrown: string[] }>}
+ */
+export function atBrowser() {
+  return (person ??= sitDown());
+}
+
+async function sitDown() {
+  const port = await freePort();
+  await start({ args: [`--remote-debugging-port=${port}`], ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+  // only from the outside it leaves the pages of a browser as they are
+  const seen = playwright().connectOverCDP(`http://127.0.0.1:${port}`, { noDefaults: true });
+  browsers.unshift(seen);
+  return watched((await seen).contexts()[0]);
+}
+
+function watched(context) {
   context.thrown = [];
   context.on('weberror', (error) => context.thrown.push(String(error.error()?.stack ?? error.error())));
   users.add(context);
@@ -60,8 +91,7 @@ export async function screenshot(page, name) {
 }
 
 after(async () => {
-  if (!browser) return;
   // a browser that is ended with tabs open takes longer than one without
   await Promise.allSettled([...users].map((user) => user.close()));
-  await (await browser).close();
+  for (const each of browsers) await (await each).close();
 });
