@@ -4,10 +4,12 @@
 import { type Core, guarded, type Link, type Message, type Timer, type Topic, type Transport, wildcardOf, type Wire } from './core.js';
 import type { HookwireEvent, Status, SubscribeOptions } from './types.js';
 
+/** No member may have a name that build.js shortens: tabs of a page from before an update, and behind it, speak with each other. */
 type Post = Message & { from: string; to?: string };
 
 const KNOCK_MS = 1000;
 const KNOCKS = 5; // a leader that does not answer is frozen
+const SILENT_MS = 5000; // of a leader, until it is asked
 /** As `HookwireError`, whose class is the other bundle's. */
 const fault = (error: Message) => Object.assign(new Error(error.message), { name: 'HookwireError' }, error);
 const lost = () => fault({ code: 'lost', message: 'another tab leads', retryable: true });
@@ -40,6 +42,15 @@ export function withTabs(core: Core): void {
         if (leading) serve(data);
         else hear?.(data);
       };
+      const on = (type: string, run: () => void) => globalThis.document?.addEventListener(type, run, { signal });
+      // a page that is frozen may still hear this channel, and nothing else
+      on('freeze', () => {
+        waiting?.abort();
+        if (!leading) return;
+        resign();
+        core.restart();
+      });
+      on('resume', () => stand());
       void navigator.locks.request(name + me, () => {
         if (signal.aborted) return undefined;
         stand();
@@ -101,9 +112,11 @@ export function withTabs(core: Core): void {
     if (followers.delete(id)) core.need(-1);
   }
 
-  function admit(id: string): void {
+  /** `again`: it only wants to know whether this one still leads. */
+  function admit(id: string, again?: boolean): void {
     const isNew = !followers.has(id);
-    if (!isNew) drop(id);
+    if (!isNew && again) return post({ status: core.client.status }, id);
+    drop(id);
     followers.set(id, new Map());
     core.need(1);
     post({ status: core.client.status }, id);
@@ -120,7 +133,7 @@ export function withTabs(core: Core): void {
     const tell = (late: Message) => isReady || (late.id ?? late.type ? post({ late }, id) : undefined);
     const end = (result: Message) => {
       isReady = true;
-      post({ settled: result, topic }, id);
+      post({ result, topic }, id);
     };
     topics.get(topic)?.();
     const options: SubscribeOptions & { onReady: () => void } = {
@@ -133,8 +146,8 @@ export function withTabs(core: Core): void {
     topics.set(topic, core.client.subscribe(topic, tell, options) as () => void);
   }
 
-  function serve({ from, hello, sub, off, ask, id }: Post): void {
-    if (hello) admit(from);
+  function serve({ from, hello, again, sub, off, ask, id }: Post): void {
+    if (hello) admit(from, again);
     else if (sub) for (const topic of sub) subscribe(from, topic);
     else if (off) {
       followers.get(from)?.get(off)?.();
@@ -162,17 +175,19 @@ export function withTabs(core: Core): void {
       let knocks = 0;
       let isOver = false;
       let leader: string | undefined;
+      let isAdmitted = false; // by it
       let timer: Timer | undefined;
 
       function knock(): void {
         core.cancel(timer);
         if (isOver) return;
-        post({ hello: true });
+        post({ hello: true, again: isAdmitted });
         timer = core.later(() => (++knocks < KNOCKS ? knock() : stand(true)), KNOCK_MS);
       }
 
       function begin(): void {
         core.leave();
+        isAdmitted = false;
         asked.clear();
         held.clear();
         for (const [, reject] of requests.values()) reject(lost());
@@ -214,25 +229,29 @@ export function withTabs(core: Core): void {
         }
       }
 
-      hear = ({ from, to, leads, status, told, late, settled, topic, id, reply, error }) => {
-        if (leads || (status && to)) leader = from;
-        if (from !== leader) return; // it has led
-        core.cancel(timer);
+      hear = ({ from, to, leads, status, told, late, result, topic, id, reply, error }) => {
+        const isNew = from !== leader;
+        // one that thaws may answer before it learns that it has led
+        if (isNew && !leads && !(status && to && (knocks || !leader))) return;
+        leader = from;
         knocks = 0;
-        if (leads) {
+        core.cancel(timer);
+        timer = core.later(knock, SILENT_MS);
+        if (leads || (isNew && isAdmitted)) {
           begin();
           knock();
         } else if (status) {
+          isAdmitted ||= !!to;
           wire.opened();
           if (status.state !== core.client.state) core.show({ ...status, transport: 'tab' });
           if (isUp(status)) sync();
         } else if (told) onTold(told);
         else if (late) wire.receive(late);
-        else if (settled && held.has(topic)) {
+        else if (result && held.has(topic)) {
           const of = asked.get(topic);
           const events = held.get(topic)!;
           held.delete(topic);
-          if (of) wire.settle(of, settled);
+          if (of) wire.settle(of, result);
           for (const event of events) guarded(() => wire.receive(event));
         } else if (requests.has(id)) {
           const [resolve, reject] = requests.get(id)!;

@@ -175,15 +175,52 @@ test('a tab that opens behind a cursor gets what it missed', async () => {
   for (const tab of tabs) tab.close();
 });
 
-test('a leader that is frozen is replaced, and follows when it thaws', async () => {
+test('a tab that follows and is looked at, as one that is shown again, keeps the topics that only it follows', async () => {
+  const tabs = open(2);
+  follow(tabs[0], 'seen:1');
+  const reader = follow(tabs[1], 'seen-own:1');
+  const other = follow(tabs[1], 'seen-other:1');
+  await live('seen-own:1', reader);
+  await live('seen-other:1', other);
+  const told = new Promise((done) => channels[1].addEventListener('message', ({ data }) => data.status && data.to && done()));
+  tabs[1].retry();
+  await told;
+  // what the leader had left for it then, it has left when it leaves this one
+  other.off();
+  await until(async () => (await sessions(tabs[0].user))[0].subscriptions < 3, 'the other topic is left');
+  await broker.publish('seen-own:1', { n: 1 });
+  await until(() => reader.numbers().length, 'it still follows it');
+  for (const tab of tabs) tab.close();
+});
+
+test('one that has led, and does not know yet that another one does, answers: nobody follows it', async () => {
+  const tabs = open(2);
+  const readers = tabs.map((tab) => follow(tab, 'led:1'));
+  await live('led:1', ...readers);
+  const former = new RealChannel(`hookwire:${tabs[0].user}`);
+  const answered = new Promise((done) => {
+    former.onmessage = ({ data: { status, to } }) => {
+      if (!status || !to) return;
+      former.postMessage({ status: { state: 'online' }, from: 'one that has led', to });
+      done();
+    };
+  });
+  tabs[1].retry();
+  await answered;
+  for (let n = 0; n < 5; n++) await broker.publish('led:1', { n });
+  await until(() => readers[1].numbers().length === 5, `${readers[1].numbers()}`);
+  former.close();
+  for (const tab of tabs) tab.close();
+});
+
+test('a leader that is silent, though nobody looks, is replaced, and follows when it thaws', async () => {
   const tabs = open(3);
   const readers = tabs.map((tab) => follow(tab, 'ice:1'));
   await live('ice:1', ...readers);
   assert.equal(tabs[0].status.transport, 'websocket');
   channels[0].isFrozen = true;
   for (let n = 0; n < 10; n++) await broker.publish('ice:1', { n });
-  tabs[1].retry(); // as a page does that is shown again
-  await until(() => tabs[1].status.transport === 'websocket', 'another one leads');
+  await until(() => tabs.slice(1).some((tab) => tab.status.transport === 'websocket'), 'another one leads');
   channels[0].isFrozen = false;
   await until(() => tabs[0].status.transport === 'tab', 'and the first one follows');
   for (let n = 10; n < 20; n++) await broker.publish('ice:1', { n });

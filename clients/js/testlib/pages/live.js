@@ -1,0 +1,22 @@
+/* A page that follows topics and writes down what it hears, for what drives the browser. */
+import { createClient } from 'hookwire-client';
+
+globalThis.got = {}; // by what was followed: the `n` of its events
+globalThis.offs = {}; // what ends it
+globalThis.gaps = [];
+globalThis.errors = [];
+globalThis.states = [];
+
+globalThis.connect = ({ token, ...options }) => {
+  globalThis.client = createClient({ ...options, getToken: () => token });
+  globalThis.client.onStatus(({ state }) => globalThis.states.push(state));
+};
+
+globalThis.follow = (topic, options) => {
+  const got = (globalThis.got[topic] = []);
+  globalThis.offs[topic] = globalThis.client.subscribe(topic, (event) => got.push(event.data.payload.n), {
+    onGap: (gap) => globalThis.gaps.push(gap),
+    onError: ({ code }, name) => globalThis.errors.push(`${name} ${code}`),
+    ...options,
+  });
+};
