@@ -21,6 +21,8 @@ export class Proxy {
   mode = 'pass';
   /** Takes `Upgrade` out of requests, as proxies do that know nothing of WebSocket. */
   stripsUpgrade = false;
+  /** Collects what answers a GET of the paths that match until its end, which a stream does not have: nothing of it comes. */
+  collects = undefined;
   /** Answers 502 to the paths that match. */
   blocks = undefined;
   /** Connections that were made, by the path of their first request. */
@@ -59,7 +61,7 @@ export class Proxy {
   #take(client) {
     client.on('error', () => {});
     if (this.mode === 'refuse') return client.destroy();
-    const pair = { isDead: this.mode === 'hang', isCut: false };
+    const pair = { isDead: this.mode === 'hang', isCut: false, isCollected: false };
     const upstream = connect(this.target, '127.0.0.1');
     pair.end = () => {
       this.#pairs.delete(pair);
@@ -76,6 +78,7 @@ export class Proxy {
       const line = /^(?:GET|POST|OPTIONS) (\S+) HTTP/.exec(text);
       if (line) {
         this.seen.push(line[1]);
+        pair.isCollected = text.startsWith('GET') && !!this.collects?.test(line[1]);
         if (this.mode === 'bad-gateway' || this.blocks?.test(line[1])) {
           const body = '<html>502 Bad Gateway</html>';
           client.end(`HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: ${body.length}\r\nConnection: close${HEAD_END}${body}`);
@@ -87,6 +90,7 @@ export class Proxy {
       isFirst = false;
     });
     upstream.on('data', (bytes) => {
+      if (pair.isCollected) return;
       const isCut = pair.isCut;
       this.#later(pair, 'down', () => {
         client.write(isCut ? bytes.subarray(0, bytes.length / 2) : bytes);

@@ -1,0 +1,97 @@
+/* The transports of a real browser: its WebSocket, its fetch and its streams, and what it lets a page of another origin do. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Broker, until } from '../../testlib/broker.js';
+import { atBrowser, needsChromium } from '../../testlib/browser.js';
+import { Proxy } from '../../testlib/proxy.js';
+import { live, range, Site, Tab } from '../testlib/site.js';
+
+const TRANSPORTS = ['websocket', 'sse', 'longpoll', 'polling'];
+
+let broker;
+let site;
+let context;
+before(async () => {
+  [broker, site] = await Promise.all([Broker.start(), Site.start()]);
+  if (!needsChromium.skip) context = await atBrowser();
+});
+after(() => Promise.all([broker.stop(), site.stop()]));
+
+async function startProxy(t, port = broker.port) {
+  const proxy = await Proxy.start(port);
+  t.after(() => proxy.stop());
+  return proxy;
+}
+
+test('each transport delivers in order and once, over cuts; a page publishes over each', needsChromium, async (t) => {
+  const proxy = await startProxy(t);
+  const tabs = await Promise.all(TRANSPORTS.map((transport) => Tab.open(context, site, { url: proxy.url, transports: [transport], pollMs: 50 })));
+  await Promise.all(tabs.map((tab) => tab.follow('each:1')));
+  await live(broker, 'each:1', ...tabs);
+  for (let n = 0; n < 30; n++) {
+    if (n % 10 === 5) proxy.drop();
+    await broker.publish('each:1', { n });
+  }
+  let end = 30;
+  for (const tab of tabs) {
+    const ack = await tab.run((n) => globalThis.client.publish({ topic: 'each:1', event: 'ADDED', data: { entity_id: 'x', payload: { n } } }), end++);
+    assert.ok(ack.id);
+  }
+  for (const [i, tab] of tabs.entries()) {
+    await until(async () => (await tab.numbers('each:1')).length >= end, `all over ${TRANSPORTS[i]}`);
+    assert.deepEqual(await tab.numbers('each:1'), range(0, end), TRANSPORTS[i]);
+    assert.deepEqual(await tab.run(() => globalThis.gaps), [], TRANSPORTS[i]);
+    assert.equal((await tab.status()).transport, TRANSPORTS[i]);
+    await tab.page.close();
+  }
+});
+
+test('a proxy that knows no WebSocket and collects streams: long polls, until it is mended, and nothing is lost', needsChromium, async (t) => {
+  const proxy = await startProxy(t);
+  proxy.stripsUpgrade = true;
+  proxy.collects = /^\/sse/;
+  const tab = await Tab.open(context, site, { url: proxy.url, reprobeMs: 400, connectTimeoutMs: 2000 });
+  await tab.follow('fall:1');
+  await tab.over('longpoll');
+  assert.equal((await tab.status()).state, 'degraded');
+  assert.deepEqual(TRANSPORTS.slice(0, 2).map((name, i) => proxy.seen.filter((path) => path.startsWith(['/ws', '/sse'][i])).length >= 2), [true, true], 'each was tried twice');
+  await live(broker, 'fall:1', tab);
+  let n = 0;
+  const publish = async (number) => {
+    for (const end = n + number; n < end; n++) await broker.publish('fall:1', { n });
+  };
+  await publish(10);
+  await tab.run(() => (globalThis.states.length = 0));
+  proxy.collects = undefined;
+  await until(async () => (await publish(1), (await tab.status()).transport === 'sse'), 'the stream is taken again');
+  proxy.stripsUpgrade = false;
+  await until(async () => (await publish(1), (await tab.status()).transport === 'websocket'), 'and the WebSocket');
+  await publish(10);
+  await until(async () => (await tab.numbers('fall:1')).length >= n, 'all of them');
+  assert.deepEqual(await tab.numbers('fall:1'), range(0, n));
+  assert.deepEqual([...new Set(await tab.states())], ['online'], 'it never was without a connection');
+  await tab.page.close();
+});
+
+test('a page of an origin that is not listed is refused with a word over WebSocket, and else tries again; one that is listed is served', needsChromium, async (t) => {
+  const listed = await Site.start();
+  t.after(() => listed.stop());
+  const own = await Broker.start({ auth: { origins: [listed.origin] } });
+  t.after(() => own.stop());
+  // it waits long, so that what an attempt has ended with can be looked at
+  const options = { url: own.url, backoff: { minMs: 1e6, maxMs: 1e6 } };
+  const open = (from) => Promise.all(['websocket', 'sse'].map((transport) => Tab.open(context, from, { ...options, transports: [transport] })));
+  const [refused, served] = await Promise.all([open(site), open(listed)]);
+  for (const tab of [...refused, ...served]) await tab.follow('cors:1');
+  await live(own, 'cors:1', ...served);
+
+  const ends = [];
+  for (const tab of refused) ends.push(await until(async () => ((await tab.status()).code ? tab.status() : undefined), 'it has ended'));
+  assert.deepEqual(ends[0], { state: 'failed', code: 'forbidden_topic', message: 'this origin is not allowed here' });
+  // a browser does not tell a page why it may not read an answer
+  assert.deepEqual({ ...ends[1], retryAt: 0 }, { state: 'waiting', retryAt: 0, code: 'lost', message: 'TypeError: Failed to fetch' });
+  for (const tab of refused) assert.deepEqual(await tab.run(() => globalThis.got['cors:1']), []);
+  for (const tab of [...refused, ...served]) await tab.page.close();
+});
+
+test('nothing was thrown in a page', needsChromium, () => assert.deepEqual(context.thrown, []));
