@@ -48,15 +48,24 @@ export class HookwireError extends Error {
   }
 }
 
-/** @param {number} status @param {Headers} headers @param {any} answer */
+/** Of the broker, or of what stands in between, whose answers are its own, even 200. @param {number} status @param {Headers} headers @param {any} answer */
 function errorOf(status, headers, answer) {
-  const codes = /** @type {Record<number, string>} */ ({ 401: 'unauthorized', 403: 'forbidden_topic', 413: 'too_large', 429: 'rate_limited' });
-  const code = codes[status] ?? (status < 500 ? 'bad_request' : 'unavailable');
-  return new HookwireError(answer?.code ?? code, answer?.message ?? `HTTP ${status}`, {
-    retryable: answer?.retryable ?? (status === 429 || status >= 500),
+  const codes = /** @type {Record<number, string>} */ ({ 401: 'unauthorized', 403: 'forbidden_topic', 408: 'unavailable', 413: 'too_large', 429: 'rate_limited' });
+  const code = codes[status] ?? (status >= 400 && status < 500 ? 'bad_request' : 'unavailable');
+  return new HookwireError(answer?.code ?? code, answer?.message ?? `no answer of a broker, but HTTP ${status}`, {
+    retryable: answer?.retryable ?? (status < 300 || status === 408 || status === 429 || status >= 500),
     retryAfterMs: answer?.retry_after_ms ?? retryAfterMs(headers.get('retry-after')),
     status,
   });
+}
+
+/** @param {string} text @returns {any} undefined: it is no JSON */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param {string | null} text */
@@ -205,10 +214,12 @@ export class Publisher {
   async #post(body, headers, { traceparent, timeoutMs } = {}) {
     const time = clock(timeoutMs ?? this.options.timeoutMs ?? 10000);
     const text = JSON.stringify(body);
+    /** @param {any} answer */
+    const isWhole = (answer) => (Array.isArray(body) ? answer?.results?.length === body.length : answer?.ok === true);
     let isRefreshed = false;
     for (;;) {
       try {
-        return await this.#exchange(text, { ...headers, ...(traceparent && { traceparent }) }, time.leftMs());
+        return await this.#exchange(text, { ...headers, ...(traceparent && { traceparent }) }, time.leftMs(), isWhole);
       } catch (error) {
         if (!(error instanceof HookwireError)) throw error;
         if (error.status === 401 && typeof this.options.token === 'function' && !isRefreshed) {
@@ -220,24 +231,26 @@ export class Publisher {
     }
   }
 
-  /** @param {string} body @param {Record<string, string>} headers @param {number} timeoutMs @returns {Promise<any>} */
-  async #exchange(body, headers, timeoutMs) {
+  /** @param {string} body @param {Record<string, string>} headers @param {number} timeoutMs @param {(answer: any) => boolean} isWhole @returns {Promise<any>} */
+  async #exchange(body, headers, timeoutMs, isWhole) {
     const { token } = this.options;
     const bearer = typeof token === 'function' ? await token() : token;
     let response;
-    let answer;
+    let text;
     try {
       response = await fetch(`${this.url}/publish`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers, ...(bearer && { authorization: `Bearer ${bearer}` }) },
         body,
+        redirect: 'manual', // it would go on as a GET, or publish at an address that nobody gave
         signal: AbortSignal.timeout(timeoutMs),
       });
-      answer = await response.json().catch(() => undefined); // of something in between
+      text = await response.text();
     } catch (cause) {
       throw new HookwireError('unavailable', `the broker cannot be reached: ${/** @type {any} */ (cause)?.cause?.message ?? cause}`, { retryable: true, cause });
     }
-    if (response.ok && answer) return answer;
+    const answer = parsed(text);
+    if (response.ok && isWhole(answer)) return answer;
     throw errorOf(response.status, response.headers, answer);
   }
 }

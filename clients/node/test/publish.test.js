@@ -78,6 +78,32 @@ test('a broker that is busy or away is tried again with the same key', async (t)
   assert.equal(new Set(keys).size, 1);
 });
 
+test('what is no answer of a broker says nothing of what is stored, and is tried again', async (t) => {
+  const ok = '{"ok":true,"id":"k-1"}';
+  for (const strange of [
+    [200, { 'content-length': '22', connection: 'close' }, ok.slice(0, 7)], // cut off
+    [200, { 'content-type': 'text/html' }, '<html>a page of a proxy</html>'],
+    [200, {}, '{}'],
+    [200, {}, 'null'],
+    [408, {}, ''],
+  ]) {
+    const told = [strange, [200, {}, ok], strange, [200, {}, `{"results":[${ok}]}`]];
+    const url = await service(t, () => told.shift());
+    assert.deepEqual(await publisher({ url }).publish(event('a:1')), { id: 'k-1' }, strange[2]);
+    assert.deepEqual(await publisher({ url }).publishMany([event('a:1')]), [{ id: 'k-1' }], strange[2]);
+  }
+});
+
+test('it is sent to no other address than the one that it was given', async (t) => {
+  const asked = [];
+  const elsewhere = await service(t, (req) => asked.push(req.method) && [200, {}, '{"ok":true}']);
+  for (const status of [301, 302, 307]) {
+    const url = await service(t, () => [status, { location: `${elsewhere}/publish` }, '']);
+    await assert.rejects(publisher({ url }).publish(event('a:1')), { code: 'unavailable', status, retryable: false });
+  }
+  assert.deepEqual(asked, []);
+});
+
 test('it gives up in time, and says when to come back', async (t) => {
   const url = await service(t, () => [503, { 'retry-after': '3600' }, '{}']);
   await assert.rejects(publisher({ url, timeoutMs: 300 }).publish(event('a:1')), { code: 'unavailable', retryAfterMs: 3600000 });
