@@ -10,6 +10,7 @@ again without being stored twice. ``AsyncClient`` is the same for asyncio; ``Out
 """
 import asyncio
 import base64
+import calendar
 import collections
 import collections.abc
 import dataclasses
@@ -36,7 +37,6 @@ __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "WebhookError", "fastapi_publisher", "validate",
            "verify_webhook"]
 
-_RETRIED = (429, 500, 502, 503, 504)
 _AT_A_TIME = 1000  # events of an array
 
 
@@ -114,16 +114,24 @@ def _retry_after(headers, now):
     try:
         return max(0.0, float(text))
     except ValueError:
-        when = email.utils.parsedate_to_datetime(text)
-        return max(0.0, when.timestamp() - now)
+        pass
+    try:
+        return max(0.0, calendar.timegm(email.utils.parsedate(text)) - now)
+    except (TypeError, ValueError, OverflowError):
+        return None  # it is no date either
+
+
+_CODES = {401: "unauthorized", 403: "forbidden_topic", 408: "unavailable", 413: "too_large", 429: "rate_limited"}
 
 
 def _error_of(status, headers, answer):
+    """Of the broker, or of what stands in between, whose answers are its own, even 200."""
     answer = answer if isinstance(answer, dict) else {}
-    code = {401: "unauthorized", 403: "forbidden_topic", 413: "too_large", 429: "rate_limited"}.get(status) or ("bad_request" if status < 500 else "unavailable")
+    code = _CODES.get(status) or ("bad_request" if 400 <= status < 500 else "unavailable")
     after = answer.get("retry_after_ms")
     return HookwireError(
-        answer.get("code", code), answer.get("message", f"HTTP {status}"), answer.get("retryable", status in _RETRIED),
+        answer.get("code", code), answer.get("message", f"no answer of a broker, but HTTP {status}"),
+        answer.get("retryable", status < 300 or status in (408, 429) or status >= 500),
         after / 1000 if after is not None else _retry_after(headers, time.time()), status)
 
 
@@ -211,6 +219,9 @@ class Client:
     def _post(self, body, headers, traceparent, timeout):
         clock = _Clock(timeout or self._timeout)
         raw, refreshed = _encode(body), False
+
+        def is_whole(answer):
+            return len(answer.get("results", ())) == len(body) if isinstance(body, list) else answer.get("ok") is True
         headers = {"Content-Type": "application/json", "User-Agent": f"hookwire-python/{__version__}", **headers}
         if traceparent:
             headers["traceparent"] = traceparent
@@ -219,7 +230,7 @@ class Client:
             if token:
                 headers["Authorization"] = f"Bearer {token}"
             try:
-                return self._exchange(raw, headers, clock.left())
+                return self._exchange(raw, headers, clock.left(), is_whole)
             except HookwireError as error:
                 if error.status == 401 and callable(self._token) and not refreshed:
                     refreshed = True
@@ -227,7 +238,7 @@ class Client:
                 if not error.retryable or not clock.pause(error.retry_after):
                     raise
 
-    def _exchange(self, raw, headers, timeout):
+    def _exchange(self, raw, headers, timeout, is_whole):
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         is_new = connection is None
@@ -241,7 +252,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             if not is_new and not isinstance(error, socket.timeout):  # it was closed while it was idle: that says nothing of the broker
-                return self._exchange(raw, headers, timeout)
+                return self._exchange(raw, headers, timeout, is_whole)
             raise HookwireError("unavailable", f"the broker cannot be reached: {error}", True) from error
         if response.will_close:
             connection.close()
@@ -251,8 +262,8 @@ class Client:
         try:
             answer = json.loads(text)
         except ValueError:
-            answer = None  # of something in between
-        if response.status in (200, 207) and isinstance(answer, dict):
+            answer = None
+        if response.status in (200, 207) and isinstance(answer, dict) and is_whole(answer):
             return answer
         raise _error_of(response.status, response.headers, answer)
 

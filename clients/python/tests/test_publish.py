@@ -8,6 +8,7 @@ import http.server
 import json
 import socket
 import threading
+import time
 import uuid
 
 import hookwire
@@ -130,6 +131,34 @@ def test_a_broker_that_is_busy_or_away_is_tried_again_with_the_same_key():
     with service(answer) as address:
         assert hookwire.Client(address).publish("a:1", "ADDED", {"entity_id": "a"}) == ("k-1", True)
     assert len(keys) == 5 and len(set(keys)) == 1
+
+
+@pytest.mark.parametrize("strange", [
+    (200, {"Content-Type": "text/html"}, b"<html>a page of a proxy</html>"), (200, {}, b"{}"), (200, {}, b"null"), (408, {}, b""), (522, {}, b""),
+    (503, {"Retry-After": "soon"}, b"{}")], ids=["page", "empty", "null", "408", "522", "soon"])
+def test_what_is_no_answer_of_a_broker_says_nothing_of_what_is_stored_and_is_tried_again(strange):
+    answers = [strange, (200, {}, b'{"ok":true,"id":"k-1"}'), strange, (200, {}, b'{"results":[{"ok":true,"id":"k-1"}]}')]
+    with service(lambda *_: answers.pop(0)) as address:
+        client = hookwire.Client(address)
+        assert client.publish("a:1", "ADDED", {"entity_id": "a"}).id == "k-1"
+        assert client.publish_many([hookwire.event("a:1", "ADDED", {"entity_id": "a"})])[0].id == "k-1"
+
+
+def test_a_redirect_is_not_followed():
+    with service(lambda *_: (307, {"Location": "http://127.0.0.1:1/publish"}, b"")) as address:
+        with pytest.raises(hookwire.HookwireError) as caught:
+            hookwire.Client(address).publish("a:1", "ADDED", {"entity_id": "a"})
+    assert (caught.value.code, caught.value.status, caught.value.retryable) == ("unavailable", 307, False)
+
+
+@pytest.mark.parametrize("text", ["Wed, 21 Oct 2026 07:28:05 GMT", "Wednesday, 21-Oct-26 07:28:05 GMT", "Wed Oct 21 07:28:05 2026"])
+def test_retry_after_may_be_a_date(text, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        told = hookwire._retry_after({"retry-after": text}, 1792567680.0)  # 07:28:00 of that day
+    time.tzset()
+    assert told == 5
 
 
 def test_it_gives_up_in_time():
