@@ -71,7 +71,7 @@ function parsed(text) {
 /** @param {string | null} text */
 function retryAfterMs(text) {
   if (!text) return undefined;
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(`${text} GMT`) - Date.now(); // one of its forms does not say so
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 

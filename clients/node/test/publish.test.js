@@ -106,9 +106,22 @@ test('it is sent to no other address than the one that it was given', async (t) 
 
 test('it gives up in time, and says when to come back', async (t) => {
   const url = await service(t, () => [503, { 'retry-after': '3600' }, '{}']);
-  await assert.rejects(publisher({ url, timeoutMs: 300 }).publish(event('a:1')), { code: 'unavailable', retryAfterMs: 3600000 });
+  await assert.rejects(publisher({ url }).publish(event('a:1')), { code: 'unavailable', retryAfterMs: 3600000 });
   const silent = await service(t, () => undefined);
   await assert.rejects(publisher({ url: silent, timeoutMs: 300 }).publish(event('a:1')), { code: 'unavailable', retryable: true });
+});
+
+test('when to come back may be a date of any form that HTTP has, which is GMT', async (t) => {
+  const zone = process.env.TZ;
+  process.env.TZ = 'Asia/Tokyo';
+  t.after(() => (zone === undefined ? delete process.env.TZ : (process.env.TZ = zone)));
+  const inTwoHours = new Date(Date.now() + 7200000);
+  const [day, date, month, year, time] = inTwoHours.toUTCString().split(/,? /);
+  for (const text of [inTwoHours.toUTCString(), `${day} ${month} ${date} ${time} ${year}`]) {
+    const url = await service(t, () => [503, { 'retry-after': text }, '']);
+    const error = await publisher({ url }).publish(event('a:1')).catch((one) => one);
+    assert.equal(Math.round(error.retryAfterMs / 3600000), 2, text);
+  }
 });
 
 test('an array of which some were refused for now is tried again', async (t) => {
