@@ -8,7 +8,12 @@ import { Refused } from './gifts.js';
 import * as outbox from './outbox.js';
 
 const app = express();
+app.disable('etag');
 app.use(express.json());
+app.use((req, res, next) => {
+  res.set('Cache-Control', 'no-store'); // answers are somebody's, and of this moment
+  next();
+});
 
 app.get('/api/people', (req, res) => {
   res.json(gifts.people());

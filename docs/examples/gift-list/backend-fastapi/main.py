@@ -31,6 +31,13 @@ async def lifespan(_):
 app = FastAPI(title="Gift lists", lifespan=lifespan)
 
 
+@app.middleware("http")
+async def no_store(request: Request, call_next):
+    response = await call_next(request)
+    response.headers["Cache-Control"] = "no-store"  # answers are somebody's, and of this moment
+    return response
+
+
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -80,6 +80,7 @@ class Demo:
             error = answer.json()["error"]
             check(error["code"] and error["message"], f"{answer!r}")
             return error["code"]
+        equal(answer.header("Cache-Control"), "no-store", path)
         return answer.json() if answer.body else None
 
     def session(self, who):
