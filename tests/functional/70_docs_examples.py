@@ -216,7 +216,8 @@ def test_links_lead_somewhere():
     def anchors(path):
         return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
                 for title in re.findall(r"^#+ (.*)$", path.read_text(), re.M)}
-    for path in [*PAGES, *sorted((ROOT / "docs/decisions").glob("*.md")), ROOT / "tests/lib/README.md"]:
+    for path in [*PAGES, *sorted((ROOT / "docs/decisions").glob("*.md")), ROOT / "tests/lib/README.md", ROOT / "clients/README.md",
+                 ROOT / "docs/examples/gift-list/README.md"]:
         for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"(?ms)^```.*?^```", "", path.read_text())):
             if re.match(r"[a-z]+:", link):
                 continue
