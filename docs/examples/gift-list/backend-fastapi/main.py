@@ -160,3 +160,8 @@ def invalid(_: Request, error: RequestValidationError):
 @app.exception_handler(HTTPException)
 def other(_: Request, error: HTTPException):
     return _error(error.status_code, "not_found" if error.status_code == 404 else "bad_request", str(error.detail))
+
+
+@app.exception_handler(Exception)
+def unexpected(_: Request, error: Exception):
+    return _error(500, "internal", "something went wrong here")  # uvicorn logs it

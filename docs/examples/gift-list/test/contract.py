@@ -338,6 +338,28 @@ def test_mistakes_are_named_and_change_nothing():
 
 # ---- nothing is lost
 
+@contextlib.contextmanager
+def _full_outbox(gl):
+    """Events cannot be written."""
+    with contextlib.closing(sqlite3.connect(gl.data / "gift-list.db", timeout=scaled(5))) as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'full, for a test'); END")
+        yield
+        db.execute("DROP TRIGGER full")
+
+
+def test_an_edit_whose_event_cannot_be_written_is_not_made():
+    gl = demo()
+    gift, cursor = gl.add("alice"), gl.cursor()
+    with _full_outbox(gl):
+        before = gl.gifts("bob")
+        for method, path, body in (("POST", "/lists/carol-christmas/gifts", {"name": "x"}), ("PATCH", f"/gifts/{gift['id']}", {"name": "x", "status": "bought"}),
+                                   ("DELETE", f"/gifts/{gift['id']}", b"")):
+            equal(gl.ask("alice", method, path, body, 500), "internal", f"{method} {path}")
+        equal(gl.gifts("bob"), before, "gifts")
+    edited = gl.edit("alice", gift, {"name": "y"})
+    equal([event["data"]["payload"] for event in events(gl.follow("bob", cursor), 1)], [edited], "what came")
+
+
 def test_the_broker_is_away_while_people_edit():
     gl = demo()
     gift, cursor = gl.add("alice"), gl.cursor()
