@@ -14,18 +14,20 @@ const PAUSE_MAX_MS = 5000;
  * @property {string} [trace_id]
  * @property {string} [key] its idempotency key; made up if absent
  *
- * @typedef {object} Published
+ * @typedef {object} Published The broker has stored it.
  * @property {string} [id] its cursor; absent if its topic keeps no history, or a policy dropped it
  * @property {boolean} [duplicate] the key was used before: this is the first answer
  *
- * @typedef {object} PublisherOptions
+ * @typedef {object} PublisherOptions Where a publisher publishes to, and how patient it is.
  * @property {string} url `http://host:port` of the broker
  * @property {string | (() => string | Promise<string>)} [token] a function is asked again, once, after a 401
  * @property {number} [timeoutMs] that a publish may take in all, with what is tried again; 10000 if absent
  * @property {number} [queueSize] of `enqueue`; 10000 if absent
  * @property {(event: Event, error: HookwireError) => void} [onError] what `enqueue` took and was given up
  *
- * @typedef {{ traceparent?: string, timeoutMs?: number }} RequestOptions
+ * @typedef {object} RequestOptions Of one call.
+ * @property {string} [traceparent] of W3C's Trace Context; its trace id is the events' `trace_id`
+ * @property {number} [timeoutMs] instead of the publisher's
  */
 
 /** The broker refused, or could not be reached. */

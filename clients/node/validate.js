@@ -12,7 +12,7 @@ const ISO_8601 =
   /^(\d{4}|[+-]\d{6})(?:-(\d\d)(?:-(\d\d))?)?(?:[Tt](\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(?:[Zz]|([+-])(\d\d):?(\d\d))?)?$/;
 
 /**
- * @typedef {object} Verdict
+ * @typedef {object} Verdict What is to be said of an event.
  * @property {boolean} valid no error; warnings do not count
  * @property {string[]} errors
  * @property {string[]} warnings

@@ -221,6 +221,7 @@ export interface FakeBroker {
   readonly url: string;
   readonly WebSocket: typeof WebSocket;
   readonly EventSource: typeof EventSource;
+  /** What is not the fake broker's goes on to the page's own. */
   readonly fetch: typeof fetch;
   /** How many sockets and streams are open now. */
   readonly connections: number;

@@ -18,6 +18,7 @@ export interface HookwireEvent<P = unknown> {
   id?: string;
 }
 
+/** What a client is at; the README's table says what each means. */
 export type State = 'idle' | 'connecting' | 'online' | 'degraded' | 'waiting' | 'offline' | 'closed' | 'failed';
 
 /** The state with what belongs to it. */
@@ -32,8 +33,10 @@ export interface Status {
   message?: string;
 }
 
+/** What events come over; `tab`: over another tab's connection. */
 export type TransportName = 'websocket' | 'sse' | 'longpoll' | 'polling' | 'tab';
 
+/** Which topics have lost events for good, and why. */
 export interface Gap {
   topics: string[];
   reason: string;
@@ -58,10 +61,12 @@ export interface Schema<T = unknown> {
   readonly '~standard': {
     readonly version: 1;
     readonly vendor: string;
+    /** It has to be synchronous: a promise is a TypeError. */
     readonly validate: (value: unknown) => SchemaResult<T> | Promise<SchemaResult<T>>;
     readonly types?: { readonly input: unknown; readonly output: T } | undefined;
   };
 }
+/** What a schema makes of a payload, or what is wrong with it. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: ReadonlyArray<{ readonly message: string; readonly path?: ReadonlyArray<unknown> | undefined }> };
@@ -69,15 +74,14 @@ export type SchemaResult<T> =
 /** Topic patterns (`gift-list:*`, or a topic's whole name) and the schemas of their payloads. */
 export type Schemas = Record<string, Schema>;
 
+/** What a schema's payloads are. */
 type Output<S> = S extends Schema<infer T> ? T : unknown;
+/** Under which of its names the schemas know a topic. */
 type Pattern<S, T extends string> = T extends keyof S ? T : T extends `${infer R}:${string}` ? (`${R}:*` extends keyof S ? `${R}:*` : never) : never;
 /** The payload's type of a topic, by the schemas; `unknown` where none is for it. */
 export type PayloadOf<S, T extends string> = [Pattern<S, T>] extends [never] ? unknown : Output<S[Pattern<S, T> & keyof S]>;
 
-export interface Token {
-  token: string;
-}
-
+/** What a client is made with. */
 export interface Options<S extends Schemas = {}> {
   /** The broker's base, `https://realtime.example.com`; the paths of the transports are behind it. */
   url: string;
@@ -105,6 +109,7 @@ export interface Options<S extends Schemas = {}> {
   reprobeMs?: number;
 }
 
+/** What a subscription is told beside events, and where it begins. */
 export interface SubscribeOptions {
   /** Events of these topics were lost for good: read your data again. */
   onGap?: (gap: Gap) => void;
@@ -119,6 +124,7 @@ export interface SubscribeOptions {
 /** Ends a subscription. Returns the cursor to go on from later, where there is one. */
 export type Unsubscribe = () => string | undefined;
 
+/** What is published; the broker adds who, when and the `id`. */
 export interface PublishInput {
   topic: string;
   event: string;
@@ -126,17 +132,22 @@ export interface PublishInput {
   trace_id?: string;
 }
 
+/** The broker has stored it. */
 export interface Ack {
+  /** The event's cursor; absent if its topic keeps no history, or a policy dropped it. */
   id?: string;
+  /** Its key was used before: this is the first answer. */
   duplicate?: boolean;
 }
 
+/** Somebody who is there, once, however many connections he has. */
 export interface PresenceUser {
   user_id: string;
   connections: number;
   info?: Record<string, unknown>;
 }
 
+/** A page of a topic's past. */
 export interface HistoryPage<P = unknown> {
   events: HookwireEvent<P>[];
   /** For the next page; one without events is the last. */
@@ -145,19 +156,23 @@ export interface HistoryPage<P = unknown> {
   gap?: boolean;
 }
 
+/** Data of your own, followed. */
 export interface Snapshot<D> {
   data: D;
   /** How far the stream has come: behind all that `data` is sure to hold. Absent where nothing is known of the broker yet. */
   cursor?: string;
+  /** Ends it. */
   unsubscribe: () => void;
 }
 
+/** Where the data goes when it is read anew, and what ends it all. */
 export interface SnapshotOptions<D> extends SubscribeOptions {
   /** The data, read anew after a gap. */
   onData?: (data: D) => void;
   signal?: AbortSignal;
 }
 
+/** A client: one connection for all that follow and publish by it. */
 export interface Client<S extends Schemas = {}> {
   readonly state: State;
   readonly status: Status;

@@ -1,18 +1,26 @@
-/* What is packed is what the package says that it has. */
-import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { test } from 'node:test';
+/* What is packed, as who installs it gets it. */
+import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { publint } from 'publint';
+import { checkDocs, Packed, run } from '../../testlib/package.js';
 
-const cwd = fileURLToPath(new URL('..', import.meta.url));
+const folder = fileURLToPath(new URL('..', import.meta.url));
+const modules = ['index', 'express', 'validate'];
 
-test('every file that is exported is in the package, and its types say how it is used', () => {
-  const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json', '--silent'], { cwd, encoding: 'utf8' }));
-  const packed = files.map(({ path }) => `./${path}`);
-  const { exports, bin } = JSON.parse(readFileSync(`${cwd}/package.json`, 'utf8'));
-  const named = [...Object.values(exports).flatMap((one) => (typeof one === 'string' ? one : Object.values(one))), ...Object.values(bin).map((path) => `./${path}`)];
-  assert.deepEqual(named.filter((path) => !packed.includes(path)), []);
-  const options = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext', '--types', 'node'];
-  execFileSync('node_modules/.bin/tsc', [...options, 'test/types/use.ts'], { cwd, stdio: 'inherit' });
+let packed;
+before(() => {
+  run('npm', ['run', '--silent', 'types'], { cwd: folder });
+  packed = new Packed(folder);
 });
+after(() => packed.remove());
+
+test('it has what it names, small, and nothing else', () =>
+  packed.checkFiles(['README.md', 'package.json', 'bin/validate-ws-event.js', ...modules.flatMap((name) => [`${name}.js`, `types/${name}.d.ts`])]));
+
+test('publint has nothing to say', () => packed.checkManifest(publint));
+
+test('every name can be imported', () => packed.checkImports());
+
+test('the types are found and right, installed', () => packed.checkTypes(`${folder}/test/types/use.ts`));
+
+test('every name of the API says what it is', () => checkDocs(folder));
