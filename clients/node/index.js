@@ -155,14 +155,14 @@ export class Publisher {
   }
 
   /**
-   * Takes an event, to be published in the background in the order in which they come. For what may be lost with the process.
+   * Takes an event as it is now, to be published in the background in the order in which they come. For what may be lost with the process.
    * @param {Event} event
    * @returns {boolean} false: the queue is full, and it is not taken
    */
   enqueue(event) {
     if (this.#queue.length >= (this.options.queueSize ?? 10000)) return false;
-    this.#queue.push(withKey(event));
-    this.#draining ??= this.#drain().finally(() => (this.#draining = undefined));
+    this.#queue.push(JSON.parse(JSON.stringify(withKey(event))));
+    this.#draining ??= this.#drain();
     return true;
   }
 
@@ -175,12 +175,15 @@ export class Publisher {
     await undefined; // what is enqueued in the same turn goes together
     while (this.#queue.length) {
       const batch = this.#queue.slice(0, BATCH);
-      const results = await this.publishMany(batch).catch((error) => batch.map(() => error));
+      const results = await this.publishMany(batch).catch((cause) => {
+        const error = cause instanceof HookwireError ? cause : new HookwireError('unavailable', `there is no token: ${cause}`, { retryable: true, cause });
+        return batch.map(() => error);
+      });
       this.#queue.splice(0, batch.length);
       results.forEach((result, i) => {
-        if (!(result instanceof Error)) return;
+        if (!(result instanceof HookwireError)) return;
         try {
-          this.options.onError?.(batch[i], /** @type {HookwireError} */ (result));
+          this.options.onError?.(batch[i], result);
         } catch (error) {
           queueMicrotask(() => {
             throw error;
@@ -188,6 +191,7 @@ export class Publisher {
         }
       });
     }
+    this.#draining = undefined; // not a microtask later: what is enqueued in between would wait for the next one
   }
 
   /** @param {(Event & { key: string })[]} events @param {RequestOptions} [options] */

@@ -165,6 +165,50 @@ test('the queue publishes in order, is bounded, and says what it gives up', asyn
   await own.flush();
 });
 
+/** Answers as a broker does that stores everything; `bodies` are what it was asked. */
+async function willing(t, bodies) {
+  return service(t, (_, body) => [200, {}, JSON.stringify({ results: bodies[bodies.push(JSON.parse(String(body))) - 1].map((_, n) => ({ ok: true, id: `k-${n}` })) })]);
+}
+
+test('the queue takes an event as it is now, and none that is no JSON', async (t) => {
+  const bodies = [];
+  const own = publisher({ url: await willing(t, bodies) });
+  const gift = event('a:1', 1);
+  own.enqueue(gift);
+  gift.data.payload.n = 2;
+  assert.throws(() => own.enqueue(event('a:1', 1n)), TypeError);
+  own.enqueue(event('a:1', 3));
+  await own.flush();
+  assert.deepEqual(bodies.flat().map(({ data }) => data.payload.n), [1, 3]);
+});
+
+test('what is enqueued while the queue comes to its end is published', async (t) => {
+  // between the last look at the queue and the end of it there are some microtasks
+  for (let depth = 0; depth < 8; depth++) {
+    const url = await service(t, () => [403, {}, '']);
+    const given = [];
+    const own = publisher({
+      url,
+      onError: async ({ data }) => {
+        if (given.push(data.payload.n) > 1) return;
+        for (let i = 0; i < depth; i++) await undefined;
+        own.enqueue(event('a:1', 2));
+      },
+    });
+    own.enqueue(event('a:1', 1));
+    await until(() => given.length === 2, `the second event, ${depth} microtasks behind the first`, 3000);
+  }
+});
+
+test('what makes a token may fail, and it is an error of the broker’s kind', async () => {
+  const given = [];
+  const own = publisher({ token: () => Promise.reject(new Error('no token now')), onError: (one, error) => given.push(error) });
+  own.enqueue(event('a:1'));
+  await own.flush();
+  assert.ok(given[0] instanceof HookwireError);
+  assert.deepEqual([given[0].code, given[0].cause.message], ['unavailable', 'no token now']);
+});
+
 test('in Express a request publishes with its trace and its tenant', async (t) => {
   const app = express();
   app.use(hookwire(publisher(), { tenant: (req) => req.headers['x-tenant'] }));
