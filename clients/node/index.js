@@ -50,10 +50,15 @@ export class HookwireError extends Error {
   }
 }
 
-/** Of the broker, or of what stands in between, whose answers are its own, even 200. @param {number} status @param {Headers} headers @param {any} answer */
+/** @type {Record<number, string>} */
+const CODES = { 401: 'unauthorized', 403: 'forbidden_topic', 408: 'unavailable', 413: 'too_large', 429: 'rate_limited' };
+
+/**
+ * Of the broker, or of what stands in between, whose answers are its own, even 200.
+ * @param {number} status @param {Headers} headers @param {any} answer
+ */
 function errorOf(status, headers, answer) {
-  const codes = /** @type {Record<number, string>} */ ({ 401: 'unauthorized', 403: 'forbidden_topic', 408: 'unavailable', 413: 'too_large', 429: 'rate_limited' });
-  const code = codes[status] ?? (status >= 400 && status < 500 ? 'bad_request' : 'unavailable');
+  const code = CODES[status] ?? (status >= 400 && status < 500 ? 'bad_request' : 'unavailable');
   return new HookwireError(answer?.code ?? code, answer?.message ?? `no answer of a broker, but HTTP ${status}`, {
     retryable: answer?.retryable ?? (status < 300 || status === 408 || status === 429 || status >= 500),
     retryAfterMs: answer?.retry_after_ms ?? retryAfterMs(headers.get('retry-after')),
@@ -132,8 +137,8 @@ export class Publisher {
   }
 
   /**
-   * Publishes in order, by arrays; a result or an error for each. Those that the broker could not take just now are tried again,
-   * in their order, until the time is over. Rejects if there is no result for any; else the error stands for all that were still to be
+   * Publishes in order, by arrays as large as the broker takes them; a result or an error for each. Those that the broker could not
+   * take just now are tried again, in their order, until the time is over. Rejects if there is no result for any; else the error stands for all that were still to be
    * published.
    * @param {Iterable<Event>} events
    * @param {RequestOptions} [options]
@@ -143,12 +148,22 @@ export class Publisher {
     const all = Array.from(events, withKey);
     /** @type {(Published | HookwireError)[]} */
     const results = [];
-    for (let i = 0; i < all.length; i += AT_A_TIME) {
+    let size = AT_A_TIME;
+    while (results.length < all.length) {
+      const part = all.slice(results.length, results.length + size);
       try {
-        results.push(...(await this.#postArray(all.slice(i, i + AT_A_TIME), options)));
+        results.push(...(await this.#postArray(part, options)));
+        size = Math.min(AT_A_TIME, size * 2);
       } catch (error) {
-        if (!i || !(error instanceof HookwireError)) throw error;
-        return [...results, ...Array(all.length - i).fill(error)];
+        if (!(error instanceof HookwireError)) throw error;
+        if (error.status === 413 && part.length > 1) {
+          size = part.length >> 1;
+        } else if (error.status === 413) {
+          results.push(error);
+        } else {
+          if (!results.length) throw error;
+          return [...results, ...Array(all.length - results.length).fill(error)];
+        }
       }
     }
     return results;

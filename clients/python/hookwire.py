@@ -165,20 +165,29 @@ class Client:
         return Published(answer.get("id"), answer.get("duplicate", False))
 
     def publish_many(self, events, *, traceparent=None, timeout=None):
-        """Publishes what ``event()`` made, in order, by arrays; returns a list with a ``Published`` or a ``HookwireError`` for each.
+        """Publishes what ``event()`` made, in order, by arrays as large as the broker takes them.
 
-        Those that the broker could not take just now are tried again, in their order, until the time is over.
+        Returns a list with a ``Published`` or a ``HookwireError`` for each. Those that the broker could not take just now are
+        tried again, in their order, until the time is over.
         Raises HookwireError if there is no result for any; else it stands in the list for all that were still to be published.
         """
         events = list(events)
         results = []
-        for first in range(0, len(events), _AT_A_TIME):
+        size = _AT_A_TIME
+        while len(results) < len(events):
+            part = events[len(results):len(results) + size]
             try:
-                results += self._publish_array(events[first:first + _AT_A_TIME], traceparent, timeout)
+                results += self._publish_array(part, traceparent, timeout)
+                size = min(_AT_A_TIME, size * 2)
             except HookwireError as error:
-                if not results:
+                if error.status == 413 and len(part) > 1:
+                    size = len(part) // 2
+                elif error.status == 413:
+                    results.append(error)
+                elif not results:
                     raise
-                return results + [error] * (len(events) - first)
+                else:
+                    return results + [error] * (len(events) - len(results))
         return results
 
     def close(self):

@@ -209,6 +209,18 @@ test('what makes a token may fail, and it is an error of the broker’s kind', a
   assert.deepEqual([given[0].code, given[0].cause.message], ['unavailable', 'no token now']);
 });
 
+test('arrays that are too large for the broker go in parts, in their order', async () => {
+  const given = [];
+  const large = (n) => ({ topic: 'large:1', event: 'UPDATED', data: { entity_id: `e${n}`, payload: 'x'.repeat(n === 7 ? 70000 : 50000) } });
+  const own = publisher({ onError: ({ data }, error) => given.push([data.entity_id, error.code]) });
+  for (let n = 0; n < 60; n++) own.enqueue(large(n));
+  await own.flush();
+  assert.deepEqual(given, [['e7', 'too_large']]);
+  const ids = (await stored('large:1')).map(({ data }) => data.entity_id); // of the first page
+  assert.ok(ids.length > 10);
+  assert.deepEqual(ids, Array.from({ length: ids.length + 1 }, (_, n) => `e${n}`).filter((id) => id !== 'e7'));
+});
+
 test('in Express a request publishes with its trace and its tenant', async (t) => {
   const app = express();
   app.use(hookwire(publisher(), { tenant: (req) => req.headers['x-tenant'] }));

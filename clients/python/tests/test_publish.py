@@ -77,6 +77,15 @@ def test_many_are_in_order_and_each_has_its_result(url, token, events):
     assert [event["data"]["payload"]["n"] for event in events("many:1")][:10] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
 
 
+def test_arrays_that_are_too_large_for_the_broker_go_in_parts_in_their_order(url, token, events):
+    made = [hookwire.event("large:1", "UPDATED", "x" * (70000 if n == 7 else 50000), entity_id=f"e{n}") for n in range(60)]
+    results = hookwire.Client(url, token).publish_many(made)
+    assert [(n, one.code) for n, one in enumerate(results) if isinstance(one, hookwire.HookwireError)] == [(7, "too_large")]
+    page = [event["id"] for event in events("large:1")]  # the first
+    assert len(page) > 10
+    assert page == [one.id for one in results if isinstance(one, hookwire.Published)][:len(page)]
+
+
 def test_refusals_have_their_code(url, token):
     with pytest.raises(hookwire.HookwireError) as caught:
         hookwire.Client(url, token).publish("sealed:1", "ADDED", {"entity_id": "a"})
