@@ -3,8 +3,11 @@ import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
 
 const AT_A_TIME = 1000; // events of an array
 const BATCH = 100; // of the queue
+const TIMEOUT_MS = 10000;
+const QUEUE_MS = 60000;
 const PAUSE_MS = 100;
 const PAUSE_MAX_MS = 5000;
+const TIMER_MAX_MS = 2 ** 31 - 1; // what a timer can hold
 
 /**
  * @typedef {object} Event What is published.
@@ -23,6 +26,7 @@ const PAUSE_MAX_MS = 5000;
  * @property {string | (() => string | Promise<string>)} [token] a function is asked again, once, after a 401
  * @property {number} [timeoutMs] that a publish may take in all, with what is tried again; 10000 if absent
  * @property {number} [queueSize] of `enqueue`; 10000 if absent
+ * @property {number} [queueMs] that what is enqueued waits for a broker that is away or busy; 60000 if absent
  * @property {(event: Event, error: HookwireError) => void} [onError] what `enqueue` took and was given up
  *
  * @typedef {object} RequestOptions Of one call.
@@ -90,15 +94,15 @@ function resultOf({ ok, id, duplicate, code, message, retryable, retry_after_ms:
 
 /** The time that something may take, with pauses of random length that grow. @param {number} ms */
 function clock(ms) {
-  const end = Date.now() + ms;
+  const end = performance.now() + ms;
   let tries = 0;
   return {
-    leftMs: () => Math.max(1, end - Date.now()),
+    leftMs: () => Math.max(1, end - performance.now()),
     /** false: there is no time left for another try. @param {number} [advisedMs] */
     async pause(advisedMs) {
       const pauseMs = Math.max(Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** tries++), (advisedMs ?? 0) * (1 + Math.random() / 2));
-      if (Date.now() + pauseMs >= end) return false;
-      await new Promise((done) => setTimeout(done, pauseMs));
+      if (performance.now() + pauseMs >= end) return false;
+      await new Promise((done) => setTimeout(done, Math.min(pauseMs, TIMER_MAX_MS)));
       return true;
     },
   };
@@ -112,7 +116,7 @@ function withKey(event) {
 
 /** Publishes to one broker. Each event has an idempotency key: one whose answer was lost is tried again, and stored once. */
 export class Publisher {
-  /** @type {(Event & { key: string })[]} */
+  /** @type {{ event: Event, endMs: number }[]} when it is given up, by `performance.now()` */
   #queue = [];
   /** @type {Promise<void> | undefined} */
   #draining;
@@ -123,6 +127,10 @@ export class Publisher {
     if (!/^https?:$/.test(protocol)) throw new TypeError(`${options.url} is no address of a broker: http://host:port`);
     this.url = href.replace(/\/$/, '');
     this.options = options;
+  }
+
+  get #timeoutMs() {
+    return this.options.timeoutMs ?? TIMEOUT_MS;
   }
 
   /**
@@ -170,13 +178,15 @@ export class Publisher {
   }
 
   /**
-   * Takes an event as it is now, to be published in the background in the order in which they come. For what may be lost with the process.
+   * Takes an event as it is now, to be published in the background in the order in which they come. For what may be lost with the process,
+   * or when the broker is away for longer than `queueMs`.
    * @param {Event} event
    * @returns {boolean} false: the queue is full, and it is not taken
    */
   enqueue(event) {
-    if (this.#queue.length >= (this.options.queueSize ?? 10000)) return false;
-    this.#queue.push(JSON.parse(JSON.stringify(withKey(event))));
+    const { queueSize = 10000, queueMs = QUEUE_MS } = this.options;
+    if (this.#queue.length >= queueSize) return false;
+    this.#queue.push({ event: JSON.parse(JSON.stringify(withKey(event))), endMs: performance.now() + queueMs });
     this.#draining ??= this.#drain();
     return true;
   }
@@ -190,15 +200,18 @@ export class Publisher {
     await undefined; // what is enqueued in the same turn goes together
     while (this.#queue.length) {
       const batch = this.#queue.slice(0, BATCH);
-      const results = await this.publishMany(batch).catch((cause) => {
+      const timeoutMs = Math.max(this.#timeoutMs, batch[batch.length - 1].endMs - performance.now());
+      const results = await this.publishMany(batch.map(({ event }) => event), { timeoutMs }).catch((cause) => {
         const error = cause instanceof HookwireError ? cause : new HookwireError('unavailable', `there is no token: ${cause}`, { retryable: true, cause });
-        return batch.map(() => error);
+        // what cannot wait until the broker may be asked again is given up with it
+        const askAgainMs = error.retryable ? performance.now() + (error.retryAfterMs ?? 0) : 0;
+        return Array(Math.max(batch.length, this.#queue.filter(({ endMs }) => endMs <= askAgainMs).length)).fill(error);
       });
-      this.#queue.splice(0, batch.length);
-      results.forEach((result, i) => {
+      this.#queue.splice(0, results.length).forEach(({ event }, i) => {
+        const result = results[i];
         if (!(result instanceof HookwireError)) return;
         try {
-          this.options.onError?.(batch[i], result);
+          this.options.onError?.(event, result);
         } catch (error) {
           queueMicrotask(() => {
             throw error;
@@ -211,7 +224,7 @@ export class Publisher {
 
   /** @param {(Event & { key: string })[]} events @param {RequestOptions} [options] */
   async #postArray(events, options) {
-    const time = clock(options?.timeoutMs ?? this.options.timeoutMs ?? 10000);
+    const time = clock(options?.timeoutMs ?? this.#timeoutMs);
     /** @type {any[]} */
     const results = [];
     let asked = events.map((_, i) => i);
@@ -233,14 +246,14 @@ export class Publisher {
 
   /** @param {unknown} body @param {Record<string, string>} headers @param {RequestOptions} [options] @returns {Promise<any>} */
   async #post(body, headers, { traceparent, timeoutMs } = {}) {
-    const time = clock(timeoutMs ?? this.options.timeoutMs ?? 10000);
+    const time = clock(timeoutMs ?? this.#timeoutMs);
     const text = JSON.stringify(body);
     /** @param {any} answer */
     const isWhole = (answer) => (Array.isArray(body) ? answer?.results?.length === body.length : answer?.ok === true);
     let isRefreshed = false;
     for (;;) {
       try {
-        return await this.#exchange(text, { ...headers, ...(traceparent && { traceparent }) }, time.leftMs(), isWhole);
+        return await this.#exchange(text, { ...headers, ...(traceparent && { traceparent }) }, Math.min(time.leftMs(), this.#timeoutMs), isWhole);
       } catch (error) {
         if (!(error instanceof HookwireError)) throw error;
         if (error.status === 401 && typeof this.options.token === 'function' && !isRefreshed) {
@@ -264,7 +277,7 @@ export class Publisher {
         headers: { 'content-type': 'application/json', ...headers, ...(bearer && { authorization: `Bearer ${bearer}` }) },
         body,
         redirect: 'manual', // it would go on as a GET, or publish at an address that nobody gave
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.timeout(Math.min(Math.ceil(timeoutMs), TIMER_MAX_MS)),
       });
       text = await response.text();
     } catch (cause) {

@@ -19,7 +19,7 @@ async function stored(topic) {
   return (await response.json()).events;
 }
 
-/** A service that answers with what `answer` gives; undefined: it hangs up. */
+/** A service that answers with what `answer` gives; undefined: it hangs up; 'silence': it never does. */
 async function service(t, answer) {
   const server = createServer((req, res) => {
     const chunks = [];
@@ -27,6 +27,7 @@ async function service(t, answer) {
     req.on('end', () => {
       const told = answer(req, Buffer.concat(chunks));
       if (!told) return req.socket.destroy();
+      if (told === 'silence') return;
       res.writeHead(told[0], told[1]).end(told[2]);
     });
   });
@@ -180,6 +181,33 @@ test('the queue takes an event as it is now, and none that is no JSON', async (t
   own.enqueue(event('a:1', 3));
   await own.flush();
   assert.deepEqual(bodies.flat().map(({ data }) => data.payload.n), [1, 3]);
+});
+
+test('the queue waits as long as the broker says, and through a silence', async (t) => {
+  const bodies = [];
+  const url = await service(t, (_, body) => {
+    const all = JSON.parse(String(body));
+    if (bodies.push(all) === 1) return [503, { 'retry-after': '1' }, ''];
+    if (bodies.length === 2) return 'silence';
+    return [200, {}, JSON.stringify({ results: all.map((_, n) => ({ ok: true, id: `k-${n}` })) })];
+  });
+  const given = [];
+  const own = publisher({ url, timeoutMs: 300, onError: (one) => given.push(one) });
+  own.enqueue(event('a:1', 1));
+  await own.flush();
+  assert.deepEqual(given, []);
+  assert.deepEqual(bodies[2], bodies[0]);
+});
+
+test('of a broker that stays away too long nothing more is asked, and the queue is given up', async (t) => {
+  let asked = 0;
+  const url = await service(t, () => ++asked && [503, { 'retry-after': '3600' }, '']);
+  const given = [];
+  const own = publisher({ url, onError: (one, error) => given.push([one.data.payload.n, error.code]) });
+  for (let n = 0; n < 250; n++) own.enqueue(event('a:1', n));
+  await own.flush();
+  assert.deepEqual(given, Array.from({ length: 250 }, (_, n) => [n, 'unavailable']));
+  assert.equal(asked, 1);
 });
 
 test('what is enqueued while the queue comes to its end is published', async (t) => {
