@@ -7,6 +7,8 @@ const TIMEOUT_MS = 10000;
 const QUEUE_MS = 60000;
 const PAUSE_MS = 100;
 const PAUSE_MAX_MS = 5000;
+const KEY_MAX = 256;
+const TEXT = /^[ -~]*$/;
 const TIMER_MAX_MS = 2 ** 31 - 1; // what a timer can hold
 
 /**
@@ -70,6 +72,19 @@ function errorOf(status, headers, answer) {
   });
 }
 
+/** @param {string} what @param {any} cause */
+function unavailable(what, cause) {
+  return new HookwireError('unavailable', `${what}: ${cause?.cause?.message ?? cause}`, { retryable: true, cause });
+}
+
+/** @template T @param {T | Promise<T>} value @param {AbortSignal} signal @returns {Promise<T>} */
+function within(value, signal) {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    Promise.resolve(value).then(resolve, reject);
+  });
+}
+
 /** @param {string} text @returns {any} undefined: it is no JSON */
 function parsed(text) {
   try {
@@ -111,7 +126,9 @@ function clock(ms) {
 /** @param {Event} event @returns {Event & { key: string }} */
 function withKey(event) {
   if (event?.data?.entity_id === undefined) throw new TypeError('an event needs data.entity_id: which one of the topic’s things it is about');
-  return { ...event, key: event.key ?? randomUUID() };
+  const key = event.key || randomUUID();
+  if (key.length > KEY_MAX || !TEXT.test(key)) throw new TypeError(`a key is ASCII text of at most ${KEY_MAX} characters: it is a header`);
+  return { ...event, key };
 }
 
 /** Publishes to one broker. Each event has an idempotency key: one whose answer was lost is tried again, and stored once. */
@@ -201,8 +218,7 @@ export class Publisher {
     while (this.#queue.length) {
       const batch = this.#queue.slice(0, BATCH);
       const timeoutMs = Math.max(this.#timeoutMs, batch[batch.length - 1].endMs - performance.now());
-      const results = await this.publishMany(batch.map(({ event }) => event), { timeoutMs }).catch((cause) => {
-        const error = cause instanceof HookwireError ? cause : new HookwireError('unavailable', `there is no token: ${cause}`, { retryable: true, cause });
+      const results = await this.publishMany(batch.map(({ event }) => event), { timeoutMs }).catch((error) => {
         // what cannot wait until the broker may be asked again is given up with it
         const askAgainMs = error.retryable ? performance.now() + (error.retryAfterMs ?? 0) : 0;
         return Array(Math.max(batch.length, this.#queue.filter(({ endMs }) => endMs <= askAgainMs).length)).fill(error);
@@ -267,25 +283,40 @@ export class Publisher {
 
   /** @param {string} body @param {Record<string, string>} headers @param {number} timeoutMs @param {(answer: any) => boolean} isWhole @returns {Promise<any>} */
   async #exchange(body, headers, timeoutMs, isWhole) {
-    const { token } = this.options;
-    const bearer = typeof token === 'function' ? await token() : token;
+    const signal = AbortSignal.timeout(Math.min(Math.ceil(timeoutMs), TIMER_MAX_MS));
+    const bearer = await this.#bearer(signal);
+    // outside: what is no request is the caller's error
+    const request = new Request(`${this.url}/publish`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers, ...(bearer && { authorization: `Bearer ${bearer}` }) },
+      body,
+      redirect: 'manual', // it would go on as a GET, or publish at an address that nobody gave
+      signal,
+    });
     let response;
     let text;
     try {
-      response = await fetch(`${this.url}/publish`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', ...headers, ...(bearer && { authorization: `Bearer ${bearer}` }) },
-        body,
-        redirect: 'manual', // it would go on as a GET, or publish at an address that nobody gave
-        signal: AbortSignal.timeout(Math.min(Math.ceil(timeoutMs), TIMER_MAX_MS)),
-      });
+      response = await fetch(request);
       text = await response.text();
     } catch (cause) {
-      throw new HookwireError('unavailable', `the broker cannot be reached: ${/** @type {any} */ (cause)?.cause?.message ?? cause}`, { retryable: true, cause });
+      throw unavailable('the broker cannot be reached', cause);
     }
     const answer = parsed(text);
     if (response.ok && isWhole(answer)) return answer;
     throw errorOf(response.status, response.headers, answer);
+  }
+
+  /** @param {AbortSignal} signal @returns {Promise<string | undefined>} */
+  async #bearer(signal) {
+    let { token } = this.options;
+    try {
+      if (typeof token === 'function') token = await within(token(), signal);
+    } catch (cause) {
+      throw unavailable('there is no token', cause);
+    }
+    // before it is put into a header, whose error would tell it
+    if (token && !TEXT.test(token.trim())) throw new HookwireError('unauthorized', 'the token is none: it has characters that no header may have');
+    return token?.trim();
   }
 }
 

@@ -192,7 +192,7 @@ test('the queue waits as long as the broker says, and through a silence', async 
     return [200, {}, JSON.stringify({ results: all.map((_, n) => ({ ok: true, id: `k-${n}` })) })];
   });
   const given = [];
-  const own = publisher({ url, timeoutMs: 300, onError: (one) => given.push(one) });
+  const own = publisher({ url, timeoutMs: 700, onError: (one) => given.push(one) });
   own.enqueue(event('a:1', 1));
   await own.flush();
   assert.deepEqual(given, []);
@@ -228,13 +228,23 @@ test('what is enqueued while the queue comes to its end is published', async (t)
   }
 });
 
-test('what makes a token may fail, and it is an error of the broker’s kind', async () => {
-  const given = [];
-  const own = publisher({ token: () => Promise.reject(new Error('no token now')), onError: (one, error) => given.push(error) });
-  own.enqueue(event('a:1'));
-  await own.flush();
-  assert.ok(given[0] instanceof HookwireError);
-  assert.deepEqual([given[0].code, given[0].cause.message], ['unavailable', 'no token now']);
+test('what makes a token may fail, or hang, for a while', async () => {
+  const hangs = new Promise(() => {});
+  const answers = [Promise.reject(new Error('no token now')), hangs];
+  const own = publisher({ token: () => answers.shift() ?? mint('backend'), timeoutMs: 1000 });
+  assert.ok((await own.publish(event('a:1'), { timeoutMs: 20000 })).id);
+  const failing = publisher({ token: () => Promise.reject(new Error('no token at all')), timeoutMs: 300 });
+  await assert.rejects(failing.publish(event('a:1')), (error) => error instanceof HookwireError && error.code === 'unavailable' && error.cause.message === 'no token at all');
+});
+
+test('what no header may hold is the caller’s error, and no try', async (t) => {
+  let asked = 0;
+  const url = await service(t, () => ++asked && [200, {}, '{"ok":true}']);
+  for (const key of ['ключ', 'a\nb', 'é', 'x'.repeat(257)]) await assert.rejects(publisher({ url }).publish(event('a:1', 1, { key })), TypeError, key);
+  await assert.rejects(publisher({ url, token: 'sec\nret' }).publish(event('a:1')), (error) => error.code === 'unauthorized' && !/ret/.test(error.message));
+  await assert.rejects(publisher({ url }).publish(event('a:1'), { traceparent: 'ab\ncd' }), TypeError);
+  assert.equal(asked, 0);
+  await publisher({ url, token: 'of a file\n' }).publish(event('a:1', 1, { key: '' }));
 });
 
 test('arrays that are too large for the broker go in parts, in their order', async () => {
