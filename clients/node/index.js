@@ -9,6 +9,7 @@ const PAUSE_MS = 100;
 const PAUSE_MAX_MS = 5000;
 const KEY_MAX = 256;
 const TEXT = /^[ -~]*$/;
+const SECRET_MIN = 24; // bytes of a webhook's secret
 const TIMER_MAX_MS = 2 ** 31 - 1; // what a timer can hold
 
 /**
@@ -325,21 +326,28 @@ export class WebhookError extends Error {
   name = 'WebhookError';
 }
 
+/** @param {string} secret */
+function keyOf(secret) {
+  const key = Buffer.from(String(secret ?? '').replace(/^whsec_/, ''), 'base64');
+  if (key.length < SECRET_MIN) throw new TypeError(`a secret is whsec_ and at least ${SECRET_MIN} bytes in base64, as the broker's webhook plugin has it`);
+  return key;
+}
+
 /**
  * The message of a webhook; throws a WebhookError if it is not signed by one of the secrets, or too old.
- * @param {Record<string, string | string[] | undefined> | Headers} headers
+ * @param {Record<string, string | string[] | undefined> | { get(name: string): string | null | undefined }} headers of any case
  * @param {string | Uint8Array} body as it came, before it was parsed
  * @param {string | string[]} secrets `whsec_…`
  * @param {{ toleranceS?: number, nowS?: number }} [options] seconds between its clock and ours: 300
  */
 export function verifyWebhook(headers, body, secrets, { toleranceS = 300, nowS = Date.now() / 1000 } = {}) {
-  const header = (/** @type {string} */ name) => String((headers instanceof Headers ? headers.get(name) : headers[name]) ?? '');
+  const entries = Object.entries(headers);
+  const header = (/** @type {string} */ name) => String((typeof headers.get === 'function' ? headers.get(name) : entries.find(([one]) => one.toLowerCase() === name)?.[1]) ?? '');
   const stamp = header('webhook-timestamp');
   if (!/^\d+$/.test(stamp) || Math.abs(nowS - Number(stamp)) > toleranceS) throw new WebhookError('its time is missing or too far from ours');
   const raw = typeof body === 'string' ? Buffer.from(body) : body;
   const given = header('webhook-signature').split(' ');
-  for (const secret of [secrets].flat()) {
-    const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+  for (const key of [secrets].flat().map(keyOf)) {
     const expected = Buffer.from(`v1,${createHmac('sha256', key).update(`${header('webhook-id')}.${stamp}.`).update(raw).digest('base64')}`);
     for (const one of given) {
       const signature = Buffer.from(one);

@@ -38,6 +38,7 @@ __all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "Web
            "verify_webhook"]
 
 _AT_A_TIME = 1000  # events of an array
+_SECRET_MIN = 24  # bytes of a webhook's secret
 
 
 class HookwireError(Exception):
@@ -555,6 +556,14 @@ class WebhookError(Exception):
     """A request is not what the broker's webhook plugin sent: answer 400 and do nothing."""
 
 
+def _key_of(secret):
+    text = secret[len("whsec_"):] if secret.startswith("whsec_") else secret
+    key = base64.b64decode(text.rstrip("=") + "==")
+    if len(key) < _SECRET_MIN:
+        raise ValueError(f"a secret is whsec_ and at least {_SECRET_MIN} bytes in base64, as the broker's webhook plugin has it")
+    return key
+
+
 def verify_webhook(headers, body, secrets, tolerance=300, now=None):
     """The message of a webhook, as its `body` (bytes) says; raises WebhookError if it is not signed by one of ``secrets`` or too old.
 
@@ -566,12 +575,14 @@ def verify_webhook(headers, body, secrets, tolerance=300, now=None):
     message_id, stamp, signatures = (lower.get("webhook-" + name, "") for name in ("id", "timestamp", "signature"))
     if not re.fullmatch("[0-9]{1,15}", stamp) or abs((time.time() if now is None else now) - int(stamp)) > tolerance:
         raise WebhookError("its time is missing or too far from ours")
-    signed = f"{message_id}.{stamp}.".encode() + body
-    for secret in [secrets] if isinstance(secrets, str) else secrets:
-        key = base64.b64decode(secret[len("whsec_"):] if secret.startswith("whsec_") else secret)
-        expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
-        for one in signatures.split():
-            version, _, signature = one.partition(",")
-            if version == "v1" and hmac.compare_digest(expected, signature.encode()):
-                return json.loads(body)
+    body = body.encode() if isinstance(body, str) else body
+    signed = _header_bytes(f"{message_id}.{stamp}.") + body
+    for key in map(_key_of, [secrets] if isinstance(secrets, str) else secrets):
+        expected = b"v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
+        if any([hmac.compare_digest(expected, _header_bytes(one)) for one in signatures.split()]):
+            return json.loads(body)
     raise WebhookError("no signature of it is ours")
+
+
+def _header_bytes(text):
+    return text.encode("utf-8", "surrogateescape")  # as some servers give what is no UTF-8

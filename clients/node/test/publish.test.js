@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import express from 'express';
@@ -7,6 +8,7 @@ import { HookwireError, Publisher, verifyWebhook, WebhookError } from '../index.
 import { Broker, mint, until } from '../../testlib/broker.js';
 
 const secret = `whsec_${Buffer.from('the key of a webhook, 32 bytes..').toString('base64')}`;
+const otherSecret = `whsec_${Buffer.from('not this one, but of 32 bytes too').toString('base64')}`;
 let broker;
 before(async () => (broker = await Broker.start()));
 after(() => broker.stop());
@@ -289,13 +291,26 @@ test('webhooks of the broker are verified', async (t) => {
   t.after(() => own.stop());
   await own.publish('hook:1', { n: 1 });
   const { headers, body } = await until(() => got[0], 'a webhook');
-  assert.equal(verifyWebhook(headers, body, ['whsec_bm90IHRoaXMgb25l', secret]).data.event.topic, 'hook:1');
+  assert.equal(verifyWebhook(headers, body, [otherSecret, secret]).data.event.topic, 'hook:1');
+  // as functions in a cloud, and others, have headers
+  const capital = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.replace(/(^|-)[a-z]/g, (one) => one.toUpperCase()), value]));
+  for (const form of [capital, new Headers(headers), new Map(Object.entries(headers))]) assert.ok(verifyWebhook(form, String(body), secret));
   const nowS = Number(headers['webhook-timestamp']);
   for (const args of [
     [headers, `${body} `, secret],
-    [headers, body, 'whsec_bm90IHRoaXMgb25l'],
+    [headers, body, otherSecret],
+    [headers, body, []],
     [{}, body, secret],
     [headers, body, secret, { nowS: nowS + 301 }],
+    [headers, body, secret, { nowS: nowS - 301 }],
+    [{ ...headers, 'webhook-id': 'another' }, body, secret],
+    [{ ...headers, 'webhook-timestamp': String(nowS + 1) }, body, secret],
   ])
     assert.throws(() => verifyWebhook(...args), WebhookError);
+  // with a key that everybody knows everything would be signed
+  for (const none of ['', 'whsec_', 'whsec_!!!!', 'whsec_c2hvcnQ=', undefined]) {
+    const signature = `v1,${createHmac('sha256', Buffer.from(String(none ?? '').slice(6), 'base64')).update(`a.${nowS}.{}`).digest('base64')}`;
+    const forged = { 'webhook-id': 'a', 'webhook-timestamp': String(nowS), 'webhook-signature': signature };
+    assert.throws(() => verifyWebhook(forged, '{}', [none]), TypeError, `the secret ${none}`);
+  }
 });

@@ -1,9 +1,11 @@
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import datetime
 import decimal
 import enum
+import hmac
 import http.server
 import json
 import socket
@@ -324,6 +326,35 @@ def test_webhooks_of_the_broker_are_verified():
             (headers, raw, hwtest.WEBHOOK_SECRETS, {"now": int({k.lower(): v for k, v in headers.items()}["webhook-timestamp"]) + 301})):
         with pytest.raises(hookwire.WebhookError):
             hookwire.verify_webhook(bad_headers, bad_raw, secrets, **more)
+
+
+def signed(key, body=b"{}", stamp=1000, message_id="a"):
+    signature = base64.b64encode(hmac.new(key, b"%s.%d." % (message_id.encode(), stamp) + body, "sha256").digest()).decode()
+    return {"Webhook-Id": message_id, "Webhook-Timestamp": str(stamp), "Webhook-Signature": "v1,nonsense v2,older v1," + signature}
+
+
+def test_a_secret_may_be_without_padding_and_a_body_may_be_text():
+    key = b"the key, of 25 bytes here"
+    secret = "whsec_" + base64.b64encode(key).decode().rstrip("=")
+    assert hookwire.verify_webhook(signed(key), "{}", [secret], now=1000) == {}
+    assert hookwire.verify_webhook(signed(key), bytearray(b"{}"), secret, now=1300) == {}
+    for now in (699, 1301):
+        with pytest.raises(hookwire.WebhookError):
+            hookwire.verify_webhook(signed(key), b"{}", secret, now=now)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_!!!!", "whsec_c2hvcnQ="])
+def test_with_a_key_that_everybody_knows_nothing_is_verified(secret):
+    headers = signed(base64.b64decode(secret[6:] + "=="))
+    with pytest.raises(ValueError, match="whsec_"):
+        hookwire.verify_webhook(headers, b"{}", secret, now=1000)
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-signature"])
+def test_a_header_of_strange_bytes_is_refused_as_any_other(name):
+    headers = {"webhook-id": "a", "webhook-timestamp": "3", "webhook-signature": "v1,x", name: b"v1,\xff".decode("utf-8", "surrogateescape")}
+    with pytest.raises(hookwire.WebhookError):
+        hookwire.verify_webhook(headers, b"{}", hwtest.WEBHOOK_SECRETS, now=3)
 
 
 @pytest.mark.parametrize("stamp", ["", "soon", "-3", "\u00b2", "\u0663", "3" * 5000], ids=["none", "word", "negative", "superscript", "arabic", "endless"])
