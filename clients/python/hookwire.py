@@ -398,7 +398,7 @@ class Outbox:
 
 
 def fastapi_publisher(client):
-    """A dependency of FastAPI: a publisher whose events carry the request's trace.
+    """A dependency of FastAPI: a publisher whose events carry the request's trace. For routes, WebSockets and background tasks.
 
         publisher = hookwire.fastapi_publisher(hookwire.AsyncClient(URL, token=TOKEN))
 
@@ -407,15 +407,19 @@ def fastapi_publisher(client):
             ...  # commit first
             await publish("gift-list:family-123", "UPDATED", gift, entity_id=gift_id)
     """
-    from fastapi import Request  # only who uses it needs it
+    from fastapi.requests import HTTPConnection  # only who uses it needs it
 
-    async def dependency(request):
-        traceparent = request.headers.get("traceparent")
+    async def dependency(connection):
+        traceparent = connection.headers.get("traceparent")
 
         def publish(topic, event_type, data=None, **more):
             return client.publish(topic, event_type, data, **{"traceparent": traceparent, **more})
-        return publish
-    dependency.__annotations__["request"] = Request
+
+        async def publish_async(*args, **more):
+            return await publish(*args, **more)
+        # background tasks wait for what is async by its definition only
+        return publish_async if isinstance(client, AsyncClient) else publish
+    dependency.__annotations__["connection"] = HTTPConnection
     return dependency
 
 
