@@ -13,6 +13,8 @@ import base64
 import calendar
 import collections
 import collections.abc
+import concurrent.futures
+import contextvars
 import dataclasses
 import datetime
 import decimal
@@ -38,6 +40,10 @@ __all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "Web
            "verify_webhook"]
 
 _AT_A_TIME = 1000  # events of an array
+_KEY_MAX = 256
+_TEXT = re.compile("[ -~]*")  # what a header may hold
+_THREADS = 32  # of an AsyncClient
+_LOOP = contextvars.ContextVar("hookwire_loop")
 _SECRET_MIN = 24  # bytes of a webhook's secret
 
 
@@ -105,6 +111,8 @@ def event(topic, event, data=None, *, entity_id=None, payload=None, mutation_id=
     if trace_id is not None:
         whole["trace_id"] = trace_id
     whole["key"] = key or uuid.uuid4().hex
+    if len(whole["key"]) > _KEY_MAX or not _TEXT.fullmatch(whole["key"]):
+        raise ValueError(f"a key is ASCII text of at most {_KEY_MAX} characters: it is a header")
     return whole
 
 
@@ -223,8 +231,16 @@ class Client:
             if not asked or not clock.pause(max(results[i].retry_after or 0 for i in asked)):
                 return results
 
-    def _bearer(self):
-        return self._token() if callable(self._token) else self._token
+    def _headers(self):
+        try:
+            token = self._token() if callable(self._token) else self._token
+        except Exception as error:
+            raise HookwireError("unavailable", f"there is no token: {error!r}", True) from error
+        if not token:
+            return {}
+        if not _TEXT.fullmatch(token.strip()):  # before it is put into a header, whose error would tell it
+            raise HookwireError("unauthorized", "the token is none: it has characters that no header may have")
+        return {"Authorization": f"Bearer {token.strip()}"}
 
     def _post(self, body, headers, traceparent, timeout):
         clock = _Clock(timeout or self._timeout)
@@ -236,11 +252,8 @@ class Client:
         if traceparent:
             headers["traceparent"] = traceparent
         while True:
-            token = self._bearer()
-            if token:
-                headers["Authorization"] = f"Bearer {token}"
             try:
-                return self._exchange(raw, headers, clock.left(), is_whole)
+                return self._exchange(raw, {**headers, **self._headers()}, min(clock.left(), self._timeout), is_whole)
             except HookwireError as error:
                 if error.status == 401 and callable(self._token) and not refreshed:
                     refreshed = True
@@ -306,10 +319,17 @@ class _Clock:
 
 
 class AsyncClient:
-    """``Client`` for asyncio: the same parameters, and the same methods to be awaited. Waiting is done in threads."""
+    """``Client`` for asyncio: the same parameters, and the same methods to be awaited. Waiting is done in threads of its own.
+
+    token may also be an async function. A publish that is cancelled may be stored all the same.
+    """
 
     def __init__(self, url, token=None, **more):
-        self._client = Client(url, token, **more)
+        def ask():
+            given = token()
+            return asyncio.run_coroutine_threadsafe(given, _LOOP.get()).result(self._client._timeout) if asyncio.iscoroutine(given) else given
+
+        self._client, self._threads = Client(url, ask if callable(token) else token, **more), None
 
     async def publish(self, topic, event_type, data=None, **more):
         return await self._run(self._client.publish, topic, event_type, data, **more)
@@ -318,18 +338,24 @@ class AsyncClient:
         return await self._run(self._client.publish_many, events, **more)
 
     async def close(self):
+        """Closes idle connections, and ends threads that have nothing to do. The client may be used again."""
         self._client.close()
+        threads, self._threads = self._threads, None
+        if threads:
+            threads.shutdown(wait=False)
 
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, *_):
-        self._client.close()
+        await self.close()
 
-    @staticmethod
-    async def _run(function, *args, **more):
+    async def _run(self, function, *args, **more):
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, lambda: function(*args, **more))
+        self._threads = self._threads or concurrent.futures.ThreadPoolExecutor(_THREADS, "hookwire")
+        context = contextvars.copy_context()
+        context.run(_LOOP.set, loop)
+        return await loop.run_in_executor(self._threads, lambda: context.run(function, *args, **more))
 
 
 class Outbox:

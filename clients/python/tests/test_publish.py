@@ -217,6 +217,65 @@ def test_asyncio_and_many_at_once(url, token, events):
     assert sorted(event["data"]["payload"]["n"] for event in events("async:1")) == list(range(51))
 
 
+def test_a_broker_that_is_silent_takes_no_thread_that_others_need():
+    hold = threading.Event()
+
+    async def run(address):
+        async with hookwire.AsyncClient(address) as client:
+            waiting = [asyncio.ensure_future(client.publish("a:1", "ADDED", {"entity_id": "a"})) for _ in range(100)]
+            await asyncio.sleep(0)  # all of them have begun
+            try:
+                await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(None, len, "others"), 5)  # as name lookups are done
+                waiting[0].cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting[0]
+            finally:
+                hold.set()
+            assert {one.id for one in await asyncio.gather(*waiting[1:])} == {"k-1"}
+
+    with service(lambda *_: hold.wait(10) and (200, {}, b'{"ok":true,"id":"k-1"}')) as address:
+        asyncio.run(run(address))
+
+
+def test_an_async_function_may_give_the_token(url, token):
+    async def run():
+        loop = asyncio.get_running_loop()
+
+        async def give():
+            assert asyncio.get_running_loop() is loop  # where its own connections are
+            return token
+
+        async with hookwire.AsyncClient(url, give) as client:
+            first = await client.publish("a:1", "ADDED", {"entity_id": "a"})
+        return first, await client.publish("a:1", "ADDED", {"entity_id": "b"})  # also after it was closed
+    assert all(one.id for one in asyncio.run(run()))
+
+
+def test_a_function_that_gives_no_token_now_is_asked_again():
+    answers = [RuntimeError("no token now"), "token"]
+
+    def token():
+        if isinstance(answers[0], Exception):
+            raise answers.pop(0)
+        return answers[0]
+
+    with service(lambda *_: (200, {}, b'{"ok":true,"id":"k-1"}')) as address:
+        assert hookwire.Client(address, token).publish("a:1", "ADDED", {"entity_id": "a"}).id
+        with pytest.raises(hookwire.HookwireError) as caught:
+            hookwire.Client(address, lambda: {}["none"], timeout=0.1).publish("a:1", "ADDED", {"entity_id": "a"})
+    assert caught.value.code == "unavailable" and isinstance(caught.value.__cause__, KeyError)
+
+
+def test_what_no_header_may_hold_is_told_without_the_token(url, token):
+    assert hookwire.Client(url, token + "\n").publish("a:1", "ADDED", {"entity_id": "a"}).id  # as it stands in a file
+    with pytest.raises(hookwire.HookwireError) as caught:
+        hookwire.Client(url, "sec\nret").publish("a:1", "ADDED", {"entity_id": "a"})
+    assert caught.value.code == "unauthorized" and "ret" not in str(caught.value)
+    for key in ("ключ", "é", "a\nb", "x" * 257):
+        with pytest.raises(ValueError, match="a key is"):
+            hookwire.event("a:1", "ADDED", {"entity_id": "a"}, key=key)
+
+
 def test_the_outbox_publishes_in_order_and_says_what_it_gives_up(url, token, events):
     given_up = []
     outbox = hookwire.Outbox(hookwire.Client(url, token), on_error=lambda event, error: given_up.append((event["topic"], error.code)))
@@ -239,14 +298,15 @@ def test_an_outbox_is_bounded():
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_outbox_goes_on_after_what_its_program_raises():
-    given_up, broken = [], [RuntimeError("no token now"), TypeError("no token either")]
+    given_up, broken = [], {"one": RuntimeError("no token now"), "two": TypeError("no token either")}
 
     def token():
-        if broken:
-            raise broken.pop(0)
+        for error in broken.values():
+            raise error
         return "token"
 
     def on_error(event, error):
+        broken.pop(event["data"]["entity_id"])
         given_up.append((event["data"]["entity_id"], error.code))
         raise RuntimeError("of on_error")
 
@@ -254,10 +314,10 @@ def test_an_outbox_goes_on_after_what_its_program_raises():
         return 207, {}, json.dumps({"results": [{"ok": True, "id": "k-1"} for _ in json.loads(body)]}).encode()
 
     with service(answer) as address:
-        outbox = hookwire.Outbox(hookwire.Client(address, token), on_error=on_error)
+        outbox = hookwire.Outbox(hookwire.Client(address, token, timeout=1), on_error=on_error)
         for entity in ("one", "two", "three"):
             assert outbox.add("a:1", "ADDED", {"entity_id": entity})
-            assert outbox.flush(5), f"{entity} holds it up"
+            assert outbox.flush(15), f"{entity} holds it up"
         assert outbox.close()
     assert given_up == [("one", "unavailable"), ("two", "unavailable")]
 
