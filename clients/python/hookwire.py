@@ -24,6 +24,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import random
 import re
 import socket
@@ -34,6 +35,7 @@ import time
 import typing
 import urllib.parse
 import uuid
+import weakref
 
 __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "WebhookError", "fastapi_publisher", "validate",
@@ -59,6 +61,24 @@ class HookwireError(Exception):
     def __init__(self, code, message="", retryable=False, retry_after=None, status=None):
         super().__init__(f"{code}: {message}" if message else code)
         self.code, self.message, self.retryable, self.retry_after, self.status = code, message, retryable, retry_after, status
+
+
+class _Forked:
+    """What a child of the process has to begin anew: connections and threads stay its parent's."""
+    _all = weakref.WeakSet()
+
+    def _remember(self):
+        self._afresh()
+        self._all.add(self)
+
+    @classmethod
+    def _in_child(cls):
+        for one in list(cls._all):
+            one._afresh()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Forked._in_child)
 
 
 class Published(typing.NamedTuple):
@@ -144,7 +164,7 @@ def _error_of(status, headers, answer):
         after / 1000 if after is not None else _retry_after(headers, time.time()), status)
 
 
-class Client:
+class Client(_Forked):
     """Publishes to the broker at ``url``. Threads may share it; it keeps its connections open.
 
     token    a token, or a function that gives one; asked again, once, after a 401
@@ -158,6 +178,9 @@ class Client:
             raise ValueError(f"{url!r} is no address of a broker: http://host:port")
         self._parts, self._token, self._timeout = parts, token, timeout
         self._tls = tls or (ssl.create_default_context() if parts.scheme == "https" else None)
+        self._remember()
+
+    def _afresh(self):
         self._idle, self._lock = [], threading.Lock()
 
     def publish(self, topic, event_type, data=None, *, traceparent=None, timeout=None, **more):
@@ -318,7 +341,7 @@ class _Clock:
         return True
 
 
-class AsyncClient:
+class AsyncClient(_Forked):
     """``Client`` for asyncio: the same parameters, and the same methods to be awaited. Waiting is done in threads of its own.
 
     token may also be an async function. A publish that is cancelled may be stored all the same.
@@ -329,7 +352,11 @@ class AsyncClient:
             given = token()
             return asyncio.run_coroutine_threadsafe(given, _LOOP.get()).result(self._client._timeout) if asyncio.iscoroutine(given) else given
 
-        self._client, self._threads = Client(url, ask if callable(token) else token, **more), None
+        self._client = Client(url, ask if callable(token) else token, **more)
+        self._remember()
+
+    def _afresh(self):
+        self._threads = None
 
     async def publish(self, topic, event_type, data=None, **more):
         return await self._run(self._client.publish, topic, event_type, data, **more)
@@ -358,7 +385,7 @@ class AsyncClient:
         return await loop.run_in_executor(self._threads, lambda: context.run(function, *args, **more))
 
 
-class Outbox:
+class Outbox(_Forked):
     """Publishes in the background, in order, what ``add`` takes; bounded. For what may be lost with the process, and not for money.
 
     on_error  called with an event and its HookwireError when it is given up
@@ -366,10 +393,11 @@ class Outbox:
 
     def __init__(self, client, *, size=10000, on_error=None):
         self._client, self._size, self._on_error = client, size, on_error or (lambda event, error: None)
-        self._events, self._busy, self._closed = collections.deque(), False, False
-        self._change = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="hookwire-outbox", daemon=True)
-        self._thread.start()
+        self._closed = False
+        self._remember()
+
+    def _afresh(self):
+        self._events, self._busy, self._thread, self._change = collections.deque(), False, None, threading.Condition()
 
     def add(self, topic, event_type, data=None, **more):
         """Takes an event. False: the queue is full, or closed, and it is not taken."""
@@ -379,6 +407,9 @@ class Outbox:
             if self._closed or len(self._events) >= self._size:
                 return False
             self._events.append(whole)
+            if not self._thread:
+                self._thread = threading.Thread(target=self._run, name="hookwire-outbox", daemon=True)
+                self._thread.start()
             self._change.notify_all()
             return True
 
@@ -393,7 +424,8 @@ class Outbox:
         with self._change:
             self._closed = True
             self._change.notify_all()
-        self._thread.join(timeout)
+        if self._thread:
+            self._thread.join(timeout)
         return done
 
     def _run(self):

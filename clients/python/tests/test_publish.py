@@ -8,6 +8,8 @@ import enum
 import hmac
 import http.server
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -274,6 +276,55 @@ def test_what_no_header_may_hold_is_told_without_the_token(url, token):
     for key in ("ключ", "é", "a\nb", "x" * 257):
         with pytest.raises(ValueError, match="a key is"):
             hookwire.event("a:1", "ADDED", {"entity_id": "a"}, key=key)
+
+
+def forked(run):
+    """What becomes of run() in a child of this process: its exit code."""
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # a child that hangs ends
+        try:
+            os._exit(0 if run() else 1)
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_child_of_the_process_has_connections_and_threads_of_its_own():
+    ports, sizes, hold = [], [], threading.Event()
+
+    def answer(handler, body):
+        ports.append(handler.client_address[1])
+        all_ = json.loads(body)
+        sizes.append(len(all_) if isinstance(all_, list) else 0)
+        if isinstance(all_, list) and all_[0]["data"]["entity_id"] == "parent":
+            hold.wait(10)
+        return 200, {}, json.dumps({"ok": True, "id": "k-1", "results": [{"ok": True, "id": "k-1"}] * sizes[-1]}).encode()
+
+    with service(answer) as address:
+        client, other = hookwire.Client(address), hookwire.AsyncClient(address)
+
+        def publish():
+            asyncio.run(other.publish("a:1", "ADDED", {"entity_id": "a"}))
+            return client.publish("a:1", "ADDED", {"entity_id": "a"}).id
+
+        def fill(entity):
+            return outbox.add("a:1", "ADDED", {"entity_id": entity}) and outbox.flush(10)
+
+        publish()
+        with client._lock:  # as another thread may have it
+            assert forked(publish) == 0
+        publish()
+        assert not {*ports[:2], *ports[4:]} & {*ports[2:4]}, "the child speaks on its parent's connections"
+
+        outbox = hookwire.Outbox(client)
+        outbox.add("a:1", "ADDED", {"entity_id": "parent"})
+        hwtest.wait_until(lambda: sizes[-1] == 1, 10, "the parent's event is under way")
+        assert forked(lambda: fill("child")) == 0
+        hold.set()
+        assert outbox.close()
+        assert sizes[6:] == [1, 1]  # of each its own
 
 
 def test_the_outbox_publishes_in_order_and_says_what_it_gives_up(url, token, events):
