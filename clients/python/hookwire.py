@@ -23,6 +23,7 @@ import enum
 import hashlib
 import hmac
 import http.client
+import itertools
 import json
 import os
 import random
@@ -42,6 +43,7 @@ __all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "Web
            "verify_webhook"]
 
 _AT_A_TIME = 1000  # events of an array
+_BATCH = 100  # of an Outbox
 _KEY_MAX = 256
 _TEXT = re.compile("[ -~]*")  # what a header may hold
 _THREADS = 32  # of an AsyncClient
@@ -388,25 +390,35 @@ class AsyncClient(_Forked):
 class Outbox(_Forked):
     """Publishes in the background, in order, what ``add`` takes; bounded. For what may be lost with the process, and not for money.
 
+        with hookwire.Outbox(client) as outbox:  # or close() it before the process ends
+            outbox.add("gift-list:family-123", "UPDATED", {"entity_id": "gift-456"})
+
+    patience  seconds that an event waits for a broker that is away or busy
     on_error  called with an event and its HookwireError when it is given up
     """
 
-    def __init__(self, client, *, size=10000, on_error=None):
-        self._client, self._size, self._on_error = client, size, on_error or (lambda event, error: None)
+    def __init__(self, client, *, size=10000, patience=60.0, on_error=None):
+        self._client = client._client if isinstance(client, AsyncClient) else client
+        self._size, self._patience, self._on_error = size, patience, on_error or (lambda event, error: None)
         self._closed = False
         self._remember()
 
     def _afresh(self):
         self._events, self._busy, self._thread, self._change = collections.deque(), False, None, threading.Condition()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def add(self, topic, event_type, data=None, **more):
-        """Takes an event. False: the queue is full, or closed, and it is not taken."""
-        whole = event(topic, event_type, data, **more)
-        _encode(whole)  # what is no JSON is the caller's error, here
+        """Takes an event as it is now. False: the queue is full, or closed, and it is not taken."""
+        whole = json.loads(_encode(event(topic, event_type, data, **more)))
         with self._change:
             if self._closed or len(self._events) >= self._size:
                 return False
-            self._events.append(whole)
+            self._events.append((whole, time.monotonic() + self._patience))
             if not self._thread:
                 self._thread = threading.Thread(target=self._run, name="hookwire-outbox", daemon=True)
                 self._thread.start()
@@ -434,25 +446,35 @@ class Outbox(_Forked):
                 self._change.wait_for(lambda: self._events or self._closed)
                 if not self._events:
                     return
-                batch = [self._events[i] for i in range(min(100, len(self._events)))]
+                batch = list(itertools.islice(self._events, _BATCH))
                 self._busy = True
-            try:
-                results = self._client.publish_many(batch)
-            except HookwireError as error:
-                results = [error] * len(batch)
-            except Exception as error:  # of the function that gives a token: the thread lives on
-                results = [HookwireError("unavailable", repr(error), True)] * len(batch)
-            for one, result in zip(batch, results):
+            results = self._publish(batch)
+            with self._change:
+                done = list(itertools.islice(self._events, len(results)))
+            for (one, _), result in zip(done, results):
                 if isinstance(result, HookwireError):
                     try:
                         self._on_error(one, result)
                     except Exception:
                         threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
             with self._change:
-                for _ in batch:
+                for _ in done:
                     self._events.popleft()
                 self._busy = False
                 self._change.notify_all()
+
+    def _publish(self, batch):
+        """Its results; and those of events behind it that are given up with it."""
+        timeout = max(self._client._timeout, batch[-1][1] - time.monotonic())
+        try:
+            return self._client.publish_many([one for one, _ in batch], timeout=timeout)
+        except Exception as error:  # whatever it is, the thread lives on
+            error = error if isinstance(error, HookwireError) else HookwireError("unavailable", repr(error))
+            # what cannot wait until the broker may be asked again
+            ask_again = time.monotonic() + (error.retry_after or 0) if error.retryable else 0
+            with self._change:
+                late = sum(end <= ask_again for _, end in self._events)
+            return [error] * max(len(batch), late)
 
 
 def fastapi_publisher(client):

@@ -338,10 +338,59 @@ def test_the_outbox_publishes_in_order_and_says_what_it_gives_up(url, token, eve
     assert not outbox.add("outbox:1", "UPDATED", {"entity_id": "e"})
 
 
+def test_an_outbox_takes_an_event_as_it_is_now(url, token, events):
+    gift = {"n": 1}
+    with hookwire.Outbox(hookwire.AsyncClient(url, token)) as outbox:
+        outbox.add("now:1", "UPDATED", gift, entity_id="e")
+        gift["n"] = 2
+        with pytest.raises(TypeError):
+            outbox.add("now:1", "UPDATED", object(), entity_id="e")
+    assert [event["data"]["payload"] for event in events("now:1")] == [{"n": 1}]
+
+
+def test_an_outbox_waits_as_long_as_the_broker_says_and_through_a_silence():
+    bodies, given_up = [], []
+
+    def answer(_, body):
+        bodies.append(body)
+        if len(bodies) == 1:
+            return 503, {"Retry-After": "1"}, b""
+        if len(bodies) == 2:
+            over.wait(10)
+        return 200, {}, b'{"results":[{"ok":true,"id":"k-1"}]}'
+
+    over = threading.Event()
+    with service(answer) as address:
+        outbox = hookwire.Outbox(hookwire.Client(address, timeout=0.7), on_error=lambda *one: given_up.append(one))
+        outbox.add("a:1", "ADDED", {"entity_id": "a"})
+        assert outbox.flush(20)
+        over.set()
+    assert given_up == []
+    assert len(bodies) > 2 and len(set(bodies)) == 1
+
+
+def test_of_a_broker_that_stays_away_too_long_nothing_more_is_asked_and_the_outbox_is_given_up():
+    asked, given_up, over = [], [], threading.Event()
+
+    def answer(*_):
+        asked.append(1)
+        over.wait(10)
+        return 503, {"Retry-After": "3600"}, b""
+
+    with service(answer) as address:
+        outbox = hookwire.Outbox(hookwire.Client(address), on_error=lambda event, error: given_up.append((event["data"]["entity_id"], error.code)))
+        for n in range(250):
+            outbox.add("a:1", "ADDED", {"entity_id": str(n)})
+        over.set()
+        assert outbox.flush(20)
+    assert given_up == [(str(n), "unavailable") for n in range(250)]
+    assert len(asked) == 1
+
+
 def test_an_outbox_is_bounded():
     hold = threading.Event()
     with service(lambda *_: hold.wait(10) and None) as address:
-        outbox = hookwire.Outbox(hookwire.Client(address, timeout=0.2), size=5)
+        outbox = hookwire.Outbox(hookwire.Client(address, timeout=0.2), size=5, patience=0.2)
         assert [outbox.add("a:1", "ADDED", {"entity_id": "a"}) for _ in range(6)] == [True] * 5 + [False]
         hold.set()
         assert outbox.flush(10)
@@ -365,7 +414,7 @@ def test_an_outbox_goes_on_after_what_its_program_raises():
         return 207, {}, json.dumps({"results": [{"ok": True, "id": "k-1"} for _ in json.loads(body)]}).encode()
 
     with service(answer) as address:
-        outbox = hookwire.Outbox(hookwire.Client(address, token, timeout=1), on_error=on_error)
+        outbox = hookwire.Outbox(hookwire.Client(address, token, timeout=1), patience=1, on_error=on_error)
         for entity in ("one", "two", "three"):
             assert outbox.add("a:1", "ADDED", {"entity_id": entity})
             assert outbox.flush(15), f"{entity} holds it up"
