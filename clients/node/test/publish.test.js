@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import express from 'express';
@@ -259,6 +261,28 @@ test('arrays that are too large for the broker go in parts, in their order', asy
   const ids = (await stored('large:1')).map(({ data }) => data.entity_id); // of the first page
   assert.ok(ids.length > 10);
   assert.deepEqual(ids, Array.from({ length: ids.length + 1 }, (_, n) => `e${n}`).filter((id) => id !== 'e7'));
+});
+
+test('a process ends when its queue is empty, and not before', async () => {
+  const program = `
+    import { Publisher } from ${JSON.stringify(new URL('../index.js', import.meta.url))};
+    const publisher = new Publisher(${JSON.stringify({ url: broker.url, token: mint('backend') })});
+    for (let n = 0; n < 250; n++) publisher.enqueue({ topic: 'exit:1', event: 'ADDED', data: { entity_id: 'e', payload: { n } } });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  assert.deepEqual((await stored('exit:1')).map(({ data }) => data.payload.n), Array.from({ length: 250 }, (_, n) => n));
+});
+
+test('connections carry what comes one after the other, and one that was closed while idle is no error', async (t) => {
+  const sockets = new Set();
+  const url = await service(t, (req) => sockets.add(req.socket) && [200, {}, '{"ok":true,"id":"k-1"}']);
+  const own = publisher({ url });
+  for (let n = 0; n < 20; n++) await own.publish(event('a:1', n));
+  const before = sockets.size;
+  assert.ok(before < 4, `${before} connections`); // one that has just answered may still be busy
+  for (const socket of sockets) socket.destroy(); // as a server does whose idle time is over
+  await own.publish(event('a:1'));
+  assert.ok(sockets.size > before);
 });
 
 test('in Express a request publishes with its trace and its tenant', async (t) => {
