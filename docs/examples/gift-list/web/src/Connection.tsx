@@ -15,25 +15,23 @@ const STRINGS = {
 
 export const Connection = () => <ConnectionStatus strings={STRINGS} data-testid="connection" />;
 
-function wordsFor({ state, transport }: Status, readAt: number): { icon: IconName; text: string } | undefined {
-  if (state === 'offline') {
-    const at = new Date(readAt).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
-    return { icon: 'cloud', text: `You are offline. This is how the lists were at ${at}; nothing can be changed until the network is back.` };
-  }
+function wordsFor({ state, transport }: Status): { icon: IconName; text: string } | undefined {
+  if (state === 'offline') return { icon: 'cloud', text: 'You are offline. These are the lists as they were; nothing can be changed until the network is back.' };
   if (state === 'failed') return { icon: 'cloud', text: 'There are no live updates. The lists are read again every ten seconds.' };
   if (state === 'degraded') return { icon: 'route', text: 'No live connection gets through here. What others do shows up a few seconds later.' };
   if (state === 'online' && transport === 'sse')
-    return { icon: 'route', text: 'WebSocket is blocked here, so updates come as a stream instead. They are just as quick.' };
+    return { icon: 'route', text: 'No WebSocket gets through at the moment, so updates come as a stream. They are just as quick.' };
   return undefined;
 }
 
-/** What is not as it should be; `readAt`: when the data was known to be true, in ms since 1970. */
-export function Notice({ readAt }: { readAt: number }) {
+/** What is not as it should be. */
+export function Notice() {
   const status = useConnectionStatus();
-  const words = wordsFor(status, readAt);
+  const words = wordsFor(status);
   return words ? (
     <p className="notice" data-testid="notice" data-state={status.state}>
-      <Icon name={words.icon} /> {words.text}
+      <Icon name={words.icon} />
+      <span>{words.text}</span>
     </p>
   ) : null;
 }

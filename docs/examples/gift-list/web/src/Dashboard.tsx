@@ -1,3 +1,4 @@
+import { useConnectionStatus } from 'hookwire-client/react';
 import type { Api, User } from './api';
 import { Avatar } from './Avatar';
 import { Connection, Notice } from './Connection';
@@ -11,10 +12,13 @@ import { sentence } from './words';
 
 function Presence({ topic, me }: { topic: string; me: string }) {
   const users = usePresence(topic);
+  const { state } = useConnectionStatus();
   const nameOf = useNames();
+  const isKnown = state === 'online' || state === 'degraded'; // without a connection they may be gone
+  const sorted = [...users].sort((a, b) => Number(b.user_id === me) - Number(a.user_id === me) || a.user_id.localeCompare(b.user_id));
   return (
-    <ul className="presence" aria-label="Who is here" data-testid="presence">
-      {users.map(({ user_id, connections }) => {
+    <ul className="presence" aria-label={isKnown ? 'Who is here' : 'Who was here'} data-testid="presence" data-known={isKnown}>
+      {sorted.map(({ user_id, connections }) => {
         const name = nameOf(user_id);
         const says = `${user_id === me ? 'You' : name}${connections > 1 ? `, in ${connections} windows` : ''}`;
         return (
@@ -29,7 +33,7 @@ function Presence({ topic, me }: { topic: string; me: string }) {
 }
 
 export function Dashboard({ api, user }: { api: Api; user: User }) {
-  const { data, error, updatedAt, refetch, actions } = useGifts(api, user);
+  const { data, error, refetch, actions } = useGifts(api, user);
   const others = data?.lists.filter((list) => list.owner_id !== user.id).flatMap((list) => list.gifts) ?? [];
   const open = others.filter(({ status }) => status === 'wanted');
 
@@ -52,9 +56,9 @@ export function Dashboard({ api, user }: { api: Api; user: User }) {
             </button>
           </div>
         </div>
+        <Notice />
       </header>
       <main className="page">
-        <Notice readAt={updatedAt} />
         {data ? (
           <>
             <div className="headline">

@@ -1,5 +1,5 @@
 /* The list of one person. */
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import type { GiftFields, GiftList, User } from './api';
 import { Avatar } from './Avatar';
 import { GiftForm } from './GiftForm';
@@ -11,14 +11,20 @@ import { useToast } from './Toasts';
 
 export function GiftListCard({ list, user, actions }: { list: GiftList; user: User; actions: GiftActions }) {
   const [isAdding, setAdding] = useState(false);
+  const hasAdded = useRef(false);
   const nameOf = useNames();
   const say = useToast();
   const isOwn = list.owner_id === user.id;
   const taken = list.gifts.filter(({ status }) => status !== 'wanted').length;
   const count = list.gifts.length;
 
-  function add(fields: GiftFields): void {
+  function close(): void {
+    hasAdded.current = true; // the focus goes back to where the form was opened
     setAdding(false);
+  }
+
+  function add(fields: GiftFields): void {
+    close();
     actions.add(list.id, fields).catch(({ message }: Error) => say(`“${fields.name}” was not added: ${message}.`));
   }
 
@@ -43,9 +49,9 @@ export function GiftListCard({ list, user, actions }: { list: GiftList; user: Us
       </ul>
       {user.role !== 'guest' &&
         (isAdding ? (
-          <GiftForm title={`Add a gift to ${list.title}`} submit="Add" onSubmit={add} onCancel={() => setAdding(false)} />
+          <GiftForm title={`Add a gift to ${list.title}`} submit="Add" onSubmit={add} onCancel={close} />
         ) : (
-          <button className="add" data-testid="add" onClick={() => setAdding(true)}>
+          <button className="add" data-testid="add" autoFocus={hasAdded.current} onClick={() => setAdding(true)}>
             <Icon name="plus" /> Add a gift
           </button>
         ))}

@@ -33,12 +33,23 @@ export function GiftRow({ gift, isOwn, user, actions }: Props) {
   const [mode, setMode] = useState<'shown' | 'edited' | 'deleted'>('shown');
   const seen = useRef(gift.version); // the version that is being edited
   const focus = useKeptFocus();
+  const latest = useRef({ mode, name: gift.name });
   const nameOf = useNames();
   const say = useToast();
   const isMine = gift.reserved_by === user.id;
   const mayEdit = user.role === 'parent' || (user.role === 'child' && gift.added_by === user.id);
   const isBusy = gift.isPending;
   const touched = gift.touched?.by === user.id ? undefined : gift.touched; // by somebody else, while the page was open
+
+  useEffect(() => {
+    latest.current = { mode, name: gift.name };
+  });
+  useEffect(
+    () => () => {
+      if (latest.current.mode === 'edited') say(`“${latest.current.name}” was deleted while you were changing it.`);
+    },
+    [say],
+  );
 
   const failed = (what: string) => (error: Error) => say(`“${gift.name}” ${what}: ${error.message}.`);
   const become = (status: GiftStatus) => actions.setStatus(gift.id, status).catch(failed('is as it was'));
@@ -92,12 +103,12 @@ export function GiftRow({ gift, isOwn, user, actions }: Props) {
             </button>
           )}
           {!isOwn && gift.status === 'reserved' && isMine && (
-            <button className="primary" data-testid="buy" onClick={() => become('bought')} disabled={isBusy} aria-label={`${gift.name} is bought`}>
+            <button className="primary" data-testid="buy" onClick={() => become('bought')} disabled={isBusy} aria-label={`Bought: ${gift.name}`}>
               Bought
             </button>
           )}
           {!isOwn && gift.status !== 'wanted' && isMine && (
-            <button data-testid="release" onClick={() => become('wanted')} disabled={isBusy} aria-label={`Do not give ${gift.name}`}>
+            <button data-testid="release" onClick={() => become('wanted')} disabled={isBusy} aria-label={`Release ${gift.name}`}>
               Release
             </button>
           )}

@@ -14,7 +14,7 @@ export interface ShownGift extends Gift {
 }
 
 export type Change =
-  | { kind: 'add'; listId: string; fields: GiftFields; by: string }
+  | { kind: 'add'; id: string; listId: string; fields: GiftFields; by: string }
   | { kind: 'edit'; id: string; fields: Partial<GiftFields> & { status?: GiftStatus; reserved_by?: string | null } }
   | { kind: 'remove'; id: string };
 
@@ -43,7 +43,7 @@ export function withChange(data: Family | undefined, change: Change): Family | u
   switch (change.kind) {
     case 'add': {
       const gift: ShownGift = {
-        id: `new-${change.fields.name}`,
+        id: change.id,
         list_id: change.listId,
         ...change.fields,
         status: 'wanted',
@@ -69,6 +69,8 @@ export interface GiftActions {
   remove(id: string): Promise<unknown>;
 }
 
+let added = 0; // gifts whose ids are not known yet have one of ours
+
 export function useGifts(api: Api, user: User) {
   const familyId = user.family_id;
   const queryKey = ['gift-list', familyId];
@@ -87,7 +89,7 @@ export function useGifts(api: Api, user: User) {
   });
 
   const actions: GiftActions = {
-    add: (listId, fields) => update({ kind: 'add', listId, fields, by: user.id }, (id) => api.addGift(listId, fields, id)),
+    add: (listId, fields) => update({ kind: 'add', id: `new-${++added}`, listId, fields, by: user.id }, (id) => api.addGift(listId, fields, id)),
     edit: (giftId, fields, version) => update({ kind: 'edit', id: giftId, fields }, (id) => api.editGift(giftId, { ...fields, version }, id)),
     setStatus: (giftId, status) =>
       update({ kind: 'edit', id: giftId, fields: { status, reserved_by: status === 'wanted' ? null : user.id } }, (id) =>
@@ -95,5 +97,5 @@ export function useGifts(api: Api, user: User) {
       ),
     remove: (giftId) => update({ kind: 'remove', id: giftId }, (id) => api.deleteGift(giftId, id)),
   };
-  return { data: state, error: query.error, updatedAt: query.dataUpdatedAt, refetch: query.refetch, actions };
+  return { data: state, error: query.error, refetch: query.refetch, actions };
 }

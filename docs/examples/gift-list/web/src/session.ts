@@ -35,10 +35,11 @@ export async function openSession(): Promise<void> {
   set({ name: 'opening' });
   try {
     const { broker_url: url } = await api.config();
+    if (sessionStorage.getItem(KEY) !== stored) return; // logged out meanwhile
     const realtime = createClient({ url, getToken: async () => (await api.realtimeToken()).token });
     set({ name: 'in', user, api, realtime });
   } catch (error) {
-    if (sessionStorage.getItem(KEY)) set({ name: 'unreachable', message: (error as Error).message });
+    if (sessionStorage.getItem(KEY) === stored) set({ name: 'unreachable', message: (error as Error).message });
   }
 }
 
@@ -60,3 +61,6 @@ export const useSessionState = (): SessionState =>
     },
     () => state,
   );
+
+// in development: a new version of this file would leave the client of the former one open
+import.meta.hot?.accept(() => location.reload());
