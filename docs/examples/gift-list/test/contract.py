@@ -13,7 +13,6 @@ import os
 import pathlib
 import sqlite3
 import sys
-import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve()
@@ -38,19 +37,29 @@ def _start_script():
 start = _start_script()
 
 
+class _Deaf(Relay):
+    """While it is deaf, what the broker answers does not arrive."""
+    deaf = False
+
+    def through(self, link, data, answers):
+        return b"" if answers and self.deaf else data
+
+
 class Demo:
     """A broker and a back end, on free ports, with data of their own."""
 
     def __init__(self):
         os.environ.setdefault("HOOKWIRE_BIN", binary())
-        self._directory = tempfile.TemporaryDirectory(prefix="hookwire-gift-list-")
-        self.data = pathlib.Path(self._directory.name)
+        self._rest = contextlib.ExitStack()
+        self.data = self._rest.enter_context(temporary_directory())
         options = argparse.Namespace(backend=BACKEND, broker=0, api=0, web=0, broker_url=None, token_ttl=300, data=self.data)
         parts = start.parts_of(options)
         self.broker, self.api = parts["broker"], parts["api"]
         self.broker_address, self.address = (part.url.removeprefix("http://") for part in (self.broker, self.api))
         options.backend, options.api = TWIN, int(self.api.env["GIFT_PORT"])
         twin = start.parts_of(options)["api"]
+        self.relay = self._rest.enter_context(_Deaf(self.broker_address))  # between the back end and the broker
+        self.api.env["GIFT_BROKER"] = f"http://{self.relay.address}"
         self._env, self._backends, self._sessions = self.api.env, {BACKEND: self.api, TWIN: twin}, {}
 
     def run(self, backend=BACKEND, **env):
@@ -66,8 +75,9 @@ class Demo:
 
     def end(self):
         for part in (self.api, self.broker):
-            part.kill()
-        self._directory.cleanup()
+            if part.is_running():
+                part.kill()
+        self._rest.close()
 
     # ---- as a page
 
@@ -405,27 +415,18 @@ def test_the_twin_goes_on_where_this_one_was_killed():
     equal(gl.gifts("bob")[gift["id"]], edited, "what is stored")
 
 
-class _Deaf(Relay):
-    """While it is deaf, what the broker answers does not arrive."""
-    deaf = False
-
-    def through(self, link, data, answers):
-        return b"" if answers and self.deaf else data
-
-
 def test_killed_between_publish_and_its_answer():
     gl = demo()
-    with _Deaf(gl.broker_address) as relay:
-        gl.run(GIFT_BROKER=f"http://{relay.address}")
-        gift, cursor = gl.add("alice"), gl.cursor()
-        relay.deaf = True
-        gl.edit("alice", gift, {"name": "stored twice?"})
-        wait_until(lambda: gl.history("bob", cursor), 5, "the event at the broker")
-        gl.api.kill()
-        equal(len(gl.outbox()), 1, "events in the outbox")
-        gl.run()
-        gl.wait_published()
-        equal(len(gl.history("bob", cursor)), 1, "events")
+    gift, cursor = gl.add("alice"), gl.cursor()
+    gl.relay.deaf = True
+    gl.edit("alice", gift, {"name": "stored twice?"})
+    wait_until(lambda: gl.history("bob", cursor), 5, "the event at the broker")
+    gl.api.kill()
+    equal(len(gl.outbox()), 1, "events in the outbox")
+    gl.relay.deaf = False
+    gl.run()
+    gl.wait_published()
+    equal(len(gl.history("bob", cursor)), 1, "events")
 
 
 def test_what_the_broker_will_never_take_holds_up_nobody():
