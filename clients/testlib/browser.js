@@ -21,6 +21,13 @@ const executablePath = find('chromium', 'chromium-browser');
 const why = executablePath ? undefined : 'there is no Chromium; scripts/dev/setup installs it';
 if (why) console.error(`NOT RUN: ${why}`);
 
+/* ctest, which runs one file by itself, shows a file with something that was not run as skipped, and not as passed. */
+const SKIPPED = 77;
+if (why && !process.env.CI && !process.env.NODE_TEST_CONTEXT)
+  process.on('exit', (code) => {
+    if (!code && !process.exitCode) process.exitCode = SKIPPED;
+  });
+
 /**
  * The options of a test or suite that needs the browser: `test('…', needsChromium, async () => …)`. Where there is none it is skipped, which has been
  * said loudly; in CI it has failed, since `launch` fails.

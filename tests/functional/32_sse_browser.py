@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # A browser without a window is a client: its EventSource by token, ticket and cookie, from another origin, over cuts, in several tabs; its
 # WebSocket, with the published hook as printed; and its fetch, for who polls and publishes.
-# ctest: timeout=240
+# ctest: timeout=240 cost=27
 import collections
 import pathlib
 import re

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Clients that nobody here wrote follow topics over /sse: curl, npm's eventsource and Node's own EventSource, directly, through nginx and
 # HAProxy as they are shipped (55_proxies_* has what else goes through these), and across connections that are cut.
-# ctest: timeout=120
+# ctest: timeout=120 cost=35
 import json
 import os
 import pathlib

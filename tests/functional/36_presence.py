@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-# ctest: timeout=180
+# ctest: timeout=180 cost=28
 # Who is in a topic: asked for and followed, over all workers, however clients come and go; each change once, in one order for everybody.
 import os
 import pathlib

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # With a durable journal what was revoked is revoked after a restart too, also one by kill -9 right behind the answer; what the
 # journal does not take is revoked all the same, and told; and whoever cannot be asked what was revoked lets nobody in.
-# ctest: timeout=120
+# ctest: timeout=120 cost=22
 import json
 import pathlib
 import random

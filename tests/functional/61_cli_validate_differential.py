@@ -2,7 +2,7 @@
 # hookwire validate says what the reference validator (tests/lib/validate-ws-event.js, run under node) says: same standard output, same
 # exit code, on a table of cases and on events broken at random. Where the two may differ is listed below, with the reason.
 # HOOKWIRE_SEED repeats a random run, HOOKWIRE_CASES sets how many cases it has. validate-ws-event of clients/node prints what hookwire validate prints.
-# ctest: timeout=180
+# ctest: timeout=180 cost=60
 import base64
 import json
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # What does not return in a plugin, on the control thread or on one of the broker's own, is told of and does not keep the broker from ending.
-# ctest: timeout=180
+# ctest: timeout=180 cost=35
 import pathlib
 import subprocess
 import sys

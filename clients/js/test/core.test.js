@@ -1,4 +1,5 @@
 /* The core over networks and brokers that do not behave. */
+// ctest: cost=60
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';

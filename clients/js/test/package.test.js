@@ -1,4 +1,5 @@
 /* What is packed, as who installs it gets it. */
+// ctest: cost=25 timeout=600
 import { readdirSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';

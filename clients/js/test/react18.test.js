@@ -1,4 +1,5 @@
 /* The same tests with React 18: whoever asks for React in them is given that. */
+// ctest: cost=35
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';

@@ -1,4 +1,5 @@
 /* What is packed, as who installs it gets it. */
+// ctest: cost=15 timeout=600
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { publint } from 'publint';
