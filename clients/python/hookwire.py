@@ -111,10 +111,11 @@ def _plain(value):
 
 
 def _encode(value):
-    return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")  # half of a surrogate pair is \\udcff, as JSON has it
 
 
-def event(topic, event, data=None, *, entity_id=None, payload=None, mutation_id=None, trace_id=None, key=None):
+def event(topic, event, data=None, *, entity_id=None, payload=None, mutation_id=None, trace_id=None, version=None, key=None):
     """An event as it is published, for ``publish_many`` and ``Outbox.add``; the parameters are those of ``Client.publish``."""
     if entity_id is not None and data is not None:
         data = {"payload": data}
@@ -130,12 +131,17 @@ def event(topic, event, data=None, *, entity_id=None, payload=None, mutation_id=
     if data.get("entity_id") in (None, ""):
         raise ValueError("an event needs an entity_id: which one of the topic's things it is about")
     whole = {"topic": topic, "event": event.value if isinstance(event, enum.Enum) else event, "data": data}
-    if trace_id is not None:
-        whole["trace_id"] = trace_id
-    whole["key"] = key or uuid.uuid4().hex
-    if len(whole["key"]) > _KEY_MAX or not _TEXT.fullmatch(whole["key"]):
+    for name, value in (("trace_id", trace_id), ("version", version)):
+        if value is not None:
+            whole[name] = value
+    return _with_key(whole, key)
+
+
+def _with_key(whole, key):
+    key = key or uuid.uuid4().hex
+    if len(key) > _KEY_MAX or not _TEXT.fullmatch(key):
         raise ValueError(f"a key is ASCII text of at most {_KEY_MAX} characters: it is a header")
-    return whole
+    return {**whole, "key": key}
 
 
 def _retry_after(headers, now):
@@ -189,7 +195,7 @@ class Client(_Forked):
         """Publishes one event; returns ``Published`` when the broker has stored it.
 
         data         a mapping with ``entity_id`` and ``payload``; or the payload, beside ``entity_id=``
-        more         ``entity_id``, ``payload``, ``mutation_id`` (of an optimistic update), ``trace_id``, ``key`` (made up if absent)
+        more         ``entity_id``, ``payload``, ``mutation_id`` (of an optimistic update), ``trace_id``, ``version``, ``key`` (made up if absent)
         traceparent  of W3C Trace Context: gives the event its trace_id
         Raises HookwireError.
         """
@@ -205,7 +211,7 @@ class Client(_Forked):
         tried again, in their order, until the time is over.
         Raises HookwireError if there is no result for any; else it stands in the list for all that were still to be published.
         """
-        events = list(events)
+        events = [_with_key(one, one.get("key")) for one in events]
         results = []
         size = _AT_A_TIME
         while len(results) < len(events):

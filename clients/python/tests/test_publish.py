@@ -129,6 +129,18 @@ def test_what_python_has_is_json():
             hookwire._encode(value)
 
 
+def test_text_that_is_half_of_a_pair_is_the_same_as_from_elsewhere(url, token, events):
+    hookwire.Client(url, token).publish("half:1", "ADDED", b"name \xff".decode("utf-8", "surrogateescape"), entity_id="a", version=2)
+    assert [(event["data"]["payload"], event["version"]) for event in events("half:1")] == [("name \udcff", 2)]
+
+
+def test_an_event_of_ones_own_making_has_a_key_too():
+    bodies, answers = [], [(503, {}, b""), (200, {}, b'{"results":[{"ok":true,"id":"k-1"}]}')]
+    with service(lambda _, body: bodies.append(body) or answers.pop(0)) as address:
+        hookwire.Client(address).publish_many([{"topic": "a:1", "event": "ADDED", "data": {"entity_id": "a"}}])
+    assert bodies[0] == bodies[1] and json.loads(bodies[0])[0]["key"]
+
+
 def test_a_broker_that_is_busy_or_away_is_tried_again_with_the_same_key():
     keys, answers = [], [
         None,
@@ -279,7 +291,7 @@ def test_what_no_header_may_hold_is_told_without_the_token(url, token):
 
 
 def forked(run):
-    """What becomes of run() in a child of this process: its exit code."""
+    """Is run() true in a child of this process?"""
     child = os.fork()
     if not child:
         signal.alarm(30)  # a child that hangs ends
@@ -287,7 +299,7 @@ def forked(run):
             os._exit(0 if run() else 1)
         finally:
             os._exit(2)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.filterwarnings("ignore:This process")
@@ -314,14 +326,14 @@ def test_a_child_of_the_process_has_connections_and_threads_of_its_own():
 
         publish()
         with client._lock:  # as another thread may have it
-            assert forked(publish) == 0
+            assert forked(publish)
         publish()
         assert not {*ports[:2], *ports[4:]} & {*ports[2:4]}, "the child speaks on its parent's connections"
 
         outbox = hookwire.Outbox(client)
         outbox.add("a:1", "ADDED", {"entity_id": "parent"})
         hwtest.wait_until(lambda: sizes[-1] == 1, 10, "the parent's event is under way")
-        assert forked(lambda: fill("child")) == 0
+        assert forked(lambda: fill("child"))
         hold.set()
         assert outbox.close()
         assert sizes[6:] == [1, 1]  # of each its own
