@@ -186,7 +186,6 @@ export function createCore(options: Options<any>, first: Transport): Core {
   let refreshTimer: Timer | undefined;
   let idleTimer: Timer | undefined;
   let tickTimer: Timer | undefined;
-  let ears: AbortController | undefined; // for what the page and the machine tell
 
   /* ---- timers, state ---- */
 
@@ -440,8 +439,8 @@ export function createCore(options: Options<any>, first: Transport): Core {
   /** No timer is left, and nobody is listened to. */
   function rest(next: Status): void {
     stop();
-    ears = ears?.abort() as undefined;
-    cancel(tickTimer);
+    if (tickTimer) hear('removeEventListener');
+    tickTimer = cancel(tickTimer) as undefined;
     cancel(refreshTimer);
     for (const run of core.onRest) run(next.state === 'closed');
     set(next);
@@ -457,7 +456,10 @@ export function createCore(options: Options<any>, first: Transport): Core {
   function connect(): void {
     cancel(retryTimer);
     if (current || !isWanted()) return;
-    listen();
+    if (!tickTimer) {
+      hear('addEventListener');
+      tick();
+    }
     if (globalThis.navigator?.onLine === false) return set({ state: 'offline' });
     set({ state: 'connecting' });
     current = attempt(core.transport);
@@ -465,21 +467,20 @@ export function createCore(options: Options<any>, first: Transport): Core {
 
   /* ---- the page and the machine ---- */
 
-  function listen(): void {
-    if (ears) return;
-    ears = new AbortController();
-    const { signal } = ears;
-    // what a page has, and Node has not
-    const on = (target: Partial<EventTarget> | undefined, name: string, run: () => void) => target?.addEventListener?.(name, run, { signal });
-    on(globalThis, 'online', wake);
-    on(globalThis, 'pageshow', wake);
-    on(globalThis, 'offline', () => {
-      if (!current && status.state !== 'waiting') return;
-      stop();
-      set({ state: 'offline' });
-    });
-    on(globalThis.document, 'visibilitychange', () => document.visibilityState === 'visible' && wake());
-    tick();
+  function onShown(): void {
+    if (document.visibilityState === 'visible') wake();
+  }
+
+  function onOffline(): void {
+    if (!current && status.state !== 'waiting') return;
+    stop();
+    set({ state: 'offline' });
+  }
+
+  /** What a page has, and Node has not. No signal ends it: a page's tests may have two kinds of them, which do not mix. */
+  function hear(verb: 'addEventListener' | 'removeEventListener'): void {
+    for (const [name, run] of [['online', wake], ['pageshow', wake], ['offline', onOffline]] as const) (globalThis as Partial<EventTarget>)[verb]?.(name, run);
+    globalThis.document?.[verb]?.('visibilitychange', onShown);
   }
 
   /** Who slept has missed its timers: it looks at once. */

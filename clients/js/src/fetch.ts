@@ -7,7 +7,7 @@ const CODES: Record<number, string> = { 401: 'unauthorized', 429: 'rate_limited'
 const ANSWER_MS = 10000;
 
 export interface Request {
-  body?: unknown;
+  body?: object;
   headers?: Record<string, string>;
   /** What ends it early. */
   ends?: AbortSignal;
@@ -18,10 +18,10 @@ export interface Request {
 }
 export type Http = (method: string, path: string, request?: Request) => Promise<any>;
 
-/** When a JWT ends, in ms since 1970; what is none does not say. */
+/** When a JWT ends, in ms since 1970; what is none does not say. The two letters that base64 has otherwise stand for no digit. */
 function endOf(token: string): number | undefined {
   try {
-    return JSON.parse(atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'))).exp * 1000 || undefined;
+    return JSON.parse(atob(token.split('.')[1]!.replace(/[-_]/g, '+'))).exp * 1000 || undefined;
   } catch {
     return undefined;
   }
@@ -48,7 +48,7 @@ export function createHttp(core: Core): Http {
       if (ends.aborted) throw lost();
       response = await fetch(core.base + path, {
         method,
-        headers: { ...(token && { authorization: 'Bearer ' + token }), ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+        headers: { ...(token && { authorization: 'Bearer ' + token }), ...(body && { 'content-type': 'application/json' }), ...headers },
         body: JSON.stringify(body),
         credentials: token ? 'same-origin' : 'include',
         signal: flight.signal,
@@ -72,7 +72,6 @@ export function createHttp(core: Core): Http {
       await core.token(token);
       return http(method, path, request, true);
     }
-    const retryAfterS = Number(response.headers.get('retry-after'));
-    throw new HookwireError(code, message, retryable, answer.retry_after_ms ?? (retryAfterS ? retryAfterS * 1000 : undefined));
+    throw new HookwireError(code, message, retryable, answer.retry_after_ms ?? (Number(response.headers.get('retry-after')) * 1000 || undefined));
   } satisfies Http;
 }

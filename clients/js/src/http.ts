@@ -10,24 +10,19 @@ const SILENT_MS = 65000; // two heartbeats of the broker, and some, until its pa
 const MIN_SILENT_MS = 5000;
 const ANSWER_MS = 10000;
 
+/** What stands in an address as it is; anything else the broker might read as something else than a WebSocket's message says. */
+const NAME = /^(?=.{3,255}$)[a-z][a-z0-9-]*:([a-z0-9-]+|\*)$/;
+
 const names = (topics: Topic[]) => topics.map(({ name }) => name).join(',');
 const behind = (cursor: string) => '&cursor=' + encodeURIComponent(cursor);
 
 /** What a WebSocket answers, over HTTP. */
-async function ask(http: Http, ends: AbortSignal, { type, topic, key, follow, cursor, limit, ...event }: Message): Promise<any> {
+export async function ask(http: Http, { type, topic, key, follow, cursor, limit, ...event }: Message, ends?: AbortSignal): Promise<any> {
   if (type === 'publish') {
     const { id, duplicate } = await http('POST', '/publish', { body: { topic, ...event }, headers: { 'idempotency-key': key }, ends });
     return { event_id: id, duplicate };
   }
-  return http('GET', `/topics/${topic}/${type}?limit=${limit ?? 100}${cursor ? behind(cursor) : ''}`, { ends });
-}
-
-/** One topic's refusal refuses the whole request, and is named in the message: the others go on without it. */
-function refuse(wire: Wire, topics: Topic[], { code, message, retryable }: HookwireError): boolean {
-  const topic = topics.find(({ name }) => message?.startsWith(name + ':') || message?.startsWith(`"${name}":`));
-  if (!topic || retryable) return false;
-  wire.settle(topic, { code, message });
-  return true;
+  return http('GET', `/topics/${encodeURIComponent(topic)}/${type}?limit=${limit ?? 100}${cursor ? behind(cursor) : ''}`, { ends });
 }
 
 /** What there is to be done for topics that are followed together, until it `ends`. */
@@ -41,7 +36,7 @@ interface Run {
 async function poll({ wire, http, ends }: Run, topics: Topic[], place: string, waitS: number): Promise<any> {
   const answer = await http('GET', `/poll?topics=${names(topics)}${place}&wait=${waitS}`, { ends, silentMs: waitS * 1000 + ANSWER_MS });
   if (ends.aborted) throw lost();
-  if (answer.gap) wire.receive({ type: 'gap', topics: topics.map(({ name }) => name), reason: 'events of these topics may be lost' });
+  if (answer.gap) wire.receive({ type: 'gap', topics: topics.map(({ name }) => name), reason: 'events may be lost' });
   return answer;
 }
 
@@ -79,15 +74,19 @@ function link(wire: Wire, http: Http, follow: (run: Run) => Promise<void>): Link
 
   function again(): void {
     stop();
-    const topics = core.wanted();
+    const topics = core.wanted().filter((topic) => NAME.test(topic.name) || void wire.settle(topic, { code: 'bad_request' }));
     followed = names(topics);
     if (!topics.length) return wire.opened(); // requests need no stream
     stream = new AbortController();
     const ends = stream.signal;
     follow({ wire, http, topics, ends }).catch((error) => {
       if (ends.aborted) return;
-      if (refuse(wire, topics, error)) again();
-      else wire.ended(error.code ? error : lost(String(error)));
+      // one topic's refusal refuses the whole request, and is named in the message: the others go on without it
+      const topic = topics.find(({ name }) => !error.retryable && error.message.startsWith(name + ':'));
+      if (topic) {
+        wire.settle(topic, error);
+        again();
+      } else wire.ended(error.code ? error : lost(String(error)));
     });
   }
 
@@ -106,7 +105,7 @@ function link(wire: Wire, http: Http, follow: (run: Run) => Promise<void>): Link
     sync() {
       if (names(core.wanted()) !== followed) soon();
     },
-    request: (message) => ask(http, requests.signal, message),
+    request: (message) => ask(http, message, requests.signal),
     auth: again,
     probe: again,
     close() {

@@ -1,7 +1,7 @@
 /* hookwire-client: the client with all transports. */
-import { type Core, createCore, type Link } from './core.js';
+import { type Core, createCore, type Link, type Transport } from './core.js';
 import { createHttp, type Http } from './fetch.js';
-import { longpoll, polling, sse } from './http.js';
+import { ask, longpoll, polling, sse } from './http.js';
 import { withLadder } from './ladder.js';
 import { withCatchUp } from './late.js';
 import { withPresence } from './presence.js';
@@ -12,7 +12,17 @@ import { websocket } from './websocket.js';
 
 export * from './types.js';
 
-const all = { websocket: () => websocket, sse, longpoll, polling };
+/** Asks for history over HTTP: that has patterns too, and tells what is gone in the answer and not to all who follow the topic. */
+const withHistory = (http: Http): Transport => ({
+  ...websocket,
+  open(wire) {
+    const link = websocket.open(wire);
+    return { ...link, request: (message) => (message.type === 'history' ? ask(http, message) : link.request(message)) };
+  },
+});
+
+/** The best first. */
+const all = { websocket: withHistory, sse, longpoll, polling };
 
 /** The code for tabs is loaded by the first connection, where it is asked for. */
 function withShare(core: Core): void {
@@ -35,16 +45,15 @@ function withShare(core: Core): void {
 
 /** A client of the broker at `options.url`. Connects with the first subscription. */
 export function createClient<S extends Schemas = {}>(options: Options<S>): Client<S> {
-  const later: Http = (...request) => http(...request);
-  const transports = (options.transports ?? ['websocket', 'sse', 'longpoll', 'polling']).map((name) => all[name](later));
-  const core = createCore(options, transports[0]!);
+  const core = createCore(options, websocket);
   const http = createHttp(core);
+  const transports = (options.transports ?? (Object.keys(all) as (keyof typeof all)[])).map((name) => all[name](http));
+  core.transport = transports[0]!;
   if (options.tickets) core.ticket = async () => (await http('POST', '/ticket')).ticket;
   withLadder(core, transports);
   withSchemas(core);
-  withCatchUp(core, http);
+  withCatchUp(core);
   if (options.share && globalThis.navigator?.locks) withShare(core);
-  return Object.assign(core.client, withSnapshot(core), withPresence(core), {
-    cursor: async () => (await http('GET', '/cursor')).cursor,
-  }) as Client<any>;
+  const cursor = async () => (await http('GET', '/cursor')).cursor;
+  return Object.assign(core.client, withSnapshot(core, cursor), withPresence(core), { cursor }) as Client<any>;
 }

@@ -1,13 +1,8 @@
 /* Who begins behind a cursor where others have come further: what is in between is read for it alone. */
 import { type Core, guarded } from './core.js';
-import type { Http } from './fetch.js';
 import type { HookwireEvent } from './types.js';
 
-export function withCatchUp(core: Core, http: Http): void {
-  /** A WebSocket has no history of patterns. */
-  const read = (topic: string, cursor: string) =>
-    topic.endsWith('*') ? http('GET', `/topics/${topic}/history?cursor=${encodeURIComponent(cursor)}`) : core.request({ type: 'history', topic, cursor });
-
+export function withCatchUp(core: Core): void {
   core.catchUp = async (sub, late) => {
     const { onEvent } = sub;
     const had = new Set<string>();
@@ -22,7 +17,7 @@ export function withCatchUp(core: Core, http: Http): void {
       await core.settled([name]); // what comes from here on is held
       try {
         for (let page: any = sub; core.has(name, sub) && (page === sub || page.events.length); ) {
-          page = await read(name, page.cursor);
+          page = await core.request({ type: 'history', topic: name, cursor: page.cursor });
           if (page.gap) throw page;
           for (const event of page.events) core.check(event, () => give(event));
         }

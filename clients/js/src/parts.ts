@@ -3,4 +3,20 @@ import type { Core } from './core.js';
 import { withPresence } from './presence.js';
 import { withSnapshot } from './snapshot.js';
 
-export const withParts = (core: Core) => ({ ...withSnapshot(core), ...withPresence(core) });
+const IN_VAIN = /^(waiting|offline|failed|closed)$/;
+
+export function withParts(core: Core) {
+  /** The session's cursor, as soon as there is one; none if the connection is not to be had. */
+  const ask = () =>
+    new Promise<string | undefined>((done) => {
+      const off = core.client.onStatus(look);
+      function look(): void {
+        const cursor = core.link() && core.cursor();
+        if (!cursor && !IN_VAIN.test(core.client.state)) return;
+        off();
+        done(cursor);
+      }
+      look();
+    });
+  return { ...withSnapshot(core, ask), ...withPresence(core) };
+}

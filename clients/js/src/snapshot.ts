@@ -1,41 +1,43 @@
-/* Data of the application's own, and what happened to it since. */
+/* Data of the application's own, and what happened to it since.
+ *
+ *   cursor ──┬──> fetcher ─────────────────> data, then what was held, then what comes
+ *            └──> subscribed from it, held ──┘
+ *
+ * The cursor is of before the read: what the data lacks is behind it, whatever happens in between. If it is not there any more, as after a
+ * restart of a broker without a store, the broker says so (a gap), and the data is read again. */
 import { type Core, guarded } from './core.js';
 import type { Client, HookwireEvent } from './types.js';
 
 const READ_AGAIN_MS = 2000;
-const PATIENCE_MS = 3000; // until the topics are live; then the page gets its data without
-const IN_VAIN = /^(waiting|offline|failed|closed)$/;
+const PATIENCE_MS = 3000; // until there is a cursor; then the page gets its data without
 
-export function withSnapshot(core: Core): Pick<Client<any>, 'snapshot'> {
+/** `ask` finds a cursor that is no later than now, where there is no session that has one. */
+export function withSnapshot(core: Core, ask: () => Promise<string | undefined>): Pick<Client<any>, 'snapshot'> {
+  const session = () => (core.link() ? core.cursor() : undefined);
+
   return {
     async snapshot(topics, fetcher, onEvent, options = {}) {
       const { onGap, onData, signal } = options;
-      const names = typeof topics === 'string' ? [topics] : topics;
       const abort = new AbortController();
       const ended = abort.signal;
-      let held: HookwireEvent[] | undefined = []; // what came while the data is read
-      let reads = 0;
+      let off: (() => void) | undefined;
+      let held: HookwireEvent[] | undefined = []; // what comes while the data is read
+      let reads = 0; // behind the first
+      let isThere = false; // the page has the first data, and the topics are live
+      let isStale = false; // it may lack something
 
-      signal?.throwIfAborted();
-      const off = core.client.subscribe(topics, (event: any) => (held ? held.push(event) : onEvent?.(event)), {
-        ...options,
-        onGap(gap) {
-          guarded(() => onGap?.(gap));
-          void readAgain();
-        },
-      });
-      const end = () => {
-        off();
+      function end(): void {
+        off?.();
+        signal?.removeEventListener('abort', end);
         abort.abort(signal?.reason);
-      };
-      signal?.addEventListener('abort', end, { signal: ended });
+      }
 
-      const give = () => {
+      function give(): void {
         if (ended.aborted) return;
         const events = held ?? [];
         held = undefined;
         for (const event of events) guarded(() => onEvent?.(event as any));
-      };
+      }
 
       async function readAgain(): Promise<void> {
         const mine = ++reads;
@@ -50,34 +52,36 @@ export function withSnapshot(core: Core): Pick<Client<any>, 'snapshot'> {
         }
       }
 
+      signal?.throwIfAborted();
+      signal?.addEventListener('abort', end);
+      core.need(1); // to connect takes as long as to ask
       try {
-        // data that is read behind the moment at which the topics are live has all that came before it
-        const live = core.settled(names);
-        let isLate = true;
-        let offStatus: (() => void) | undefined;
-        await Promise.race([
-          live.then(() => {
-            isLate = false;
-          }),
-          new Promise<void>((done) => {
-            const look = () => IN_VAIN.test(core.client.state) && done();
-            core.later(done, PATIENCE_MS);
-            offStatus = core.client.onStatus(look);
-            look();
-          }),
-        ]);
-        offStatus?.();
+        const cursor = session() ?? (await Promise.race([ask().catch(session), new Promise<undefined>((done) => core.later(done as () => void, PATIENCE_MS))]));
         ended.throwIfAborted();
-        const mine = ++reads;
+        isStale = !cursor;
+        off = core.client.subscribe(topics, (event: any) => (held ? held.push(event) : onEvent?.(event)), {
+          ...options,
+          cursor,
+          onGap(gap) {
+            guarded(() => onGap?.(gap));
+            isStale = true;
+            if (isThere) void readAgain();
+          },
+        });
         const data = await fetcher(ended);
         ended.throwIfAborted();
-        const cursor = core.cursor();
-        if (isLate) void live.then(() => void (ended.aborted || readAgain()));
-        else if (mine === reads) core.later(give, 0); // behind who waits for this promise
+        const go = () => {
+          isThere = true;
+          if (!ended.aborted) void (isStale ? readAgain() : give());
+        };
+        // behind who waits for this promise; what was read without a cursor may be from before the topics were live
+        void core.settled(cursor ? [] : ([topics].flat() as string[])).then(() => core.later(go, 0));
         return { data, cursor, unsubscribe: end };
       } catch (error) {
         end();
         throw error;
+      } finally {
+        core.need(-1);
       }
     },
   };

@@ -152,14 +152,14 @@ export interface HistoryPage<P = unknown> {
   events: HookwireEvent<P>[];
   /** For the next page; one without events is the last. */
   cursor: string;
-  /** Over HTTP: events behind the cursor that was given are gone. */
+  /** Events behind the cursor that was given are gone; `hookwire-client/ws` tells it by `onGap`. */
   gap?: boolean;
 }
 
 /** Data of your own, followed. */
 export interface Snapshot<D> {
   data: D;
-  /** How far the stream has come: behind all that `data` is sure to hold. Absent where nothing is known of the broker yet. */
+  /** Of before the read: `data` has all that happened up to there. Absent where nothing was known of the broker yet. */
   cursor?: string;
   /** Ends it. */
   unsubscribe: () => void;
@@ -188,9 +188,9 @@ export interface Client<S extends Schemas = {}> {
     options?: SubscribeOptions,
   ): Unsubscribe;
   /**
-   * Data of your own, and what happened to it since: follows the topics, and runs `fetcher` as soon as they are live; what comes in the
-   * meantime is given to `onEvent` behind the data, maybe for the second time. After a gap `fetcher` runs again, for `onData`. Where the
-   * broker cannot be reached the page gets its data nevertheless, and newer data by `onData` as soon as the topics are live.
+   * Data of your own, and what happened to it since: takes the broker's cursor, runs `fetcher`, and follows the topics from that cursor. What
+   * comes in the meantime is given to `onEvent` behind the data, maybe for the second time. After a gap `fetcher` runs again, for `onData`.
+   * Where no cursor can be had the page gets its data nevertheless, and newer data by `onData` as soon as the topics are live.
    */
   snapshot<D, const T extends string>(
     topics: T | readonly T[],
@@ -204,7 +204,7 @@ export interface Client<S extends Schemas = {}> {
   presence(topic: string): Promise<PresenceUser[]>;
   /** Who is there, now and whenever it changes. Returns what ends it. */
   onPresence(topic: string, listener: (users: PresenceUser[]) => void): () => void;
-  /** A page of the past, oldest first. */
+  /** A page of the past of a topic or pattern, oldest first. With `hookwire-client/ws` of topics alone. */
   history<T extends string>(topic: T, options?: { cursor?: string; limit?: number }): Promise<HistoryPage<PayloadOf<S, T>>>;
   /** A place in the stream that is no later than now: read your own data behind it, then subscribe from it. */
   cursor(): Promise<string>;

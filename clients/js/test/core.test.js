@@ -407,10 +407,13 @@ test('the page goes offline and online, and is shown again', async () => {
   const document = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
   let listeners = 0;
   const count = (target) => ({
-    addEventListener(name, run, { signal }) {
+    addEventListener(name, run) {
       listeners++;
-      signal.addEventListener('abort', () => listeners--);
-      target.addEventListener(name, run, { signal });
+      target.addEventListener(name, run);
+    },
+    removeEventListener(name, run) {
+      listeners--;
+      target.removeEventListener(name, run);
     },
   });
   const navigator = { onLine: true };
@@ -441,6 +444,7 @@ test('the page goes offline and online, and is shown again', async () => {
     assert.equal(listeners, 0);
   } finally {
     delete globalThis.addEventListener;
+    delete globalThis.removeEventListener;
     delete globalThis.document;
     delete globalThis.navigator;
   }

@@ -2,8 +2,8 @@
 import { JSDOM } from 'jsdom';
 
 const { window } = new JSDOM('<!doctype html><html lang="en"><body></body></html>', { url: 'http://localhost/', pretendToBeVisual: true });
-const { document, navigator, HTMLElement, Node, Element, SVGElement, AbortController, AbortSignal } = window;
-const page = { window, document, navigator, HTMLElement, Node, Element, SVGElement, AbortController, AbortSignal };
+const { document, navigator, HTMLElement, Node, Element, SVGElement } = window;
+const page = { window, document, navigator, HTMLElement, Node, Element, SVGElement };
 for (const [name, value] of Object.entries(page))
   Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
 
