@@ -184,7 +184,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
   let retryTimer: Timer | undefined;
   let stableTimer: Timer | undefined;
   let refreshTimer: Timer | undefined;
-  let idleTimer: Timer | undefined;
+  let changeTimer: Timer | undefined;
   let tickTimer: Timer | undefined;
 
   /* ---- timers, state ---- */
@@ -503,16 +503,14 @@ export function createCore(options: Options<any>, first: Transport): Core {
   const isWanted = () => needs + topics.size > 0;
   const lingerMs = options.lingerMs ?? 1000;
 
+  /** What changes together is told together. */
   function changed(): void {
-    cancel(idleTimer);
-    if (isWanted()) {
-      if (status.state === 'idle') connect();
-      else if (working) current!.link!.sync();
-    } else if (status.state !== 'idle') {
-      idleTimer = later(() => {
-        if (!isWanted()) rest({ state: 'idle' });
-      }, 0);
-    }
+    if (isWanted() && status.state === 'idle') connect();
+    changeTimer ??= later(() => {
+      changeTimer = undefined;
+      if (isWanted()) core.link()?.sync();
+      else if (status.state !== 'idle') rest({ state: 'idle' });
+    }, 0);
   }
 
   function drop(topic: Topic): void {
@@ -530,8 +528,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
     const sub: Sub = { ...opts, onEvent };
     const list = [...new Set([names].flat() as string[])];
     // what others have had is not told again by the session
-    const had = [...topics.keys()].map(wildcardOf);
-    const isLate = opts.cursor && opts.cursor !== cursor && list.some((name) => had.includes(wildcardOf(name)));
+    const isLate = opts.cursor && opts.cursor !== cursor && [...topics.keys()].some((had) => list.some((name) => wildcardOf(name) === wildcardOf(had)));
     for (const name of list) {
       let topic = topics.get(name);
       if (!topic) topics.set(name, (topic = { name, subs: new Set(), cursor: isLate ? undefined : opts.cursor, last: opts.last }));
@@ -541,7 +538,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
     }
     changed();
     if (isLate && !core.catchUp) guarded(() => sub.onGap?.({ topics: list, reason: 'followed already' }));
-    void ((isLate && core.catchUp?.(sub, list)) || settled(list)).then(sub.onReady);
+    void ((isLate && core.catchUp?.(sub, list)) || settled(sub.onReady ? list : [])).then(sub.onReady);
     return () => {
       let left: string | undefined;
       for (const name of list) {

@@ -1,0 +1,121 @@
+/* What topics are called, how many there are, and their past: the same over every transport. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
+import { createClient } from '../dist/index.js';
+import { createClient as createSmall } from '../dist/ws.js';
+import { Broker, mint, until } from '../../testlib/broker.js';
+import { Proxy } from '../../testlib/proxy.js';
+
+/** Counts what is sent. */
+const sent = [];
+globalThis.WebSocket = class extends WebSocket {
+  send(text) {
+    sent.push(JSON.parse(text));
+    super.send(text);
+  }
+};
+
+const TRANSPORTS = ['websocket', 'sse', 'longpoll', 'polling'];
+const isUp = (client) => client.state === 'online' || client.state === 'degraded';
+const range = (n) => Array.from({ length: n }, (_, i) => i);
+
+let broker;
+before(async () => (broker = await Broker.start({ limits: { topics_per_session: 5000 }, tenants: { '*': { hooks: [{ name: 'open', lua: 'open.lua' }], limits: { subscriptions: 100000, publish_per_s: 10000 } } } })));
+after(() => broker.stop());
+
+const cleanups = [];
+after(async () => {
+  for (const clean of cleanups) await clean();
+});
+function connect(options = {}, create = createClient) {
+  const client = create({ url: broker.url, getToken: () => mint('alice'), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, ...options });
+  cleanups.push(() => client.close());
+  return client;
+}
+
+/** Follows the topic, and waits until it is live. */
+async function follow(client, topic, options) {
+  const got = [];
+  client.subscribe(topic, (event) => got.push(event.data.payload.n), options);
+  await until(async () => {
+    await broker.publish(topic, { n: -1 });
+    return got.length;
+  }, `${topic} is live: ${JSON.stringify(client.status)}`);
+  return { numbers: () => got.filter((n) => n >= 0) };
+}
+
+test('what is no topic is refused as such, and never read as something else: an address has nothing of it', async () => {
+  const odd = ['a:1&cursor=x', 'a:1,b:2', 'a:1#x', 'a:1%2Cb:2', 'a:ü', 'a: 1', 'a:1+2', '', 'a:**', `a:${'x'.repeat(300)}`];
+  for (const transport of TRANSPORTS) {
+    const proxy = await Proxy.start(broker.port);
+    cleanups.push(() => proxy.stop());
+    const client = connect({ url: proxy.url, transports: [transport] });
+    const errors = [];
+    client.subscribe(odd, () => {}, { onError: ({ code }, topic) => errors.push([topic, code]) });
+    const { numbers } = await follow(client, `odd-${transport}:1`);
+    await until(() => errors.length === odd.length, `${transport}: ${JSON.stringify(errors)}`);
+    assert.deepEqual(errors.sort(), odd.map((topic) => [topic, 'bad_request']).sort(), transport);
+    await broker.publish(`odd-${transport}:1`, { n: 1 });
+    await until(() => numbers().length === 1, `${transport}: the others go on`);
+    assert.deepEqual(proxy.seen.filter((path) => /[#%+ü ]|=x/.test(path.replace(/cursor=[^&]*/, ''))), [], transport);
+    client.close();
+  }
+});
+
+test('the history of a topic and of a pattern is the same over every transport', async () => {
+  const ids = [];
+  for (const n of range(3)) ids.push(await broker.publish(`past:${n}`, { n }));
+  for (const transport of TRANSPORTS) {
+    const client = connect({ transports: [transport] });
+    for (const [topic, expected] of [['past:1', [1]], ['past:*', [0, 1, 2]]])
+      assert.deepEqual((await client.history(topic)).events.map((event) => event.data.payload.n), expected, `${transport} ${topic}`);
+    const page = await client.history('past:*', { limit: 2, cursor: ids[0] });
+    assert.deepEqual(page.events.map((event) => event.data.payload.n), [1, 2]);
+    await assert.rejects(client.history('past:1&limit=1'), { code: 'bad_request' }, transport);
+    await assert.rejects(client.history('secret:1'), { code: 'forbidden_topic' }, transport);
+    client.close();
+  }
+});
+
+test('what a page of history lacks is told in it, and not to who follows the topic and has lost nothing', async () => {
+  for (const transport of TRANSPORTS) {
+    const client = connect({ transports: [transport] });
+    const gaps = [];
+    await follow(client, 'whole:1', { onGap: (gap) => gaps.push(gap) });
+    const page = await client.history('whole:1', { cursor: 'zz9zz-41' });
+    assert.equal(page.gap, true, transport);
+    await client.publish({ topic: 'whole:1', event: 'ADDED', data: { entity_id: 'x', payload: { n: 1 } } });
+    assert.deepEqual(gaps, [], transport);
+    client.close();
+  }
+});
+
+test('what is subscribed and left together is told together', async () => {
+  for (const create of [createClient, createSmall]) {
+    const client = connect({}, create);
+    await follow(client, 'first:1');
+    sent.length = 0;
+    const offs = range(120).map((i) => client.subscribe(`together:${i}`, () => {}));
+    await until(() => sent.filter(({ type }) => type === 'subscribe').flatMap(({ topics }) => topics).length === 120);
+    assert.equal(sent.length, 3, 'so many as the messages of at most 50 topics are');
+    sent.length = 0;
+    for (const off of offs) off();
+    await until(() => sent.flatMap(({ topics = [] }) => topics).length === 120);
+    assert.ok(sent.length <= 3, `${sent.length} messages`); // their timers end in more than one turn, maybe
+    client.close();
+  }
+});
+
+test('thousands of topics, each with somebody of its own who follows it', async () => {
+  const client = connect();
+  const got = new Set();
+  for (const i of range(3000)) client.subscribe(`many:${i}`, () => got.add(i));
+  await until(async () => {
+    await broker.publish('many:2999', {});
+    return got.has(2999);
+  });
+  for (const i of [0, 1500, 2998]) await broker.publish(`many:${i}`, {});
+  await until(() => got.size === 4);
+  client.close();
+});
