@@ -363,8 +363,8 @@ export function createCore(options: Options<any>, first: Transport): Core {
         adopt(self);
       },
       receive(message) {
-        // what has no id cannot be told from what the current link brings
-        if (!dead && (self === current || message.id)) receive(message);
+        // an event without an id cannot be told from what the current link brings
+        if (!dead && (self === current || message.id || message.type)) receive(message);
       },
       settle(topic, { ok, code = 'internal', message, cursor: joinedAt }) {
         if (dead || topics.get(topic.name) !== topic) return;

@@ -58,8 +58,10 @@ export function createHttp(core: Core): Http {
           core.cancel(timer);
           timer = core.later(abort, ms);
         });
-      answer = await response.json().catch(() => answer); // of a proxy in between
+      // of a proxy in between; or there are too many topics for an address (431): that is no matter of the broker's but of the transport
+      if (response.status !== 431) answer = await response.json().catch(() => answer);
     } catch (error) {
+      abort(); // what is not understood goes on
       // what is no JSON, or not all of it, is no answer of the broker
       throw error instanceof HookwireError ? error : lost(String(error));
     } finally {

@@ -150,7 +150,7 @@ export const sse = (http: Http): Transport => ({
           const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
           rest = lines.pop()!;
           for (const line of lines) {
-            const [, field, text] = /^(\w*): ?(.*)/.exec(line) ?? [];
+            const [, field, text] = /^(\w*): ?(.*)/s.exec(line) ?? [];
             if (field === '') {
               if (beatMs) silentMs = Math.max(MIN_SILENT_MS, (Date.now() - beatMs) * 2.5);
               beatMs = Date.now();

@@ -1,0 +1,130 @@
+/* What comes over a stream, byte for byte, and what becomes of the stream. */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+import WebSocket from 'ws';
+import { createClient } from '../dist/index.js';
+import { Broker, mint, until } from '../../testlib/broker.js';
+
+globalThis.WebSocket ??= WebSocket;
+
+let broker;
+before(async () => (broker = await Broker.start()));
+after(() => broker.stop());
+
+const cleanups = [];
+after(async () => {
+  for (const clean of cleanups) await clean();
+});
+function connect(options = {}) {
+  const client = createClient({ url: broker.url, getToken: () => mint('alice'), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, ...options });
+  cleanups.push(() => client.close());
+  return client;
+}
+
+/** What is published, as it stands: JSON.stringify would write it in its own way. */
+async function publish(topic, payload) {
+  const response = await fetch(`${broker.url}/publish`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${mint('backend')}`, 'content-type': 'application/json' },
+    body: `{"topic":"${topic}","event":"UPDATED","data":{"entity_id":"e","payload":${payload}}}`,
+  });
+  assert.equal(response.status, 200, await response.text());
+}
+
+const PAYLOADS = [
+  '"between lines\u2028and paragraphs\u2029"',
+  '{\n"several":\r\n"lines",\r"of":\n\n"all kinds"\n}',
+  '"id: 7\\nevent: gap\\ndata: {}"',
+  '" data: "',
+  '"🎁 ü \\u0000 \\ud83c"',
+  '"\u0085\ufeff"',
+  `"${'x'.repeat(60000)}"`,
+  'null',
+];
+
+for (const transport of ['websocket', 'sse', 'longpoll', 'polling'])
+  test(`${transport}: payloads come as they were published, whatever letters and lines they have`, async () => {
+    const client = connect({ transports: [transport] });
+    const got = [];
+    client.subscribe(`odd-${transport}:1`, (event) => got.push(event.data.payload));
+    await until(async () => {
+      await publish(`odd-${transport}:1`, '"live?"');
+      return got.length;
+    });
+    const before = got.length;
+    for (const payload of PAYLOADS) await publish(`odd-${transport}:1`, payload);
+    const wanted = PAYLOADS.map((payload) => JSON.parse(payload));
+    await until(() => got.filter((payload) => payload !== 'live?').length >= wanted.length, `${transport}: ${got.length - before} of ${wanted.length}`, 5000);
+    assert.ok(got.filter((payload) => payload !== 'live?').every((payload, i) => JSON.stringify(payload) === JSON.stringify(wanted[i])), transport);
+    client.close();
+  });
+
+/** A server that plays the broker's HTTP; `answer` gets the request's path without its query, and the response. */
+async function play(answer) {
+  const server = createServer((request, response) => answer(request.url.split('?')[0], response, request));
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  cleanups.push(() => (server.closeAllConnections(), server.close()));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+test('a stream that is not to be understood is left, and not only begun anew', async () => {
+  let open = 0;
+  let begun = 0;
+  const url = await play((path, response) => {
+    open++;
+    begun++;
+    response.on('close', () => open--);
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('event: cursor\nid: k-1\ndata: {"type":"cursor","cursor":"k-1"}\n\nid: k-2\ndata: {"topic":\n\n'); // and it stays open
+  });
+  const client = connect({ url, transports: ['sse'] });
+  client.subscribe('a:1', () => {});
+  await until(() => begun >= 3);
+  await until(() => open <= 1, `${open} are open`, 5000);
+  client.close();
+});
+
+test('a gap that a better transport tells before it takes over is not lost', async () => {
+  const polled = (response, gap) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ events: [], cursor: 'k-1', gap }));
+  };
+  const url = await play((path, response) => {
+    if (path === '/poll') return polled(response, false);
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('event: gap\ndata: {"type":"gap","topics":["a:1"],"reason":"retention"}\n\nevent: cursor\nid: k-9\ndata: {"type":"cursor","cursor":"k-9"}\n\n');
+  });
+  let isBlocked = true;
+  const fetchOf = globalThis.fetch;
+  globalThis.fetch = (address, ...rest) => (isBlocked && String(address).includes('/sse') ? Promise.reject(new TypeError('blocked')) : fetchOf(address, ...rest));
+  cleanups.push(() => (globalThis.fetch = fetchOf));
+  const client = connect({ url, transports: ['sse', 'polling'], reprobeMs: 300 });
+  const gaps = [];
+  client.subscribe('a:1', () => {}, { onGap: (gap) => gaps.push(gap.reason) });
+  await until(() => client.status.transport === 'polling');
+  isBlocked = false;
+  await until(() => client.status.transport === 'sse');
+  assert.deepEqual(gaps, ['retention']);
+  client.close();
+});
+
+test('more topics than an address takes: that transport is left, and the connection is not given up', async () => {
+  const client = connect({ transports: ['sse', 'websocket'], reprobeMs: 1e7 });
+  const refused = [];
+  const topics = Array.from({ length: 90 }, (_, i) => `${'long-'.repeat(40)}:${i}`);
+  let got = 0;
+  client.subscribe(topics, () => got++, { onError: (error, topic) => refused.push(topic) });
+  await until(() => client.status.transport === 'websocket', 'the other transport', 5000);
+  await until(async () => {
+    await broker.publish(topics[89], {});
+    return got;
+  });
+  assert.deepEqual(refused, []);
+  client.close();
+
+  const alone = connect({ transports: ['sse', 'longpoll'] });
+  alone.subscribe(topics, () => {});
+  await until(() => alone.status.message === 'HTTP 431', 'it is said why', 5000);
+  alone.close();
+});
