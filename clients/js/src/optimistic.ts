@@ -13,7 +13,7 @@ export interface UseOptimisticOptions {
   confirmMs?: number;
   /**
    * An accepted change was not heard of in that time: read your data again. The change is shown until the promise resolves, then the data
-   * has the last word.
+   * has the last word. If it rejects, it is called again after the same time.
    */
   onUnconfirmed?: () => unknown;
 }
@@ -35,6 +35,8 @@ interface Pending<C> {
   change: C;
   /** When the reply said yes. */
   acceptedMs?: number;
+  /** The data is being read again for it. */
+  isAsked?: boolean;
 }
 
 const SEEN = 1000; // events of mutations that are remembered
@@ -49,6 +51,7 @@ export function useOptimistic<T, C>(base: T, apply: (state: T, change: C) => T, 
   const latest = useRef(options);
   const { confirmMs = 10000 } = options;
 
+  const set = useCallback((id: string, members: Partial<Pending<C>>) => setPending((list) => list.map((one) => (one.id === id ? { ...one, ...members } : one))), []);
   const end = useCallback((id: string) => setPending((list) => list.filter((one) => one.id !== id)), []);
 
   const update = useCallback(
@@ -57,14 +60,14 @@ export function useOptimistic<T, C>(base: T, apply: (state: T, change: C) => T, 
       setPending((list) => [...list, { id, change }]);
       try {
         const result = await send(id);
-        setPending((list) => list.map((one) => (one.id === id ? { ...one, acceptedMs: Date.now() } : one)));
+        set(id, { acceptedMs: Date.now() });
         return result;
       } catch (error) {
         end(id);
         throw error;
       }
     },
-    [end],
+    [end, set],
   );
 
   const confirm = useCallback(
@@ -84,19 +87,21 @@ export function useOptimistic<T, C>(base: T, apply: (state: T, change: C) => T, 
     latest.current = options;
   });
   useEffect(() => {
-    const timers = pending.flatMap(({ id, acceptedMs }) =>
-      acceptedMs === undefined
+    const timers = pending.flatMap(({ id, acceptedMs, isAsked }) =>
+      acceptedMs === undefined || isAsked
         ? []
         : setTimeout(async () => {
+            set(id, { isAsked: true }); // other changes set the timers anew
             try {
               await latest.current.onUnconfirmed?.();
-            } finally {
               end(id);
+            } catch {
+              set(id, { isAsked: false, acceptedMs: Date.now() });
             }
           }, acceptedMs + confirmMs - Date.now()),
     );
     return () => timers.forEach(clearTimeout);
-  }, [pending, confirmMs, end]);
+  }, [pending, confirmMs, end, set]);
 
   const state = useMemo(() => pending.reduce((value, { change }) => apply(value, change), base), [pending, base, apply]);
   return { state, update, confirm, isPending: pending.some(({ acceptedMs }) => acceptedMs === undefined) };

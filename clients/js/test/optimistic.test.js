@@ -86,6 +86,35 @@ describe(`React ${major}`, () => {
     assert.equal(list.screen.text, 'a,b,c');
   });
 
+  test('the data is read again once for a change, whatever else is done while it is read', async () => {
+    const answers = [];
+    const list = await showList({ confirmMs: 20, onUnconfirmed: () => new Promise((done) => answers.push(done)) });
+    const { accept } = await list.send('b');
+    await accept();
+    await until(() => answers.length);
+    const { refuse } = await list.send('c');
+    await refuse();
+    await pass(60);
+    assert.equal(answers.length, 1);
+    await list.read(['a', 'b']);
+    await act(async () => answers[0]());
+    assert.equal(list.screen.text, 'a,b');
+  });
+
+  test('the data cannot be read again: what was accepted stays, and it is tried once more', async () => {
+    const answers = [];
+    const list = await showList({ confirmMs: 20, onUnconfirmed: () => new Promise((resolve, reject) => answers.push({ resolve, reject })) });
+    const { accept } = await list.send('b');
+    await accept();
+    await until(() => answers.length === 1);
+    await act(async () => answers[0].reject(new Error('offline')));
+    assert.equal(list.screen.text, 'a,b');
+    await until(() => answers.length === 2);
+    await list.read(['a', 'b']);
+    await act(async () => answers[1].resolve());
+    assert.equal(list.screen.text, 'a,b');
+  });
+
   test('refused: it is taken back, and nothing else', async () => {
     const list = await showList();
     const first = await list.send('b');
