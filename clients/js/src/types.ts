@@ -89,7 +89,7 @@ export interface Options<S extends Schemas = {}> {
   getToken?: (request: { refresh: boolean }) => string | null | undefined | Promise<string | null | undefined>;
   /** Which transports, the best first. All four are the default, in this order. */
   transports?: ('websocket' | 'sse' | 'longpoll' | 'polling')[];
-  /** One-time tickets are fetched with the token, so that no token stands in an address. */
+  /** A WebSocket is opened with a one-time ticket, for brokers that take no token in the first message. No token stands in an address either way. */
   tickets?: boolean;
   /** Tabs of the same origin and `share` name have one connection together; needs Web Locks and BroadcastChannel. Name it by the user. */
   share?: string;

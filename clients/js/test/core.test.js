@@ -489,20 +489,45 @@ test('a ticket stands in the address, and no token', async () => {
   client.close();
 });
 
-test('no token stands in an address of any transport', async () => {
-  for (const transport of ['websocket', 'sse', 'longpoll', 'polling']) {
-    const proxy = await startProxy();
-    const client = connect({ url: proxy.url, transports: [transport] });
-    await follow(client, 'address:1');
-    assert.deepEqual(proxy.seen.filter((path) => /token|ey[JI]/.test(path)), []);
+test('no token stands in an address of any transport, with tickets or without', async () => {
+  for (const tickets of [false, true])
+    for (const transport of ['websocket', 'sse', 'longpoll', 'polling']) {
+      const proxy = await startProxy();
+      const client = connect({ url: proxy.url, transports: [transport], tickets });
+      await follow(client, 'address:1');
+      await client.publish({ topic: 'address:1', ...EVENT });
+      await client.history('address:1');
+      await client.presence('room:1');
+      await client.cursor();
+      assert.deepEqual(proxy.seen.filter((path) => /token|ey[JI]/.test(path)), []);
+      // what has the token in a head needs no ticket
+      assert.equal(proxy.seen.some((path) => /ticket/.test(path)), tickets && transport === 'websocket', `${proxy.seen}`);
+      client.close();
+    }
+});
+
+test('a broker that takes no token in a message says what is missing; with a ticket it is connected to', async () => {
+  const own = await startBroker({ auth: { origins: ['*'], first_message: false } });
+  const without = connect({ url: own.url });
+  without.subscribe('a:1', () => {});
+  await until(() => without.state === 'failed');
+  assert.deepEqual(without.status, { state: 'failed', code: 'unauthorized', message: 'a token is needed to connect' });
+  without.close();
+  for (const transports of [undefined, ['sse']]) {
+    const client = connect({ url: own.url, tickets: !transports, transports });
+    client.subscribe('a:1', () => {});
+    await until(() => client.state === 'online');
+    assert.equal(client.status.transport, transports?.[0] ?? 'websocket');
     client.close();
   }
+  await own.stop();
 });
 
 for (const bundle of ['index', 'ws'])
-  test(`close leaves no timer, listener or socket (${bundle})`, async () => {
+  test(`close leaves no timer, listener or socket (${bundle})`, { timeout: 60000 }, async (t) => {
     const proxy = await startProxy();
     const child = spawn(process.execPath, [fileURLToPath(new URL('../testlib/leftovers.js', import.meta.url)), proxy.url, mint('alice'), bundle], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL')); // where something is left it may never end
     let out = '';
     child.stdout.on('data', (text) => (out += text));
     const code = await new Promise((done) => child.once('exit', done));
