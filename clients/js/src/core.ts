@@ -135,7 +135,7 @@ export interface Core {
   /** What is valid is given on. */
   check(event: HookwireEvent, deliver: () => void): void;
   onMessage?(message: Message): void;
-  onUp: (() => void)[];
+  onUp: (() => unknown)[];
 }
 
 const SEEN = 4096; // ids that are remembered: what two links may both bring
@@ -148,6 +148,7 @@ const AGAIN_MS = 200;
 const RETRYABLE = /^(lost|timeout|unavailable|rate_limited|draining|internal)$/;
 const MAX_TIMER_MS = 2e9;
 const REFRESH_MS = 30000; // before a token's end
+const CLOCK_MS = 300000; // where it has ended by a clock that is not the broker's: that one says so in time
 
 export const wildcardOf = (topic: string): string => topic.replace(/:.*/, ':*');
 export const isAuth = (code: string): boolean => code === 'unauthorized' || code === 'token_expired';
@@ -264,7 +265,6 @@ export function createCore(options: Options<any>, first: Transport): Core {
     cancel(refreshTimer);
     if (!options.getToken) return;
     const left = endsMs - Date.now();
-    // a clock that is wrong must not make it ask all the time
     refreshTimer = later(
       () => {
         getToken(token).then(
@@ -274,7 +274,8 @@ export function createCore(options: Options<any>, first: Transport): Core {
           () => refreshAt(endsMs), // in a while; the broker ends what has expired
         );
       },
-      Math.min(MAX_TIMER_MS, Math.max(left - Math.min(REFRESH_MS, left / 10), LATE_MS)),
+      // a clock that is wrong must not make it ask all the time
+      left > LATE_MS ? Math.min(MAX_TIMER_MS, left - Math.min(REFRESH_MS, left / 10)) : CLOCK_MS,
     );
   }
 

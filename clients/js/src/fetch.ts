@@ -29,10 +29,13 @@ function endOf(token: string): number | undefined {
 
 export function createHttp(core: Core): Http {
   const all = new AbortController();
+  let endsMs: number | undefined;
   core.onToken = (token) => {
-    const endsMs = endOf(token);
-    if (endsMs) core.refreshAt(endsMs);
+    endsMs = endOf(token);
+    watch();
   };
+  const watch = () => endsMs && core.refreshAt(endsMs);
+  core.onUp.push(watch); // who rests has no timer
   core.onRest.push((isClosed) => isClosed && all.abort());
 
   return async function http(method, path, request = {}, isAgain = false): Promise<any> {
