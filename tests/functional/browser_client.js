@@ -2,6 +2,7 @@
 // standard output its answer, {"value"} or {"failed"}:
 //   {"tab":"a","open":URL}          a tab of that name shows the page
 //   {"tab":"a","run":"return 1"}    the body of an async function, run in the page
+//   {"tab":"a","complaints":true}   the errors and warnings of its console since this was last asked
 //   {"tab":"a","shut":true}         the tab is shut
 //   {"cookie":{…}}                  a cookie that the user has from now on
 //   {"fresh":true}                  all tabs are shut, and what comes is another user's: no cookies
@@ -32,9 +33,10 @@ async function main([executablePath]) {
 	const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] });
 	const tabs = new Map();
 	const thrown = new Map();
+	const complained = new Map();
 	let context;
 
-	const obey = async ({ tab, open, run, shut, cookie, fresh }) => {
+	const obey = async ({ tab, open, run, complaints, shut, cookie, fresh }) => {
 		if (fresh) {
 			await context?.close();
 			context = await browser.newContext({ ignoreHTTPSErrors: true });
@@ -44,10 +46,13 @@ async function main([executablePath]) {
 		if (open) {
 			const page = await context.newPage();
 			page.on('pageerror', (error) => thrown.set(tab, String(error)));
+			complained.set(tab, []);
+			page.on('console', (message) => /^(error|warning)$/.test(message.type()) && complained.get(tab).push(message.text()));
 			tabs.set(tab, page);
 			await page.goto(open);
 			return null;
 		}
+		if (complaints) return complained.get(tab).splice(0);
 		if (shut) return tabs.get(tab).close();
 		return tabs.get(tab).evaluate(`(async () => { ${run} })()`);
 	};

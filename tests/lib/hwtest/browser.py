@@ -69,6 +69,10 @@ class Tab:
         """The next entry of the page's log (browser_client.js)."""
         return self.run("return said();")
 
+    def complaints(self):
+        """The errors and warnings of its console, each once."""
+        return self.browser.order(tab=self.name, complaints=True)
+
     def shut(self):
         self.browser.order(tab=self.name, shut=True)
 
