@@ -2,7 +2,7 @@
 // standard output its answer, {"value"} or {"failed"}:
 //   {"tab":"a","open":URL}          a tab of that name shows the page
 //   {"tab":"a","run":"return 1"}    the body of an async function, run in the page
-//   {"tab":"a","complaints":true}   the errors and warnings of its console since this was last asked
+//   {"tab":"a","complaints":true}   what it threw, and the errors and warnings of its console, since this was last asked
 //   {"tab":"a","shut":true}         the tab is shut
 //   {"cookie":{…}}                  a cookie that the user has from now on
 //   {"fresh":true}                  all tabs are shut, and what comes is another user's: no cookies
@@ -45,8 +45,11 @@ async function main([executablePath]) {
 		if (cookie) return context.addCookies([cookie]);
 		if (open) {
 			const page = await context.newPage();
-			page.on('pageerror', (error) => thrown.set(tab, String(error)));
 			complained.set(tab, []);
+			page.on('pageerror', (error) => {
+				thrown.set(tab, String(error));
+				complained.get(tab).push(String(error));
+			});
 			page.on('console', (message) => /^(error|warning)$/.test(message.type()) && complained.get(tab).push(message.text()));
 			tabs.set(tab, page);
 			await page.goto(open);

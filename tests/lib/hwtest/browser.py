@@ -70,7 +70,7 @@ class Tab:
         return self.run("return said();")
 
     def complaints(self):
-        """The errors and warnings of its console, each once."""
+        """What it threw, and the errors and warnings of its console, each once. Ask when you are done: who waits in a loop overlooks what is thrown."""
         return self.browser.order(tab=self.name, complaints=True)
 
     def shut(self):

@@ -1,5 +1,6 @@
 """The examples in docs/examples: built as their README says, before a broker as `scripts/dev/run` starts it, in a browser."""
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -97,6 +98,28 @@ class Example:
                 _end(process)
             log.seek(0)
             check(process.returncode == 0, f"{self.page}: {command} ended with {process.returncode}:\n{log.read()[-4000:]}")
+
+    def build(self, command, output):
+        """A command that writes that folder: run, unless what is there was made by it of what there is now."""
+        stamp = self.cwd / output / "stamp-of-the-test"
+        now = self._stamp(command, output)
+        if stamp.exists() and stamp.read_text() == now:
+            return print(f"     {self.page}: {output} is up to date", flush=True)
+        stamp.unlink(missing_ok=True)
+        self.run(command)
+        return stamp.write_text(now)
+
+    def _stamp(self, command, output):
+        """Of all that it is built of: its own files, the packages by their lock, and the clients."""
+        made = {output, "node_modules", ".env.local", "next-env.d.ts", "tsconfig.tsbuildinfo"}
+        files = [file for file in self.cwd.rglob("*") if not made & set(file.relative_to(self.cwd).parts)]
+        for package in ("js/dist", "node"):
+            files += [file for file in (ROOT / "clients" / package).glob("*") if file.suffix in (".js", ".ts")]
+        node = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, check=True).stdout
+        digest = hashlib.sha256(command.encode() + node)
+        for file in sorted(file for file in files if file.is_file()):
+            digest.update(f"{file}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()
 
     def serve(self, command, **env):
         """A command that serves on port 3000; for the test on a free one, which is PORT in its environment."""
