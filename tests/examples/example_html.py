@@ -6,7 +6,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 from hwtest.browser import Browser, chromium_or_exit
-from hwtest.example import TOPIC, DevBroker, Example, fill, text_of, until_shown
+from hwtest.example import FAMILY, DevBroker, Example, fill, text_of, until_shown
 
 chromium_or_exit()
 
@@ -19,7 +19,7 @@ def test_a_page_of_two_files():
         tab = browser.open(server.origin)
         equal(text_of(tab, "#state"), "idle", "before anything is followed")
 
-        fill(tab, "#connect", url=broker.url, token="no token", topic=TOPIC)
+        fill(tab, "#connect", url=broker.url, token="no token", topic=f"gift-list:{FAMILY}")
         until_shown(tab, "#state", "failed")
         check(text_of(tab, "#problem"), "it says why")
         check(tab.run("return !document.querySelector('#retry').hidden;"), "and lets the user try again")
@@ -31,7 +31,7 @@ def test_a_page_of_two_files():
         until_shown(tab, "#events", "ADDED gift-456 Bike")
 
         with WsClient(broker.address, token=mint("bob"), protocols=["hookwire.v1"]) as other:
-            other.subscribe(TOPIC)
+            other.subscribe(f"gift-list:{FAMILY}")
             fill(tab, "#publish", name="<b>Kite</b>")
             data = other.recv_event()["data"]
             equal((data["payload"], data["user_id"]), ({"name": "<b>Kite</b>"}, "alice"), "what the page published")

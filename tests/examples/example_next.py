@@ -8,18 +8,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 from hwtest.browser import Browser, chromium_or_exit
-from hwtest.example import DevBroker, Example, fill, text_of, until_shown
+from hwtest.example import DevBroker, Example, fill, state_of, text_of, until_online, until_shown
 
 chromium_or_exit()
-STATE = ".hookwire-status"
-
-
-def state_of(tab):
-    return tab.run(f"return document.querySelector('{STATE}').dataset.state;")
-
-
-def until_online(tab):
-    wait_until(lambda: state_of(tab) == "online", 60, "the page to be online")
 
 
 def test_a_list_that_the_server_renders_and_the_page_keeps_up_to_date():

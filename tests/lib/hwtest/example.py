@@ -19,7 +19,7 @@ from .wait import scaled, wait_until
 
 EXAMPLES = ROOT / "docs/examples"
 SHOWN_PORT = "3000"  # where examples serve
-TOPIC = "gift-list:family-123"
+FAMILY = "family-123"  # whose list they show
 BUILD_S, SERVE_S = 240, 60  # on a machine that has other things to do
 
 
@@ -59,9 +59,10 @@ class DevBroker:
         self._broker.__exit__(None, None, None)
         self._broker = None
 
-    def publish(self, name, event="ADDED", entity="gift-456"):
+    def publish(self, name, entity="gift-456", family=FAMILY):
         """As a back end does; the broker must take it."""
-        answer = self._broker.publish(TOPIC, event, {"entity_id": entity, "payload": {"name": name}}, mint("backend", role="service"))
+        data = {"entity_id": entity, "payload": {"name": name}}
+        answer = self._broker.publish(f"gift-list:{family}", "ADDED", data, mint("backend", role="service"))
         check(answer.status == 200, f"publish: {answer.body[:200]}")
 
     def __enter__(self):
@@ -181,6 +182,16 @@ class _Server:
 def text_of(tab, selector):
     """The text of an element of the page; None if there is none."""
     return tab.run("return document.querySelector(SELECTOR)?.textContent ?? null;", SELECTOR=selector)
+
+
+def state_of(tab):
+    """What <ConnectionStatus> says."""
+    return tab.run("return document.querySelector('.hookwire-status').dataset.state;")
+
+
+def until_online(tab):
+    """Waits for it."""
+    wait_until(lambda: state_of(tab) == "online", 60, "the page to be online")
 
 
 def until_shown(tab, selector, text, timeout=20):
