@@ -23,7 +23,19 @@ class Started:
         self.process = subprocess.Popen(
             [sys.executable, START, "--broker", "0", "--api", "0", "--web", "0", "--data", data, *arguments], env={**os.environ, "HOOKWIRE_BIN": binary()},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.address = self.wait_line(READY)[len(READY):].strip()
+        try:
+            self.address = self.wait_line(READY)[len(READY):].strip()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate(timeout=scaled(30))
 
     def wait_line(self, begin):
         for line in self.process.stdout:
@@ -50,32 +62,32 @@ class Started:
 
 def test_one_command_starts_all_three_and_ends_them():
     with temporary_directory() as data:
-        started = Started(data)
-        contains(http(started.address, "GET", "/").body.decode(), "<title>", "the page")
-        equal(len(http(started.address, "GET", "/api/people").json()), 5, "people, by way of the page's server")
-        session = http(started.address, "POST", "/api/login", body={"user_id": "bob"}).json()["session"]
-        broker = http(started.address, "GET", "/api/config", token=session).json()["broker_url"].removeprefix("http://")
-        token = http(started.address, "GET", "/api/realtime-token", token=session).json()["token"]
-        page = [("Origin", f"http://{started.address}"), ("Authorization", f"Bearer {token}")]
-        equal(http(broker, "GET", "/cursor", page).header("Access-Control-Allow-Origin"), f"http://{started.address}", "the page's origin")
-        equal(WsClient(broker, token=token, headers=page[:1], protocols=["hookwire.v1"]).recv_json()["user_id"], "bob", "who is connected")
-        elsewhere = [("Origin", "http://elsewhere.example"), page[1]]
-        equal(http(broker, "GET", "/cursor", elsewhere).header("Access-Control-Allow-Origin"), None, "a page from elsewhere")
-        for part, address in (("broker", broker), ("api", started.address)):
-            started.type(part)
-            started.wait_line(f"gift-list: {part} is killed")
-            started.type(part)
-            started.wait_line(f"gift-list: {part} is back")
-        equal(http(started.address, "GET", "/api/config", token=session).status, 200, "with the same session")
-        equal(http(broker, "GET", "/cursor", page).status, 200, "with the same token")
-        equal(len(started.children()), 3, "processes")
-        equal(started.end(signal.SIGINT), (0, []), "its end, and what is left")
-        started = Started(data, "--backend", "express")
-        equal(http(started.address, "GET", "/api/config", token=session).status, 200, "the session, at the other back end")
-        os.kill(int(started.children()[0]), signal.SIGKILL)
-        started.wait_line("gift-list: broker has ended with -9")
-        started.process.communicate(timeout=scaled(30))
-        equal(started.process.returncode, 1, "its end when a part of it ends")
+        with Started(data) as started:
+            contains(http(started.address, "GET", "/").body.decode(), "<title>", "the page")
+            equal(len(http(started.address, "GET", "/api/people").json()), 5, "people, by way of the page's server")
+            session = http(started.address, "POST", "/api/login", body={"user_id": "bob"}).json()["session"]
+            broker = http(started.address, "GET", "/api/config", token=session).json()["broker_url"].removeprefix("http://")
+            token = http(started.address, "GET", "/api/realtime-token", token=session).json()["token"]
+            page = [("Origin", f"http://{started.address}"), ("Authorization", f"Bearer {token}")]
+            equal(http(broker, "GET", "/cursor", page).header("Access-Control-Allow-Origin"), f"http://{started.address}", "the page's origin")
+            equal(WsClient(broker, token=token, headers=page[:1], protocols=["hookwire.v1"]).recv_json()["user_id"], "bob", "who is connected")
+            elsewhere = [("Origin", "http://elsewhere.example"), page[1]]
+            equal(http(broker, "GET", "/cursor", elsewhere).header("Access-Control-Allow-Origin"), None, "a page from elsewhere")
+            for part in ("broker", "api"):
+                started.type(part)
+                started.wait_line(f"gift-list: {part} is killed")
+                started.type(part)
+                started.wait_line(f"gift-list: {part} is back")
+            equal(http(started.address, "GET", "/api/config", token=session).status, 200, "with the same session")
+            equal(http(broker, "GET", "/cursor", page).status, 200, "with the same token")
+            equal(len(started.children()), 3, "processes")
+            equal(started.end(signal.SIGINT), (0, []), "its end, and what is left")
+        with Started(data, "--backend", "express") as started:
+            equal(http(started.address, "GET", "/api/config", token=session).status, 200, "the session, at the other back end")
+            os.kill(int(started.children()[0]), signal.SIGKILL)
+            started.wait_line("gift-list: broker has ended with -9")
+            started.process.communicate(timeout=scaled(30))
+            equal(started.process.returncode, 1, "its end when a part of it ends")
 
 
 def test_a_port_that_is_taken_is_named():
