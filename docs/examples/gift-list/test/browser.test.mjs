@@ -188,10 +188,10 @@ describe('the gift lists', needsChromium, () => {
     await alice.addGift('carol-christmas', { name: 'Globe' });
     await alice.sees('Globe');
     await alice.page.getByRole('timer').waitFor();
+    await alice.page.getByRole('button', { name: 'Try now' }).waitFor();
     await alice.shoot('broker-killed');
     await site.startBroker();
-    await alice.page.getByRole('button', { name: 'Try now' }).click();
-    await Promise.all([alice.is(/online/), bob.is(/online/)]);
+    await Promise.all([alice.comesBack(), bob.comesBack()]);
     await bob.sees('Globe');
     await bob.press('Globe', 'reserve');
     await alice.seesTaken('Globe', 'Reserved by Bob');

@@ -127,6 +127,16 @@ export class Window {
     }, `the connection to be ${state.source} over ${transport.source}`, PATIENCE_MS);
   }
 
+  /** The connection comes back; the page need not wait for its next attempt. */
+  comesBack() {
+    const retry = this.page.getByRole('button', { name: 'Try now', includeHidden: true });
+    return until(async () => {
+      const { state } = await this.status();
+      if (state === 'waiting') await retry.evaluate((button) => button.hidden || button.click()); // it may be back by itself in between
+      return /online|degraded/.test(state);
+    }, 'the connection to be back', PATIENCE_MS);
+  }
+
   status = () => this.page.getByTestId('connection').evaluate(({ dataset: { state, transport } }) => ({ state, transport }));
 
   /** What the connection's states are from now on. */

@@ -107,7 +107,7 @@ export function GiftRow({ gift, isOwn, user, actions }: Props) {
               Bought
             </button>
           )}
-          {!isOwn && gift.status !== 'wanted' && isMine && (
+          {!isOwn && gift.status !== 'wanted' && (isMine || user.role === 'parent') && (
             <button data-testid="release" onClick={() => become('wanted')} disabled={isBusy} aria-label={`Release ${gift.name}`}>
               Release
             </button>
