@@ -12,6 +12,7 @@ import { newUser, screenshot } from '../../../../clients/testlib/browser.js';
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 const PATIENCE_MS = 30000; // a busy machine is slow
 const START_MS = 120000;
+const LISTS = '**/api/families/*/gifts';
 
 /** A broker, a back end and the page's server. */
 export class Site {
@@ -176,6 +177,10 @@ export class Window {
   }
 
   save = () => this.page.getByRole('button', { name: 'Save' }).click();
+
+  /** The lists cannot be read any more: what comes, comes by events. */
+  readNoMore = () => this.page.route(LISTS, (route) => route.abort());
+  readAgain = () => this.page.unroute(LISTS);
 
   toast = (text) => this.page.getByTestId('toast').getByText(text).waitFor();
   notice = (state) => this.page.locator(`[data-testid=notice][data-state=${state}]`);
