@@ -76,7 +76,11 @@ const STATUS: Record<string, number> = { bad_request: 400, unauthorized: 401, to
 const CLOSE: Record<string, number> = { bad_request: 4400, unauthorized: 4401, token_expired: 4401, forbidden_topic: 4403, draining: 4503, unavailable: 4503 };
 const TOPIC = /^[a-z][a-z0-9-]*:[a-z0-9-]+$/;
 const NAME = /^[a-z][a-z0-9-]*:([a-z0-9-]+|\*)$/;
-const CURSOR = /^([a-z0-9]+)-(\d+)$/;
+const CURSOR = /^(0|[1-9a-z][a-z0-9]{0,12})-(0|[1-9]\d{0,19})$/;
+const SEQ_MAX = 2n ** 64n - 1n;
+const TOPIC_MAX = 255;
+const KEY_MAX = 256;
+const ID_MAX = 128;
 const PAGE = 1000; // events of a poll's answer
 const BATCH = 100; // messages of a frame
 const PING_MS = 25000;
@@ -88,6 +92,7 @@ const CLOSING = 2;
 const CLOSED = 3;
 
 const random = (digits: number) => Array.from({ length: digits }, () => Math.floor(Math.random() * 16).toString(16)).join('');
+const isName = (name: string) => NAME.test(name) && name.length <= TOPIC_MAX;
 const fits = (topic: string, name: string) => name === topic || (name.endsWith(':*') && topic.startsWith(name.slice(0, -1)));
 const fitsAny = (topic: string, names: Iterable<string>) => [...names].some((name) => fits(topic, name));
 const problem = (code: string, message: string, retryable = false): Problem => ({ code, message, retryable });
@@ -128,26 +133,81 @@ function isDate(text: unknown): boolean {
   return !isNaN(Date.parse(text as string)) && Number(day) <= last.getUTCDate();
 }
 
-/** What is wrong with an event that is to be published. */
-function flawOf({ topic, event, data, trace_id, version }: Json): string | undefined {
+const isNested = (value: unknown): value is Json => typeof value === 'object' && value !== null;
+const isGiven = (value: unknown) => value !== undefined && value !== null;
+const isHalved = (text: string) => /[\ud800-\udfff]/u.test(text);
+const show = (value: unknown) => (isNested(value) ? JSON.stringify(value) : String(value));
+
+const isCursor = (value: unknown) => typeof value === 'string' && CURSOR.test(value) && BigInt(value.split('-')[1]!) <= SEQ_MAX;
+
+function flawOfTopic(topic: unknown): string | undefined {
   if (!topic) return 'Missing required field: topic';
-  if (typeof topic !== 'string' || !TOPIC.test(topic) || topic.length > 255) return `Invalid topic format ${JSON.stringify(topic)}. Expected: "{resource}:{id}" (e.g., "gift-list:123")`;
+  if (isNested(topic)) return 'topic must be a string';
+  if (typeof topic !== 'string' || !TOPIC.test(topic)) return `Invalid topic format "${show(topic)}". Expected: "{resource}:{id}" (e.g., "gift-list:123")`;
+  return topic.length > TOPIC_MAX ? `topic must not be longer than ${TOPIC_MAX} bytes` : undefined;
+}
+
+/** What is wrong with an event that is to be published. */
+function flawOf({ topic, event, data, trace_id, version, key }: Json): string | undefined {
+  const flaw = flawOfTopic(topic);
+  if (flaw) return flaw;
   if (!event) return 'Missing required field: event';
-  if (typeof event !== 'string' || /[\ud800-\udfff]/u.test(event)) return 'event must be text';
+  if (typeof event !== 'string') return 'event must be a string';
+  if (isHalved(event)) return 'event must not hold half of a surrogate pair';
   if (!data) return 'Missing required field: data';
-  if (typeof data !== 'object' || Array.isArray(data)) return 'data must be an object';
   if (!data.entity_id) return 'Missing required field: data.entity_id';
-  if (typeof data.entity_id === 'object') return 'data.entity_id must be a string';
-  if (data.timestamp && !isDate(data.timestamp)) return `Invalid timestamp ${JSON.stringify(data.timestamp)}. Use ISO 8601 format.`;
-  if (trace_id && (typeof trace_id !== 'string' || /[\ud800-\udfff]/u.test(trace_id))) return 'trace_id must be a string';
+  if (isNested(data.entity_id)) return 'data.entity_id must be a string, not an array or object';
+  if (data.timestamp && !isDate(data.timestamp)) return `Invalid timestamp "${show(data.timestamp)}". Use ISO 8601 format.`;
+  if (trace_id && typeof trace_id !== 'string') return 'trace_id must be a string';
+  if (trace_id && isHalved(trace_id)) return 'trace_id must not hold half of a surrogate pair';
   if (version !== undefined && (!Number.isInteger(version) || version < 1)) return 'version must be a positive integer';
-  return undefined;
+  const bytes = typeof key === 'string' && !isHalved(key) ? new TextEncoder().encode(key).length : 0;
+  return isGiven(key) && (bytes < 1 || bytes > KEY_MAX) ? `key must be a string of 1 to ${KEY_MAX} bytes` : undefined;
+}
+
+function flawOfEntry(entry: any): string | undefined {
+  const { topic = entry, cursor, last } = isNested(entry) ? entry : ({} as Json);
+  if (typeof topic !== 'string') return 'topics must hold strings or objects with a topic';
+  if (isGiven(cursor) && typeof cursor !== 'string') return 'cursor must be a string';
+  return isGiven(last) && last !== 0 && last !== 1 ? 'last must be 1, or 0' : undefined;
+}
+
+function flawOfWish(name: string, cursor?: string, last?: boolean): string | undefined {
+  if (!isName(name)) return 'this is no topic: {resource}:{id} is expected';
+  if (cursor !== undefined && !isCursor(cursor)) return 'cursor is no cursor';
+  return last && name.endsWith('*') ? 'last is of one topic, not of a pattern' : undefined;
+}
+
+/** What is wrong with a message of a client, as far as that can be seen without knowing anything else. */
+function flawOfMessage(message: any): string | undefined {
+  if (!isNested(message) || Array.isArray(message)) return 'an object is expected';
+  const { type, id, token, topics, topic, cursor, limit, follow } = message;
+  if (id !== undefined && typeof id !== 'string' && typeof id !== 'number') return 'id must be a string or a number';
+  if (id !== undefined && JSON.stringify(id).length > ID_MAX) return `id must not be longer than ${ID_MAX} bytes`;
+  if (type === undefined) return 'type is missing';
+  if (typeof type !== 'string') return 'type must be a string';
+  if (type === 'auth') {
+    if (!isGiven(token)) return 'token is missing';
+    return typeof token !== 'string' || !token || isHalved(token) ? 'token must be a string that is not empty' : undefined;
+  }
+  if (type === 'subscribe' || type === 'unsubscribe') {
+    if (topics === undefined) return 'topics is missing';
+    return Array.isArray(topics) ? topics.map(flawOfEntry).find(Boolean) : 'topics must be an array';
+  }
+  if (type === 'publish') return flawOf(message);
+  if (type !== 'history' && type !== 'presence') return undefined;
+  if (id === undefined) return 'id is missing';
+  const flaw = flawOfTopic(topic);
+  if (flaw) return flaw;
+  if (type === 'presence') return isGiven(follow) && typeof follow !== 'boolean' ? 'follow must be true or false' : undefined;
+  if (isGiven(cursor) && !isCursor(cursor)) return 'cursor is no cursor';
+  return isGiven(limit) && !(Number.isInteger(limit) && Number(limit) >= 1) ? 'limit must be a positive integer' : undefined;
 }
 
 /** A tenant's events, in one order. */
 class Journal {
   /** Of this journal's cursors; another one: those before are of elsewhere. */
-  epoch = Math.random().toString(36).slice(2, 9);
+  epoch = Math.floor((1 + Math.random()) * 36 ** 6).toString(36);
   seq = 0;
   kept: Kept[] = [];
   /** Up to where events of a topic are gone. */
@@ -175,9 +235,9 @@ class Journal {
   }
   /** Where a cursor is: 'malformed', 'elsewhere', or behind how many events. */
   place(cursor: string): number | 'malformed' | 'elsewhere' {
-    const parts = CURSOR.exec(cursor);
-    if (!parts) return 'malformed';
-    return parts[1] === this.epoch && Number(parts[2]) <= this.seq ? Number(parts[2]) : 'elsewhere';
+    if (!isCursor(cursor)) return 'malformed';
+    const [epoch, seq] = cursor.split('-');
+    return epoch === this.epoch && Number(seq) <= this.seq ? Number(seq) : 'elsewhere';
   }
   /** Are events of this topic, or pattern, that are newer than this gone? */
   isLost(name: string, seq: number): boolean {
@@ -435,7 +495,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   function unfit(identity: Identity, names: readonly string[], cursor: string | undefined): Problem | undefined {
     if (!names.length) return problem('bad_request', 'topics is missing');
     for (const name of names) {
-      if (!NAME.test(name)) return problem('bad_request', `Invalid topic format "${name}"`);
+      if (!isName(name)) return problem('bad_request', `Invalid topic format "${name}"`);
       const refused = may('subscribe', identity, name);
       if (refused) return { ...refused, message: `${name}: ${refused.message}` };
     }
@@ -446,7 +506,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   /* ---- the past ---- */
 
   function history(identity: Identity, topic: string, cursor: string | undefined, limit: number): Json | Problem {
-    if (!NAME.test(topic)) return problem('bad_request', `Invalid topic format "${topic}"`);
+    if (!isName(topic)) return problem('bad_request', `Invalid topic format "${topic}"`);
     const refused = may('subscribe', identity, topic);
     if (refused) return refused;
     if (!(limit >= 1)) return problem('bad_request', 'limit is a number, 1 or more');
@@ -486,19 +546,21 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   function subscribe(session: Session, wanted: { name: string; cursor?: string; last?: boolean }[]): Map<string, Json> {
     const journal = journalOf(session.identity.tenant);
     const results = new Map<string, Json>();
-    const good = wanted.filter(({ name, cursor }) => {
-      const refused = !NAME.test(name) || (cursor !== undefined && journal.place(cursor) === 'malformed') ? problem('bad_request', 'no topic, or no cursor') : may('subscribe', session.identity, name);
+    const good = wanted.filter(({ name, cursor, last }) => {
+      const flaw = flawOfWish(name, cursor, last);
+      const refused = flaw === undefined ? may('subscribe', session.identity, name) : problem('bad_request', flaw);
       results.set(name, refused ? { ok: false, code: refused.code, message: refused.message } : { ok: true });
       return !refused;
     });
-    const recovered = recover(session, good);
+    const fresh = good.filter(({ name }) => !session.names.has(name)); // of the others it has all of it already
+    const recovered = recover(session, fresh);
     join(session, good.map(({ name }) => name));
     for (const { name } of good)
       results.set(name, { ok: true, ...(recovered.has(name) && { recovered: recovered.get(name) }), cursor: journal.head });
     return results;
   }
 
-  const refusedError = (name: string, { code, message }: Json) => ({ type: 'error', code, message: `${name}: ${message}`, retryable: false });
+  const refusedError = (name: string, { code, message }: Json) => ({ type: 'error', code, message: `${isName(name) ? name : JSON.stringify(name)}: ${message}`, retryable: false });
 
   class FakeWebSocket extends Emitter {
     static readonly CONNECTING = CONNECTING;
@@ -619,13 +681,17 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       } catch {
         parsed = undefined;
       }
-      const isGood = parsed && typeof parsed === 'object' && (!Array.isArray(parsed) || parsed.length <= BATCH);
-      const list: Json[] = isGood ? [parsed].flat() : [{ bad: true }];
-      for (const message of list) {
+      const isGood = isNested(parsed) && !(Array.isArray(parsed) && (parsed.length === 0 || parsed.length > BATCH));
+      if (!isGood && this.session) return this.fail(problem('bad_request', 'byte 0: a JSON object or an array of them is expected'));
+      for (const message of isGood ? [parsed].flat() : [undefined]) {
         if (this.session) this.command(this.session, message);
-        else if (message.type !== 'auth') return this.drop(4401, 'unauthorized: the first message must be auth');
+        else if (message?.type !== 'auth') return this.drop(4401, 'unauthorized: the first message must be auth');
         else this.authenticate(message);
       }
+    }
+
+    private fail({ code, message, retryable = false }: Problem, id?: unknown): void {
+      this.say({ type: 'error', ...(id !== undefined && { id }), code, message, retryable });
     }
 
     private authenticate({ token, id }: Json): void {
@@ -642,18 +708,18 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     }
 
     private command(session: Session, message: Json): void {
+      const flaw = flawOfMessage(message);
+      if (flaw !== undefined) return this.fail(problem('bad_request', flaw), flaw.startsWith('id must') ? undefined : message?.id);
       const { type, id, topic } = message;
       const withId = id === undefined ? {} : { id };
-      const fail = ({ code, message, retryable = false }: Problem) => this.say({ type: 'error', ...withId, code, message, retryable });
+      const fail = (why: Problem) => this.fail(why, id);
       const reply = (answer: Json) => id !== undefined && this.say({ type: 'reply', id, ok: true, ...answer });
       const { identity } = session;
 
-      if (message.bad) return fail(problem('bad_request', 'byte 0: a JSON object or an array of them is expected'));
       if (type === 'ping') return this.say({ type: 'pong', ...withId });
       if (type === 'auth') return this.authenticate(message);
       if (type === 'subscribe' || type === 'unsubscribe') {
-        if (!Array.isArray(message.topics)) return fail(problem('bad_request', message.topics === undefined ? 'topics is missing' : 'topics must be an array'));
-        const wanted = message.topics.map((one: any) => (typeof one === 'string' ? { name: one } : { name: one.topic, cursor: one.cursor, last: !!one.last }));
+        const wanted = message.topics.map((one: any) => (typeof one === 'string' ? { name: one } : { name: one.topic, cursor: one.cursor ?? undefined, last: !!one.last }));
         if (type === 'unsubscribe') {
           const names = wanted.map(({ name }: Json) => name);
           change(identity.tenant, identity.user, names, () => names.forEach((name: string) => session.names.delete(name)));

@@ -118,6 +118,17 @@ test('as the real one: what a pattern has brought is not brought again behind a 
   assert.deepEqual(answers[0], ['welcome', 'reply', 2, 'reply', 'pong']);
 });
 
+test('as the real one: a topic that is followed already does not begin again', async () => {
+  const answers = [];
+  for (const side of [fake, real]) {
+    const ids = [await side.broker.publish('again:1', { n: 1 }), await side.broker.publish('again:1', { n: 2 })];
+    const wishes = [{ topic: 'again:1', cursor: ids[0] }, { topic: 'again:1', last: 1 }, { topic: 'again:1', cursor: 'zzzzzz-1' }];
+    const { all } = await converse(side, {}, [[subscribe('again:1'), 1], ...wishes.map((wish) => [subscribe(wish), 1])]);
+    answers.push(all);
+  }
+  assert.deepEqual(answers[0], answers[1]);
+});
+
 test('as the real one: HTTP', async () => {
   const ask = async ({ broker, fetch }, path, { body, token = mint('alice'), ...init } = {}) => {
     const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }), ...init.headers };
@@ -160,13 +171,48 @@ test('as the real one: HTTP', async () => {
     assert.deepEqual(await ask(fake, path, init), await ask(real, path, init), `${path} ${JSON.stringify(init?.body ?? '')}`);
 });
 
+const LEFT_OUT = /repeat|twice|65 deep/; // by the fake, which says so
+
+/** What each message of the fixtures is answered with, in one session. */
+async function hear({ WebSocket, broker }, protocols) {
+  const socket = new WebSocket(`${broker.url.replace('http', 'ws')}/ws?token=${mint('fixtures')}`, protocols);
+  const told = {};
+  let got = [];
+  socket.onmessage = ({ data }) => got.push(JSON.parse(data));
+  await until(() => socket.readyState === 1, 'it is open');
+  for (const { name, text, commands = [] } of fixtures('client')) {
+    if (LEFT_OUT.test(name) || commands.some(({ type }) => type === 'auth')) continue; // its token is none, and the session would end
+    const id = `behind ${name}`;
+    socket.send(text);
+    socket.send(JSON.stringify({ type: 'ping', id }));
+    await until(() => got.some((one) => one.id === id), name);
+    told[name] = got.filter((one) => one.id !== id && one.type !== 'welcome');
+    got = [];
+  }
+  socket.close();
+  return told;
+}
+
+for (const protocols of [['hookwire.v1'], []])
+  test(`as the real one, and as the fixtures say: all that a client says, ${protocols[0] ?? 'plain'}`, async () => {
+    const [told, expected] = [await hear(fake, protocols), await hear(real, protocols)];
+    assert.ok(Object.keys(told).length > 90, 'they were there');
+    for (const name of Object.keys(expected)) assert.deepEqual(inOrder(plain(told[name])), inOrder(plain(expected[name])), name);
+    for (const { name, commands = [] } of fixtures('client')) {
+      if (!told[name]) continue;
+      const refused = told[name].filter(({ code }) => code === 'bad_request').map(({ message }) => message);
+      const reasons = commands.flatMap((one) => (one.error ? [one.message] : 'id' in one ? [] : (one.topics ?? []).filter(({ error }) => error).map((topic) => topic.message)));
+      reasons.forEach((reason, i) => assert.ok(refused[i]?.endsWith(reason ?? ''), `${name}: ${refused[i]}, expected ${reason}`));
+    }
+  });
+
 for (const file of ['events', 'publish'])
   test(`as the fixtures say: ${file}`, async () => {
     const { broker, fetch } = fake;
     const init = { method: 'POST', headers: { authorization: `Bearer ${mint('fixtures')}`, 'content-type': 'application/json' } };
     let count = 0;
     for (const { name, text, commands, errors } of fixtures(file)) {
-      if (/repeat|65 deep/.test(name)) continue; // the fake leaves these out, and says so
+      if (LEFT_OUT.test(name)) continue;
       const answer = await (await fetch(`${broker.url}/publish`, { ...init, body: text })).json();
       const got = (answer.results ?? [answer]).map(({ code = 'ok' }) => code);
       const told = commands ? commands.map(({ error = 'ok' }) => error) : [errors?.length === 0 ? 'ok' : 'bad_request'];
