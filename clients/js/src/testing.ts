@@ -5,7 +5,7 @@
  *
  * What is sent arrives in a later microtask, as nothing of a network comes while the caller runs; no timer is needed for it, so that it
  * works with the fake timers of test frameworks. It leaves out what a page does not see: hooks but for `authorize`, limits, compression,
- * heartbeats, and that who left is still present for a moment; and of members that repeat it sees the
+ * CloudEvents, heartbeats, and that who left is still present for a moment; and of members that repeat it sees the
  * last, as JSON.parse does, and any depth, where the broker refuses them. */
 import type { HookwireEvent, PresenceUser } from './types.js';
 
@@ -77,12 +77,15 @@ const CLOSE: Record<string, number> = { bad_request: 4400, unauthorized: 4401, t
 const TOPIC = /^[a-z][a-z0-9-]*:[a-z0-9-]+$/;
 const NAME = /^[a-z][a-z0-9-]*:([a-z0-9-]+|\*)$/;
 const CURSOR = /^(0|[1-9a-z][a-z0-9]{0,12})-(0|[1-9]\d{0,19})$/;
+const TRACE_PARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const SEQ_MAX = 2n ** 64n - 1n;
 const TOPIC_MAX = 255;
 const KEY_MAX = 256;
 const ID_MAX = 128;
 const PAGE = 1000; // events of a poll's answer
 const BATCH = 100; // messages of a frame
+const WAIT_S = 25;
+const WAIT_MAX_S = 60;
 const PING_MS = 25000;
 const TICKET_MS = 30000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -138,6 +141,7 @@ const isGiven = (value: unknown) => value !== undefined && value !== null;
 const isHalved = (text: string) => /[\ud800-\udfff]/u.test(text);
 const show = (value: unknown) => (isNested(value) ? JSON.stringify(value) : String(value));
 
+const isLast = (query: URLSearchParams) => query.get('last') === '1';
 const isCursor = (value: unknown) => typeof value === 'string' && CURSOR.test(value) && BigInt(value.split('-')[1]!) <= SEQ_MAX;
 
 function flawOfTopic(topic: unknown): string | undefined {
@@ -405,7 +409,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         topic,
         event,
         data: { ...rest, user_id: user, tenant_id: tenant, timestamp: data.timestamp || new Date().toISOString() },
-        trace_id: trace_id ?? random(32),
+        trace_id: trace_id || random(32),
         version,
       }),
     ) as HookwireEvent;
@@ -484,6 +488,8 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   }
 
   function presence(identity: Identity, topic: string): Json | Problem {
+    const flaw = flawOfTopic(topic);
+    if (flaw) return problem('bad_request', flaw);
     if (!isPresent(topic)) return problem('bad_request', 'presence is not kept for this topic');
     const refused = may('presence', identity, topic);
     if (refused) return refused;
@@ -492,15 +498,16 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   }
 
   /** Why a stream or a poll of these topics cannot be: all of them, or none. */
-  function unfit(identity: Identity, names: readonly string[], cursor: string | undefined): Problem | undefined {
+  function unfit(identity: Identity, names: readonly string[], query: URLSearchParams, cursor: string | undefined): Problem | undefined {
     if (!names.length) return problem('bad_request', 'topics is missing');
+    if (!/^[01]$/.test(query.get('last') ?? '0')) return problem('bad_request', 'last is 1, or 0');
     for (const name of names) {
-      if (!isName(name)) return problem('bad_request', `Invalid topic format "${name}"`);
+      const flaw = flawOfWish(name, cursor, isLast(query));
+      if (flaw !== undefined) return problem('bad_request', flaw);
       const refused = may('subscribe', identity, name);
       if (refused) return { ...refused, message: `${name}: ${refused.message}` };
     }
-    const isMalformed = cursor !== undefined && journalOf(identity.tenant).place(cursor) === 'malformed';
-    return isMalformed ? problem('bad_request', 'the cursor is malformed') : undefined;
+    return undefined;
   }
 
   /* ---- the past ---- */
@@ -509,7 +516,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     if (!isName(topic)) return problem('bad_request', `Invalid topic format "${topic}"`);
     const refused = may('subscribe', identity, topic);
     if (refused) return refused;
-    if (!(limit >= 1)) return problem('bad_request', 'limit is a number, 1 or more');
+    if (!(Number.isInteger(limit) && limit >= 1)) return problem('bad_request', 'limit is a number, 1 or more');
     const journal = journalOf(identity.tenant);
     const place = cursor === undefined ? 0 : journal.place(cursor);
     if (place === 'malformed') return problem('bad_request', 'the cursor is malformed');
@@ -641,7 +648,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         expires_at: identity.expiresAt,
         limits: { message_bytes: 65536, topics_per_session: 100, publish_per_s: 1000 },
       });
-      for (const [name, result] of subscribe(session, topics.map((name) => ({ name, cursor, last: this.query.has('last') })))) if (!result.ok) session.tell(refusedError(name, result));
+      for (const [name, result] of subscribe(session, topics.map((name) => ({ name, cursor, last: isLast(this.query) })))) if (!result.ok) session.tell(refusedError(name, result));
     }
 
     private say(message: Json): void {
@@ -763,7 +770,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   function stream(who: Identity, query: URLSearchParams, lastId: string | null, say: (message: Json) => void, lose: () => void): Session | Problem {
     const names = query.get('topics')?.split(',').filter(Boolean) ?? [];
     const cursor = lastId || (query.get('cursor') ?? undefined);
-    const wrong = unfit(who, names, cursor);
+    const wrong = unfit(who, names, query, cursor);
     if (wrong) return wrong;
     const session: Session = {
       transport: 'sse',
@@ -781,7 +788,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     };
     opened++;
     enter(session);
-    recover(session, names.map((name) => ({ name, cursor, last: query.has('last') })));
+    recover(session, names.map((name) => ({ name, cursor, last: isLast(query) })));
     join(session, names);
     say({ type: 'cursor', cursor: journalOf(who.tenant).head });
     return session;
@@ -916,15 +923,16 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   function poll(identity: Identity, query: URLSearchParams, signal: AbortSignal | null | undefined): Response | Promise<Response> {
     const names = query.get('topics')?.split(',').filter(Boolean) ?? [];
     const cursor = query.get('cursor') ?? undefined;
-    const wrong = unfit(identity, names, cursor);
+    const wrong = unfit(identity, names, query, cursor);
     if (wrong) return failed(wrong);
     const journal = journalOf(identity.tenant);
     const place = cursor === undefined ? journal.seq : (journal.place(cursor) as number | 'elsewhere');
-    const waitMs = Number(query.get('wait') ?? 25) * 1000;
+    const wait = Number(query.get('wait') ?? WAIT_S);
+    if (!Number.isInteger(wait) || wait < 0 || wait > WAIT_MAX_S) return failed(problem('bad_request', `wait is a whole number of seconds, 0 to ${WAIT_MAX_S}`));
 
     const answerOf = (live?: HookwireEvent) => {
       const seq = place === 'elsewhere' ? journal.seq : place;
-      const newest = cursor === undefined && query.has('last') ? names.flatMap((name) => journal.behind(0, [name]).slice(-1)) : [];
+      const newest = cursor === undefined && isLast(query) ? names.flatMap((name) => journal.behind(0, [name]).slice(-1)) : [];
       const all = [...newest, ...journal.behind(seq, names)];
       const page = all.slice(0, PAGE);
       const events = page.map((one) => one.event);
@@ -933,7 +941,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       return { events, cursor: isEnd ? journal.head : page.at(-1)!.event.id, gap: place === 'elsewhere' || names.some((name) => journal.isLost(name, seq)) };
     };
     const atOnce = answerOf();
-    if (!waitMs || atOnce.events.length || atOnce.gap) return json(atOnce);
+    if (!wait || atOnce.events.length || atOnce.gap) return json(atOnce);
 
     return new Promise((resolve, reject) => {
       const end = (run: () => void) => {
@@ -949,7 +957,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         fail: (why) => end(() => resolve(failed(why))),
         cut: () => end(() => reject(new TypeError('the connection was lost'))),
       };
-      const over = timer(() => waiting.answer(), waitMs);
+      const over = timer(() => waiting.answer(), wait * 1000);
       polls.add(waiting);
       signal?.addEventListener('abort', () => end(() => reject(signal.reason)), { once: true });
     });
@@ -964,28 +972,35 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     if (isProblem(who)) return failed(who);
     if (advice) return failed(problem('draining', 'the broker is draining', true));
     const [, topic, about] = /^\/topics\/([^/]+)\/(history|presence)$/.exec(decodeURIComponent(path)) ?? [];
+    const needed = /^\/(publish|ticket)$/.test(path) ? 'POST' : about || /^\/(cursor|poll|sse)$/.test(path) ? 'GET' : undefined;
+    if (needed && needed !== method) return failed(problem('bad_request', `this is asked for with ${needed}`), 405);
 
     const answered = (answer: Json | Problem) => (isProblem(answer) ? failed(answer, answer.message.includes('idempotency key') ? 422 : undefined) : json(answer));
     if (path === '/cursor') return json({ cursor: journalOf(who.tenant).head });
     if (path === '/poll') return poll(who, query, signal);
     if (path === '/sse') return streamed(who, query, headers.get('last-event-id'), signal);
-    if (about === 'history') return answered(history(who, topic!, query.get('cursor') ?? undefined, Number(query.get('limit') ?? 100)));
+    if (about === 'history') return answered(history(who, topic!, query.get('cursor') ?? undefined, Number(query.get('limit') || 100)));
     if (about === 'presence') return answered(presence(who, topic!));
-    if (path === '/ticket' && method === 'POST') {
+    if (path === '/ticket') {
       const ticket = random(48);
       tickets.set(ticket, { identity: who, endsAt: Date.now() + TICKET_MS });
       return json({ ticket, expires_in_ms: TICKET_MS });
     }
-    if (path === '/publish' && method === 'POST') {
+    if (path === '/publish') {
+      if (!/^application\/json *(;|$)/i.test(headers.get('content-type') ?? '')) return failed(problem('bad_request', 'the body must be application/json'), 415);
+      const key = headers.get('idempotency-key');
+      if (key !== null && (!key || key.length > KEY_MAX)) return failed(problem('bad_request', `Idempotency-Key must be one key of 1 to ${KEY_MAX} bytes`));
+      const traceId = TRACE_PARENT.exec(headers.get('traceparent') ?? '')?.[1];
+      const put = (item: any, key: string | undefined) => (isNested(item) ? publish({ ...item, trace_id: item.trace_id || traceId }, who, key) : problem('bad_request', 'an object is expected'));
       let input: any;
       try {
         input = JSON.parse(body!);
       } catch {
         input = undefined;
       }
-      if (!input || typeof input !== 'object' || input.length === 0 || input.length > PAGE) return failed(problem('bad_request', 'a JSON object or an array of them is expected'));
-      if (!Array.isArray(input)) return answered(publish(input, who, headers.get('idempotency-key') ?? undefined));
-      const results = input.map((item) => publish(item ?? {}, who, item?.key)).map((answer) => (isProblem(answer) ? { ok: false, ...answer } : answer));
+      if (!isNested(input) || input.length === 0 || input.length > PAGE) return failed(problem('bad_request', 'byte 0: a JSON object or an array of them is expected'));
+      if (!Array.isArray(input)) return answered(put(input, key ?? input.key));
+      const results = input.map((item, at) => put(item, item?.key ?? (key === null ? undefined : `${key}/${at}`))).map((answer) => (isProblem(answer) ? { ok: false, ...answer } : answer));
       return json({ results }, results.every((result) => (result as Json).ok) ? 200 : 207);
     }
     return failed(problem('bad_request', 'there is nothing at this path'), 404);

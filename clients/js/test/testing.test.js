@@ -106,6 +106,18 @@ for (const [name, [options, steps]] of Object.entries(conversations))
     assert.deepEqual(await converse(fake, options, steps), await converse(real, options, steps));
   });
 
+test('as the real one: the trace of a request is the event’s', async () => {
+  const event = { topic: 'trace:1', event: 'ADDED', data: { entity_id: 'x' } };
+  for (const { broker, fetch } of [fake, real]) {
+    const ask = (path, init, headers) => fetch(broker.url + path, { ...init, headers: { authorization: `Bearer ${mint('alice')}`, 'content-type': 'application/json', ...headers } });
+    const parents = [`00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, `00-${'0'.repeat(32)}-${'b'.repeat(16)}-01`, 'nonsense'];
+    for (const traceparent of parents) await ask('/publish', { method: 'POST', body: JSON.stringify(event) }, { traceparent });
+    await ask('/publish', { method: 'POST', body: JSON.stringify({ ...event, trace_id: 'own' }) }, { traceparent: parents[0] });
+    const { events } = await (await ask('/topics/trace:1/history')).json();
+    assert.deepEqual(events.map(({ trace_id: id }) => (/^[a0]{32}$|^own$/.test(id) ? id : id.length)), ['a'.repeat(32), 32, 32, 'own']);
+  }
+});
+
 test('as the real one: what a pattern has brought is not brought again behind a cursor', async () => {
   const answers = [];
   for (const side of [fake, real]) {
@@ -145,6 +157,16 @@ test('as the real one: HTTP', async () => {
     ['/publish', post({})],
     ['/publish', post([event, { topic: 'http:1' }])],
     ['/publish', post([event])],
+    ['/publish', post([null, 5, [event]])],
+    ['/publish', post([event, event], { 'idempotency-key': 'many' })],
+    ['/publish', post([event, event], { 'idempotency-key': 'many' })],
+    ['/publish', post({ ...event, key: 'own' })],
+    ['/publish', post({ ...event, key: 'own' })],
+    ['/publish', post({ ...event, key: 5 })],
+    ['/publish', post(event, { 'idempotency-key': 'x'.repeat(257) })],
+    ['/publish', post(event, { 'content-type': 'text/plain' })],
+    ['/publish', post(event, { 'content-type': 'Application/JSON; charset=utf-8' })],
+    ['/publish'],
     ['/publish', post({ ...event, topic: 'sealed:1' })],
     ['/cursor'],
     ['/cursor', { token: '' }],
@@ -156,15 +178,27 @@ test('as the real one: HTTP', async () => {
     ['/topics/http:1/history?cursor=zzzzzz-1'],
     ['/topics/http:1/history?cursor=nonsense'],
     ['/topics/http:1/history?limit=0'],
+    ['/topics/http:1/history?limit=1.5'],
+    ['/topics/http:1/history?limit='],
+    ['/topics/BAD/history'],
     ['/topics/secret:1/history'],
     ['/topics/http:1/presence'],
     ['/topics/room:1/presence'],
+    ['/topics/room:*/presence'],
     ['/poll?topics=http:1&wait=0'],
     ['/poll?topics=http:1&wait=0&last=1'],
     ['/poll?topics=http:1,secret:1&wait=0'],
     ['/poll?topics=http:1&wait=0&cursor=zzzzzz-1'],
     ['/poll?topics=http:1&wait=0&cursor=nonsense'],
     ['/poll?wait=0'],
+    ['/poll?topics=http:1&wait=x'],
+    ['/poll?topics=http:1&wait=-1'],
+    ['/poll?topics=http:*&wait=0&last=1'],
+    ['/poll?topics=http:1&wait=0&last=2'],
+    ['/poll?topics=http:1&wait=0&cursor=zzzzzz-01'],
+    ['/poll?topics=http:1&wait=0', { method: 'POST' }],
+    ['/cursor', { method: 'POST' }],
+    ['/ticket'],
     ['/ticket', { method: 'POST' }],
     ['/nowhere'],
   ])
