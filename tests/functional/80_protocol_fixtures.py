@@ -39,6 +39,36 @@ def test_names_say_which_case_it_is():
         equal(sorted(set(names)), sorted(names), f"names in {file.name}")
 
 
+def schemas(file, *path):
+    at = json.loads((HERE.parents[1] / "docs" / file).read_text())
+    for name in path:
+        at = at[name]
+    return set(at)
+
+
+def test_every_message_that_the_documents_have_is_there_good_and_bad():
+    good, bad = set(), set()
+    for case in cases("broker"):
+        (bad if "error" in case else good).add(case["type"])
+    for case in cases("client"):
+        commands = case.get("commands", [])
+        if len(commands) == 1 and case["text"].startswith("{"):
+            refused = any("error" in one for one in [*commands, *commands[0].get("topics", [])])
+            (bad if refused else good).add(json.loads(case["text"]).get("type"))
+    messages = schemas("asyncapi.json", "components", "messages")
+    equal((messages - good, messages - bad), (set(), set()), "messages of which there is no good case, and no bad one")
+
+    good, bad = set(), set()
+    for case in cases("http"):
+        (bad if "error" in case else good).add(case["schema"])
+    bodies = {"Error", "Head", "Page", "Presence", "Results", "Stored", "Ticket"}
+    check(bodies <= schemas("openapi.json", "components", "schemas"), "they are components")
+    equal((bodies - good, bodies - bad), (set(), set()), "bodies of which there is no good case, and no bad one")
+    statuses = {case["status"] for case in cases("http") if case["schema"] == "Error"}
+    equal({400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 503} - statuses, set(), "statuses of the protocol that no case has")
+    equal({"gap", "unsubscribed", "goaway", "cursor", "closed", None} - {case.get("event") for case in cases("sse")}, set(), "blocks that no case has")
+
+
 def test_the_validator_in_c():
     done = cli("validate", "--json", "--", *[case["text"] for case in cases("events")])
     said = [json.loads(line) for line in done.stdout.splitlines()]
