@@ -1,5 +1,6 @@
 /* hookwire: publishes events to a broker. Needs nothing but Node. */
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const AT_A_TIME = 1000; // events of an array
 const BATCH = 100; // of the queue
@@ -35,6 +36,7 @@ const TIMER_MAX_MS = 2 ** 31 - 1; // what a timer can hold
  * @typedef {object} RequestOptions Of one call.
  * @property {string} [traceparent] of W3C's Trace Context; its trace id is the events' `trace_id`
  * @property {number} [timeoutMs] instead of the publisher's
+ * @property {AbortSignal} [signal] ends it, with its own reason; what is under way then may be stored all the same
  */
 
 /** The broker refused, or could not be reached. */
@@ -78,9 +80,16 @@ function unavailable(what, cause) {
   return new HookwireError('unavailable', `${what}: ${cause?.cause?.message ?? cause}`, { retryable: true, cause });
 }
 
+/** @param {number} ms @param {AbortSignal} [signal] */
+function untilThen(ms, signal) {
+  const timeout = AbortSignal.timeout(Math.min(Math.ceil(ms), TIMER_MAX_MS));
+  return signal ? AbortSignal.any([timeout, signal]) : timeout;
+}
+
 /** @template T @param {T | Promise<T>} value @param {AbortSignal} signal @returns {Promise<T>} */
 function within(value, signal) {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     Promise.resolve(value).then(resolve, reject);
   });
@@ -108,8 +117,8 @@ function resultOf({ ok, id, duplicate, code, message, retryable, retry_after_ms:
   return new HookwireError(code, message, { retryable, retryAfterMs: retryAfter });
 }
 
-/** The time that something may take, with pauses of random length that grow. @param {number} ms */
-function clock(ms) {
+/** The time that something may take, with pauses of random length that grow. @param {number} ms @param {AbortSignal} [signal] */
+function clock(ms, signal) {
   const end = performance.now() + ms;
   let tries = 0;
   return {
@@ -118,7 +127,7 @@ function clock(ms) {
     async pause(advisedMs) {
       const pauseMs = Math.max(Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MS * 2 ** tries++), (advisedMs ?? 0) * (1 + Math.random() / 2));
       if (performance.now() + pauseMs >= end) return false;
-      await new Promise((done) => setTimeout(done, Math.min(pauseMs, TIMER_MAX_MS)));
+      await sleep(Math.min(pauseMs, TIMER_MAX_MS), undefined, { signal }).catch(() => signal?.throwIfAborted());
       return true;
     },
   };
@@ -241,7 +250,7 @@ export class Publisher {
 
   /** @param {(Event & { key: string })[]} events @param {RequestOptions} [options] */
   async #postArray(events, options) {
-    const time = clock(options?.timeoutMs ?? this.#timeoutMs);
+    const time = clock(options?.timeoutMs ?? this.#timeoutMs, options?.signal);
     /** @type {any[]} */
     const results = [];
     let asked = events.map((_, i) => i);
@@ -262,16 +271,17 @@ export class Publisher {
   }
 
   /** @param {unknown} body @param {Record<string, string>} headers @param {RequestOptions} [options] @returns {Promise<any>} */
-  async #post(body, headers, { traceparent, timeoutMs } = {}) {
-    const time = clock(timeoutMs ?? this.#timeoutMs);
+  async #post(body, headers, { traceparent, timeoutMs, signal } = {}) {
+    const time = clock(timeoutMs ?? this.#timeoutMs, signal);
     const text = JSON.stringify(body);
     /** @param {any} answer */
     const isWhole = (answer) => (Array.isArray(body) ? answer?.results?.length === body.length : answer?.ok === true);
     let isRefreshed = false;
     for (;;) {
       try {
-        return await this.#exchange(text, { ...headers, ...(traceparent && { traceparent }) }, Math.min(time.leftMs(), this.#timeoutMs), isWhole);
+        return await this.#exchange(text, { ...headers, ...(traceparent && { traceparent }) }, untilThen(Math.min(time.leftMs(), this.#timeoutMs), signal), isWhole);
       } catch (error) {
+        signal?.throwIfAborted();
         if (!(error instanceof HookwireError)) throw error;
         if (error.status === 401 && typeof this.options.token === 'function' && !isRefreshed) {
           isRefreshed = true;
@@ -282,9 +292,8 @@ export class Publisher {
     }
   }
 
-  /** @param {string} body @param {Record<string, string>} headers @param {number} timeoutMs @param {(answer: any) => boolean} isWhole @returns {Promise<any>} */
-  async #exchange(body, headers, timeoutMs, isWhole) {
-    const signal = AbortSignal.timeout(Math.min(Math.ceil(timeoutMs), TIMER_MAX_MS));
+  /** @param {string} body @param {Record<string, string>} headers @param {AbortSignal} signal @param {(answer: any) => boolean} isWhole @returns {Promise<any>} */
+  async #exchange(body, headers, signal, isWhole) {
     const bearer = await this.#bearer(signal);
     // outside: what is no request is the caller's error
     const request = new Request(`${this.url}/publish`, {

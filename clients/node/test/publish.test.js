@@ -285,6 +285,23 @@ test('connections carry what comes one after the other, and one that was closed 
   assert.ok(sockets.size > before);
 });
 
+test('a signal ends it: before it begins, while it is asked, while it waits', async (t) => {
+  const gone = new Error('the page is gone');
+  let asked = 0;
+  const url = await service(t, () => (++asked === 1 ? 'silence' : [503, { 'retry-after': '5' }, '']));
+  const own = publisher({ url });
+  await assert.rejects(own.publish(event('a:1'), { signal: AbortSignal.abort(gone) }), gone);
+  assert.equal(asked, 0);
+  for (const count of [1, 2]) {
+    const ender = new AbortController();
+    const rejected = assert.rejects(own.publish(event('a:1'), { signal: ender.signal }), gone);
+    await until(() => asked === count, `try ${count}`);
+    ender.abort(gone);
+    await rejected;
+  }
+  await assert.rejects(own.publishMany([event('a:1')], { signal: AbortSignal.abort(gone) }), gone);
+});
+
 test('in Express a request publishes with its trace and its tenant', async (t) => {
   const app = express();
   app.use(hookwire(publisher(), { tenant: (req) => req.headers['x-tenant'] }));

@@ -5,7 +5,7 @@ import { validate } from 'hookwire/validate';
 
 const event: Event = { topic: 'gift-list:1', event: 'UPDATED', data: { entity_id: 'g1', payload: { name: 'Bike' } } };
 const publisher = new Publisher({ url: 'http://127.0.0.1:8080', token: async () => 'token', onError: (_, error) => error.retryAfterMs });
-const one: Published = await publisher.publish(event, { timeoutMs: 1000 });
+const one: Published = await publisher.publish(event, { timeoutMs: 1000, signal: new AbortController().signal });
 const many: (Published | HookwireError)[] = await publisher.publishMany([event]);
 const errors: string[] = validate(event).errors;
 verifyWebhook(new Headers(), '', ['whsec_'], { toleranceS: 1 });
