@@ -39,8 +39,8 @@ import uuid
 import weakref
 
 __version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "WebhookError", "fastapi_publisher", "validate",
-           "verify_webhook"]
+__all__ = ["AsyncClient", "Client", "HookwireError", "Outbox", "Published", "WebhookError", "event", "fastapi_publisher",
+           "validate", "verify_webhook"]
 
 _AT_A_TIME = 1000  # events of an array
 _BATCH = 100  # of an Outbox
@@ -367,9 +367,11 @@ class AsyncClient(_Forked):
         self._threads = None
 
     async def publish(self, topic, event_type, data=None, **more):
+        """``Client.publish``, awaited."""
         return await self._run(self._client.publish, topic, event_type, data, **more)
 
     async def publish_many(self, events, **more):
+        """``Client.publish_many``, awaited."""
         return await self._run(self._client.publish_many, events, **more)
 
     async def close(self):
