@@ -12,8 +12,9 @@ interface Followed {
 
 export function withPresence(core: Core): Pick<Client<any>, 'presence' | 'onPresence'> {
   const followed = new Map<string, Followed>();
-  const ask = (topic: string, follow?: boolean) => core.link()?.request({ type: 'presence', topic, follow });
   const isTold = () => core.client.status.transport === 'websocket';
+  /** What another tab's session follows is not told here, and would never be left. */
+  const ask = (topic: string, follow: boolean) => core.link()?.request({ type: 'presence', topic, follow: isTold() ? follow : undefined });
 
   /** `all` of them, or none where that is not to be known; and who has come, changed or left. */
   function take(topic: string, { ok, users: all = ok === false ? [] : undefined }: Message, { joined = [], updated = [], left = [] }: Message = {}): void {

@@ -7,7 +7,14 @@ import { Broker, mint, until } from '../../testlib/broker.js';
 import { Locks } from '../../testlib/locks.js';
 import { Proxy } from '../../testlib/proxy.js';
 
-globalThis.WebSocket ??= WebSocket;
+/** What is sent to the broker. */
+const sent = [];
+globalThis.WebSocket = class extends WebSocket {
+  send(text) {
+    sent.push(JSON.parse(text));
+    super.send(text);
+  }
+};
 const locks = new Locks();
 Object.defineProperty(globalThis, 'navigator', { value: { locks }, configurable: true });
 
@@ -241,6 +248,19 @@ test('a tab with nothing to follow leaves the others alone; a leader that needs 
   await until(() => tabs[0].state === 'idle', tabs[0].state);
   await until(() => locks.names.length === 0);
   tabs[0].close();
+});
+
+test('a tab that asks who is there leaves nothing behind in the session of the leading one', async () => {
+  const tabs = open(2);
+  await live('who:1', ...tabs.map((tab) => follow(tab, 'who:1')));
+  assert.equal(tabs[1].status.transport, 'tab');
+  sent.length = 0;
+  const seen = [];
+  const off = tabs[1].onPresence('room:who', (users) => seen.push(users));
+  await until(() => seen.length);
+  off();
+  assert.deepEqual(sent.filter(({ type }) => type === 'presence').map(({ follow }) => follow), [undefined]);
+  for (const tab of tabs) tab.close();
 });
 
 test('without Web Locks each tab has a connection of its own', async () => {
