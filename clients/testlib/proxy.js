@@ -27,6 +27,8 @@ export class Proxy {
   blocks = undefined;
   /** Connections that were made, by the path of their first request. */
   seen = [];
+  /** How many pieces have come from the broker. */
+  pieces = 0;
   #pairs = new Set();
 
   get url() {
@@ -90,6 +92,7 @@ export class Proxy {
       isFirst = false;
     });
     upstream.on('data', (bytes) => {
+      this.pieces++;
       if (pair.isCollected) return;
       const isCut = pair.isCut;
       this.#later(pair, 'down', () => {
