@@ -107,6 +107,36 @@ test('what is subscribed and left together is told together', async () => {
   }
 });
 
+test('a topic that several follow is subscribed to once, and left a while behind the last of them', async () => {
+  for (const create of [createClient, createSmall]) {
+    const client = connect({ lingerMs: 300 }, create);
+    await follow(client, 'shared:0');
+    sent.length = 0;
+    const about = () => sent.filter(({ topics = [] }) => topics.some((topic) => (topic.topic ?? topic) === 'shared:1')).map(({ type }) => type);
+    const got = [[], []];
+    const offs = got.map((list) => client.subscribe('shared:1', (event) => list.push(event.data.payload.n)));
+    await until(async () => {
+      await broker.publish('shared:1', { n: -1 });
+      return got[0].length && got[1].length;
+    });
+    offs[0]();
+    const number = got[0].length;
+    await broker.publish('shared:1', { n: 1 });
+    await until(() => got[1].includes(1));
+    assert.equal(got[0].length, number, 'who has left hears nothing');
+    offs[1]();
+    offs[1](); // once is enough
+    const again = client.subscribe('shared:1', (event) => got[0].push(event.data.payload.n));
+    await broker.publish('shared:1', { n: 2 });
+    await until(() => got[0].includes(2));
+    assert.deepEqual(about(), ['subscribe'], 'nothing was said in the meantime');
+    again();
+    await until(() => about().includes('unsubscribe'));
+    assert.deepEqual(about(), ['subscribe', 'unsubscribe']);
+    client.close();
+  }
+});
+
 test('thousands of topics, each with somebody of its own who follows it', async () => {
   const client = connect();
   const got = new Set();
