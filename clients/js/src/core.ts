@@ -472,15 +472,15 @@ export function createCore(options: Options<any>, first: Transport): Core {
     if (document.visibilityState === 'visible') wake();
   }
 
-  function onOffline(): void {
-    if (!current && status.state !== 'waiting') return;
+  /** No network, or the page is left: one that is kept for "back" would keep its socket, and its place among those who are there. */
+  function onAway({ type }: Event): void {
     stop();
-    set({ state: 'offline' });
+    set({ state: type === 'offline' ? type : 'connecting' });
   }
 
   /** What a page has, and Node has not. No signal ends it: a page's tests may have two kinds of them, which do not mix. */
   function hear(verb: 'addEventListener' | 'removeEventListener'): void {
-    for (const [name, run] of [['online', wake], ['pageshow', wake], ['offline', onOffline]] as const) (globalThis as Partial<EventTarget>)[verb]?.(name, run);
+    for (const [name, run] of [['online', wake], ['pageshow', wake], ['offline', onAway], ['pagehide', onAway]] as const) (globalThis as Partial<EventTarget>)[verb]?.(name, run);
     globalThis.document?.[verb]?.('visibilitychange', onShown);
   }
 

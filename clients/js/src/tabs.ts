@@ -146,8 +146,9 @@ export function withTabs(core: Core): void {
     topics.set(topic, core.client.subscribe(topic, tell, options) as () => void);
   }
 
-  function serve({ from, hello, again, sub, off, ask, id }: Post): void {
+  function serve({ from, hello, again, gone, sub, off, ask, id }: Post): void {
     if (hello) admit(from, again);
+    else if (gone) drop(from);
     else if (sub) for (const topic of sub) subscribe(from, topic);
     else if (off) {
       followers.get(from)?.get(off)?.();
@@ -274,6 +275,7 @@ export function withTabs(core: Core): void {
         close() {
           isOver = true;
           core.cancel(timer);
+          post({ gone: true }); // a page that is kept for "back" keeps its lock
           hear = undefined;
           for (const [, reject] of requests.values()) reject(lost());
         },

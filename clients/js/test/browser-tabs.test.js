@@ -1,34 +1,27 @@
 /* Tabs of a real browser that share a connection: its own locks, channels, and ways to lose a tab. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { Broker, until } from '../../testlib/broker.js';
+import { test } from 'node:test';
+import { until } from '../../testlib/broker.js';
 import { needsChromium, atBrowser } from '../../testlib/browser.js';
-import { live, range, sessionsOf, Site, Tab } from '../testlib/site.js';
+import { live, range, sessionsOf, stage, Tab } from '../testlib/site.js';
 
-let broker;
-let site;
-let context;
-before(async () => {
-  [broker, site] = await Promise.all([Broker.start(), Site.start()]);
-  if (!needsChromium.skip) context = await atBrowser();
-});
-after(() => Promise.all([broker.stop(), site.stop()]));
+const on = stage();
 
 /** Tabs of a user, who is also the name that they share, in the order in which they will lead. */
 async function open(user, number) {
   const tabs = [];
-  for (let i = 0; i < number; i++) tabs.push(await Tab.open(context, site, { url: broker.url, share: user, user }));
+  for (let i = 0; i < number; i++) tabs.push(await Tab.open(on.context, on.site, { url: on.broker.url, share: user, user }));
   return tabs;
 }
 /** All of them follow the topic, one after the other: the first one leads. */
 async function follow(topic, ...tabs) {
   for (const tab of tabs) {
     await tab.follow(topic);
-    await live(broker, topic, tab);
+    await live(on.broker, topic, tab);
   }
 }
 async function publish(topic, from, to) {
-  for (let n = from; n < to; n++) await broker.publish(topic, { n });
+  for (let n = from; n < to; n++) await on.broker.publish(topic, { n });
 }
 /** Each of them has had 0 to `end`, in order and once, and heard of no gap. */
 async function haveAll(tabs, topic, end) {
@@ -46,7 +39,7 @@ test('three tabs have one connection together; each gets its own topics, once an
   const tabs = await open('one', 3);
   await follow('tabs:1', ...tabs);
   for (const [i, tab] of tabs.entries()) await follow(`own-${i}:1`, tab);
-  assert.equal(await sessionsOf(broker, 'one'), 1);
+  assert.equal(await sessionsOf(on.broker, 'one'), 1);
   assert.deepEqual(await Promise.all(tabs.map(async (tab) => (await tab.status()).transport)), ['websocket', 'tab', 'tab']);
   await publish('tabs:1', 0, 20);
   for (const i of tabs.keys()) await publish(`own-${i}:1`, 0, 5);
@@ -59,7 +52,7 @@ test('three tabs have one connection together; each gets its own topics, once an
 
   // a follower leaves a topic, and comes back
   await tabs[1].run(() => globalThis.offs['own-1:1']());
-  const subscriptions = async () => (await broker.sessions()).find((session) => session.user === 'one').subscriptions;
+  const subscriptions = async () => (await on.broker.sessions()).find((session) => session.user === 'one').subscriptions;
   await until(async () => (await subscriptions()) === 3, 'the broker is told that nobody follows it');
   await tabs[1].run(() => globalThis.offs['tabs:1']());
   await follow('own-1:1', tabs[1]);
@@ -67,7 +60,7 @@ test('three tabs have one connection together; each gets its own topics, once an
   await haveAll([tabs[0], tabs[2]], 'tabs:1', 25);
   assert.deepEqual(await tabs[1].numbers('tabs:1'), range(0, 21), 'who left hears nothing');
   await close(...tabs);
-  await until(async () => (await sessionsOf(broker, 'one')) === 0, 'the last tab has taken the session with it');
+  await until(async () => (await sessionsOf(on.broker, 'one')) === 0, 'the last tab has taken the session with it');
 });
 
 test('the tab that leads is closed, and the next one crashes, while events come: nothing is lost, nothing comes twice', needsChromium, async () => {
@@ -87,7 +80,7 @@ test('the tab that leads is closed, and the next one crashes, while events come:
   await tabs[2].over('websocket');
   await publish('lead:1', 20, 25);
   await haveAll([tabs[2]], 'lead:1', 25);
-  assert.equal(await sessionsOf(broker, 'lead'), 1);
+  assert.equal(await sessionsOf(on.broker, 'lead'), 1);
   await close(...tabs.slice(1));
 });
 
@@ -105,7 +98,7 @@ test('the tab that leads is frozen: another one leads, and it follows once it th
   await tabs[0].over('tab');
   await publish('ice:1', 10, 15);
   await haveAll(tabs, 'ice:1', 15);
-  assert.equal(await sessionsOf(broker, 'ice'), 1);
+  assert.equal(await sessionsOf(on.broker, 'ice'), 1);
   await close(...tabs);
 });
 
@@ -113,7 +106,7 @@ test('a tab that opens later with a snapshot has no hole; two users have nothing
   const [first] = await open('anna', 1);
   const [other] = await open('bert', 1);
   await follow('both:1', first, other);
-  assert.deepEqual([await sessionsOf(broker, 'anna'), await sessionsOf(broker, 'bert')], [1, 1]);
+  assert.deepEqual([await sessionsOf(on.broker, 'anna'), await sessionsOf(on.broker, 'bert')], [1, 1]);
   assert.deepEqual([(await first.status()).transport, (await other.status()).transport], ['websocket', 'websocket'], 'neither follows the other');
   await publish('both:1', 0, 10);
   const [late] = await open('anna', 1);
@@ -133,8 +126,8 @@ test('a tab that opens later with a snapshot has no hole; two users have nothing
   assert.equal(await reading, 'rows up to 9');
   await until(async () => (await late.numbers('both:1')).includes(14), 'what came in between');
   assert.deepEqual((await late.numbers('both:1')).filter((n) => n > 9), range(10, 15));
-  assert.equal(await sessionsOf(broker, 'anna'), 1);
+  assert.equal(await sessionsOf(on.broker, 'anna'), 1);
   await close(first, late, other);
 });
 
-test('nothing was thrown in a page', needsChromium, () => assert.deepEqual(context.thrown, []));
+test('nothing was thrown in a page', needsChromium, () => assert.deepEqual(on.context.thrown, []));

@@ -1,36 +1,22 @@
 /* The transports of a real browser: its WebSocket, its fetch and its streams, and what it lets a page of another origin do. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Broker, until } from '../../testlib/broker.js';
-import { atBrowser, needsChromium } from '../../testlib/browser.js';
-import { Proxy } from '../../testlib/proxy.js';
-import { live, range, Site, Tab } from '../testlib/site.js';
+import { needsChromium } from '../../testlib/browser.js';
+import { live, range, Site, stage, Tab } from '../testlib/site.js';
 
 const TRANSPORTS = ['websocket', 'sse', 'longpoll', 'polling'];
 
-let broker;
-let site;
-let context;
-before(async () => {
-  [broker, site] = await Promise.all([Broker.start(), Site.start()]);
-  if (!needsChromium.skip) context = await atBrowser();
-});
-after(() => Promise.all([broker.stop(), site.stop()]));
+const on = stage();
 
-async function startProxy(t, port = broker.port) {
-  const proxy = await Proxy.start(port);
-  t.after(() => proxy.stop());
-  return proxy;
-}
-
-test('each transport delivers in order and once, over cuts; a page publishes over each', needsChromium, async (t) => {
-  const proxy = await startProxy(t);
-  const tabs = await Promise.all(TRANSPORTS.map((transport) => Tab.open(context, site, { url: proxy.url, transports: [transport], pollMs: 50 })));
+test('each transport delivers in order and once, over cuts; a page publishes over each', needsChromium, async () => {
+  const proxy = await on.proxy();
+  const tabs = await Promise.all(TRANSPORTS.map((transport) => Tab.open(on.context, on.site, { url: proxy.url, transports: [transport], pollMs: 50 })));
   await Promise.all(tabs.map((tab) => tab.follow('each:1')));
-  await live(broker, 'each:1', ...tabs);
+  await live(on.broker, 'each:1', ...tabs);
   for (let n = 0; n < 30; n++) {
     if (n % 10 === 5) proxy.drop();
-    await broker.publish('each:1', { n });
+    await on.broker.publish('each:1', { n });
   }
   let end = 30;
   for (const tab of tabs) {
@@ -46,19 +32,19 @@ test('each transport delivers in order and once, over cuts; a page publishes ove
   }
 });
 
-test('a proxy that knows no WebSocket and collects streams: long polls, until it is mended, and nothing is lost', needsChromium, async (t) => {
-  const proxy = await startProxy(t);
+test('a proxy that knows no WebSocket and collects streams: long polls, until it is mended, and nothing is lost', needsChromium, async () => {
+  const proxy = await on.proxy();
   proxy.stripsUpgrade = true;
   proxy.collects = /^\/sse/;
-  const tab = await Tab.open(context, site, { url: proxy.url, reprobeMs: 400, connectTimeoutMs: 2000 });
+  const tab = await Tab.open(on.context, on.site, { url: proxy.url, reprobeMs: 400, connectTimeoutMs: 2000 });
   await tab.follow('fall:1');
   await tab.over('longpoll');
   assert.equal((await tab.status()).state, 'degraded');
   assert.deepEqual(TRANSPORTS.slice(0, 2).map((name, i) => proxy.seen.filter((path) => path.startsWith(['/ws', '/sse'][i])).length >= 2), [true, true], 'each was tried twice');
-  await live(broker, 'fall:1', tab);
+  await live(on.broker, 'fall:1', tab);
   let n = 0;
   const publish = async (number) => {
-    for (const end = n + number; n < end; n++) await broker.publish('fall:1', { n });
+    for (const end = n + number; n < end; n++) await on.broker.publish('fall:1', { n });
   };
   await publish(10);
   await tab.run(() => (globalThis.states.length = 0));
@@ -73,15 +59,13 @@ test('a proxy that knows no WebSocket and collects streams: long polls, until it
   await tab.page.close();
 });
 
-test('a page of an origin that is not listed is refused with a word over WebSocket, and else tries again; one that is listed is served', needsChromium, async (t) => {
-  const listed = await Site.start();
-  t.after(() => listed.stop());
-  const own = await Broker.start({ auth: { origins: [listed.origin] } });
-  t.after(() => own.stop());
+test('a page of an origin that is not listed is refused with a word over WebSocket, and else tries again; one that is listed is served', needsChromium, async () => {
+  const listed = on.add(await Site.start());
+  const own = on.add(await Broker.start({ auth: { origins: [listed.origin] } }));
   // it waits long, so that what an attempt has ended with can be looked at
   const options = { url: own.url, backoff: { minMs: 1e6, maxMs: 1e6 } };
-  const open = (from) => Promise.all(['websocket', 'sse'].map((transport) => Tab.open(context, from, { ...options, transports: [transport] })));
-  const [refused, served] = await Promise.all([open(site), open(listed)]);
+  const open = (from) => Promise.all(['websocket', 'sse'].map((transport) => Tab.open(on.context, from, { ...options, transports: [transport] })));
+  const [refused, served] = await Promise.all([open(on.site), open(listed)]);
   for (const tab of [...refused, ...served]) await tab.follow('cors:1');
   await live(own, 'cors:1', ...served);
 
@@ -94,4 +78,4 @@ test('a page of an origin that is not listed is refused with a word over WebSock
   for (const tab of [...refused, ...served]) await tab.page.close();
 });
 
-test('nothing was thrown in a page', needsChromium, () => assert.deepEqual(context.thrown, []));
+test('nothing was thrown in a page', needsChromium, () => assert.deepEqual(on.context.thrown, []));

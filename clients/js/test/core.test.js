@@ -439,7 +439,11 @@ test('the page goes offline and online, and is shown again', async () => {
       wake();
       await until(() => client.state === 'online');
     }
-    assert.equal(listeners, 4);
+    page.dispatchEvent(new Event('pagehide'));
+    await until(() => proxy.connections === 0, 'a page that is left is connected no more');
+    page.dispatchEvent(new Event('pageshow'));
+    await until(() => client.state === 'online');
+    assert.equal(listeners, 5);
     client.close();
     assert.equal(listeners, 0);
   } finally {

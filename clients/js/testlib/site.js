@@ -2,7 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { mint, until } from '../../testlib/broker.js';
+import { after, before } from 'node:test';
+import { Broker, mint, until } from '../../testlib/broker.js';
+import { atBrowser, needsChromium } from '../../testlib/browser.js';
+import { Proxy } from '../../testlib/proxy.js';
 
 const dist = new URL('../dist/', import.meta.url);
 const pages = new URL('./pages/', import.meta.url);
@@ -111,3 +114,27 @@ export async function live(broker, topic, ...tabs) {
 
 /** How many sessions the broker has of a user. */
 export const sessionsOf = async (broker, user) => (await broker.sessions()).filter((session) => session.user === user).length;
+
+/** What the tests of a file have until it ends, whatever fails: `broker`, `site`, `context` (the browser's), and what they add. */
+export function stage(config) {
+  const ends = [];
+  const all = {
+    /** Stops it behind the last test; returns it. */
+    add(what) {
+      ends.unshift(() => what.stop());
+      return what;
+    },
+    /** A proxy before a broker. */
+    proxy: async ({ port } = all.broker) => all.add(await Proxy.start(port)),
+  };
+  before(async () => {
+    if (needsChromium.skip) return;
+    all.broker = all.add(await Broker.start(config));
+    all.site = all.add(await Site.start());
+    all.context = await atBrowser();
+  });
+  after(async () => {
+    for (const end of ends) await end();
+  });
+  return all;
+}

@@ -7,6 +7,22 @@ globalThis.gaps = [];
 globalThis.errors = [];
 globalThis.states = [];
 
+/* Timers that are still to come, of whoever began them. */
+globalThis.timers = new Set();
+const { setTimeout: set, clearTimeout: clear } = globalThis;
+globalThis.setTimeout = (run, ms, ...rest) => {
+  const timer = set(() => {
+    globalThis.timers.delete(timer);
+    run(...rest);
+  }, ms);
+  globalThis.timers.add(timer);
+  return timer;
+};
+globalThis.clearTimeout = (timer) => {
+  globalThis.timers.delete(timer);
+  clear(timer);
+};
+
 globalThis.connect = ({ token, ...options }) => {
   globalThis.client = createClient({ ...options, getToken: () => token });
   globalThis.client.onStatus(({ state }) => globalThis.states.push(state));
