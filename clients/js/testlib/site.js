@@ -52,17 +52,13 @@ export class Site {
 
 /** A tab with a client in it (pages/live.js). */
 export class Tab {
-  /** @param {object} options the client's; `user`: whose token it has */
-  static async open(context, site, options) {
+  /** @param {object} options the client's; `user`: whose token it has; `page`: the one that it is in */
+  static async open(context, site, { user = 'alice', page = 'live.html', ...options }) {
     const tab = new Tab();
     tab.page = await context.newPage();
-    await tab.load(`${site.origin}/live.html`, options);
+    await tab.page.goto(`${site.origin}/${page}`);
+    await tab.run((given) => globalThis.connect(given), { token: mint(user), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, ...options });
     return tab;
-  }
-
-  async load(address, { user = 'alice', ...options }) {
-    await this.page.goto(address);
-    await this.run((given) => globalThis.connect(given), { token: mint(user), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, ...options });
   }
 
   /** Runs a function in the page. */

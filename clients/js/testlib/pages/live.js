@@ -1,6 +1,4 @@
-/* A page that follows topics and writes down what it hears, for what drives the browser. */
-import { createClient } from 'hookwire-client';
-
+/* A page that follows topics and writes down what it hears, for what drives the browser. Its client is `Hookwire`, of whichever bundle. */
 globalThis.got = {}; // by what was followed: the `n` of its events
 globalThis.offs = {}; // what ends it
 globalThis.gaps = [];
@@ -24,7 +22,7 @@ globalThis.clearTimeout = (timer) => {
 };
 
 globalThis.connect = ({ token, ...options }) => {
-  globalThis.client = createClient({ ...options, getToken: () => token });
+  globalThis.client = globalThis.Hookwire.createClient({ ...options, getToken: () => token });
   globalThis.client.onStatus(({ state }) => globalThis.states.push(state));
 };
 

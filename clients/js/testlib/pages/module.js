@@ -1,0 +1,3 @@
+import * as Hookwire from 'hookwire-client';
+
+globalThis.Hookwire = Hookwire;
