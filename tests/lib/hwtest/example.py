@@ -20,7 +20,7 @@ from .wait import scaled, wait_until
 EXAMPLES = ROOT / "docs/examples"
 SHOWN_PORT = "3000"  # where examples serve
 FAMILY = "family-123"  # whose list they show
-BUILD_S, SERVE_S = 240, 60  # on a machine that has other things to do
+BUILD_S, SERVE_S = 600, 60  # on a machine that has other things to do
 
 
 def dev_config(port):
