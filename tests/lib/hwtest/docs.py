@@ -13,6 +13,8 @@ Every fenced block of a page is found and either executed or checked, by its lan
               `hookwire check`. jsonc is the same
     c         compiled against plugin.h with warnings as errors, and opened by `hookwire check --plugin`
 
+Pages in clients/ have `js`, `ts`, `jsx` and `python` of their own: the head of docs_clients.py says what becomes of them.
+
 An HTML comment on the line before the fence changes that:
 
     <!-- example: not run: REASON -->     for what a test cannot do
@@ -33,6 +35,7 @@ import shutil
 import signal
 import subprocess
 
+from . import docs_clients
 from .broker import ADMIN_TOKEN, ROOT, _environment, binary, cli
 from .check import Failure, check
 from .http import http
@@ -138,6 +141,7 @@ class Page:
         self.name, self.blocks = name, blocks_of(name, text)
         self.broker = self.addresses = None
         self.background, self.scripts = [], 0
+        self.of_client = []  # blocks of a client's page, which are run when it ends
 
     # ---- the directory and what commands find in it
 
@@ -175,6 +179,11 @@ class Page:
             PATH=${{PATH#*:}} signal=$1
             shift
             kill "$signal" $(pgrep "$@" | grep -Fx -f "{root}/pids")''')
+        self._tool("npx", f'''
+            [ "$1" = --package=hookwire ] || exit 1
+            command=$2
+            shift 2
+            exec node "{ROOT}/clients/node/bin/$command.js" "$@"''')
         self.root = root
         self.env = {"PATH": f"{self.bin}:/usr/sbin:{os.environ['PATH']}", "HOME": str(root), "PREFIX": str(prefix), "LC_ALL": "C.UTF-8",
                     "CMAKE_PREFIX_PATH": str(prefix), "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"),
@@ -236,7 +245,8 @@ class Page:
         for block in self.blocks:
             if block.mark.startswith("not run: "):
                 continue
-            run = getattr(self, "_run_" + block.language, None) if block.language else None
+            run = self._run_of_client if self.name.startswith("clients/") and block.language in docs_clients.LANGUAGES \
+                else getattr(self, "_run_" + block.language, None) if block.language else None
             check(run, f"{block.place}: nobody runs a block of {block.language or 'no language'!r}: say "
                        "<!-- example: not run: REASON --> before it, or write it in a language that hwtest/docs.py knows")
             try:
@@ -249,6 +259,10 @@ class Page:
             except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
                 raise Failure(f"{block.place}: {error}") from error
         self._end()
+        try:
+            docs_clients.run(self.of_client)
+        except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
+            raise Failure(f"{self.name}: {error}") from error
 
     def _bash(self, script):
         """The command line of a script that begins where the one before it ended. Background ones leave nothing behind."""
@@ -314,6 +328,9 @@ class Page:
             check(not expected or matches(expected, printed), f"{block.place}: printed\n{printed}\nand the page says\n{expected}")
 
     # ---- languages
+
+    def _run_of_client(self, block):
+        self.of_client.append(block)
 
     def _run_sh(self, block):
         if block.mark == "background":
