@@ -73,7 +73,8 @@ test(`a ledger of ${SECONDS} s over a hostile network: every event once and in o
     const sent = Object.fromEntries(TOPICS.map((topic) => [topic, []]));
     const acks = [];
     const end = Date.now() + SECONDS * 1000;
-    for (let n = 0; Date.now() < end; n++) {
+    // a busy machine takes longer to have as many faults
+    for (let n = 0; Date.now() < end || faults < SECONDS; n++) {
       const topic = TOPICS[n % TOPICS.length];
       // two steady back ends, of which one is a client behind the same kind of network; each topic has one, or there were no order
       if (topic === TOPICS[0]) acks.push(publisher.publish({ topic, event: 'ADDED', data: { entity_id: `e${n}`, payload: { n } } }, { timeoutMs: 60000 }));
@@ -112,7 +113,6 @@ test(`a ledger of ${SECONDS} s over a hostile network: every event once and in o
       assert.deepEqual(gaps, []);
       t.diagnostic(`${name}: ${[...ups].join(', ')}`);
     }
-    assert.ok(faults > SECONDS, `${faults} faults`);
   } finally {
     for (const { client, proxy } of readers) {
       client.close();
