@@ -1,5 +1,6 @@
 /* What a reader of the clients' pages has of their own, and what the pages do not import each time. */
 import type * as Query from '@tanstack/react-query';
+import type * as Node from 'hookwire';
 import type * as Hookwire from 'hookwire-client';
 import type * as ForQuery from 'hookwire-client/react-query';
 import type * as ForReact from 'hookwire-client/react';
@@ -20,6 +21,7 @@ declare global {
   const topics: string[];
   const gifts: Gift[];
   const event: unknown;
+  const app: any; // of Express, whose types are a package of their own
   const props: { id: string };
   const root: { render(element: React.ReactNode): void };
   const App: Vue.Component;
@@ -37,6 +39,8 @@ declare global {
   const onEvent: (event: Hookwire.HookwireEvent<any>) => void;
 
   /* the packages' */
+  const publisher: Node.Publisher;
+  const express: any;
   const client: Hookwire.Client;
   const createClient: typeof Hookwire.createClient;
   const useState: <S = any>(initial?: S) => [S, React.Dispatch<React.SetStateAction<S>>]; // in JavaScript it cannot be told of what
