@@ -112,14 +112,16 @@ export function withTabs(core: Core): void {
     if (followers.delete(id)) core.need(-1);
   }
 
-  /** `again`: it only wants to know whether this one still leads. */
-  function admit(id: string, again?: boolean): void {
+  /** `looks`: it only wants to know whether this one still leads, and keeps what it follows. */
+  function admit(id: string, looks?: boolean): void {
     const isNew = !followers.has(id);
-    if (!isNew && again) return post({ status: core.client.status }, id);
-    drop(id);
-    followers.set(id, new Map());
-    core.need(1);
-    post({ status: core.client.status }, id);
+    const begins = isNew || !looks;
+    if (begins) {
+      drop(id);
+      followers.set(id, new Map());
+      core.need(1);
+    }
+    post({ status: core.client.status, begins }, id);
     // that it can be had means that the follower is no more
     if (isNew) navigator.locks.request(name + id, { signal: leading!.signal }, () => drop(id)).catch(() => {});
   }
@@ -146,8 +148,8 @@ export function withTabs(core: Core): void {
     topics.set(topic, core.client.subscribe(topic, tell, options) as () => void);
   }
 
-  function serve({ from, hello, again, gone, sub, off, ask, id }: Post): void {
-    if (hello) admit(from, again);
+  function serve({ from, hello, looks, gone, sub, off, ask, id }: Post): void {
+    if (hello) admit(from, looks);
     else if (gone) drop(from);
     else if (sub) for (const topic of sub) subscribe(from, topic);
     else if (off) {
@@ -182,7 +184,7 @@ export function withTabs(core: Core): void {
       function knock(): void {
         core.cancel(timer);
         if (isOver) return;
-        post({ hello: true, again: isAdmitted });
+        post({ hello: true, looks: isAdmitted });
         timer = core.later(() => (++knocks < KNOCKS ? knock() : stand(true)), KNOCK_MS);
       }
 
@@ -230,7 +232,7 @@ export function withTabs(core: Core): void {
         }
       }
 
-      hear = ({ from, to, leads, status, told, late, result, topic, id, reply, error }) => {
+      hear = ({ from, to, leads, status, begins, told, late, result, topic, id, reply, error }) => {
         const isNew = from !== leader;
         // one that thaws may answer before it learns that it has led
         if (isNew && !leads && !(status && to && (knocks || !leader))) return;
@@ -242,13 +244,19 @@ export function withTabs(core: Core): void {
           begin();
           knock();
         } else if (status) {
+          if (begins) begin();
           isAdmitted ||= !!to;
           wire.opened();
           if (status.state !== core.client.state) core.show({ ...status, transport: 'tab' });
           if (isUp(status)) sync();
         } else if (told) onTold(told);
-        else if (late) wire.receive(late);
-        else if (result && held.has(topic)) {
+        else if (late) {
+          // the leader has checked it, and given what its schema makes of it
+          const { isValid } = core;
+          core.isValid = undefined;
+          wire.receive(late);
+          core.isValid = isValid;
+        } else if (result && held.has(topic)) {
           const of = asked.get(topic);
           const events = held.get(topic)!;
           held.delete(topic);

@@ -250,6 +250,45 @@ test('a tab with nothing to follow leaves the others alone; a leader that needs 
   tabs[0].close();
 });
 
+test('a tab that is shown again looks for its leader, and goes on with topics that it alone follows', async () => {
+  const tabs = open(2);
+  await live('look:1', ...tabs.map((tab) => follow(tab, 'look:1')));
+  const own = follow(tabs[1], 'alone-in-tab:1');
+  await live('alone-in-tab:1', own);
+  assert.equal(tabs[1].status.transport, 'tab');
+  sent.length = 0;
+  for (let n = 0; n < 10; n++) {
+    tabs[1].retry(); // as a page does that is shown again
+    await broker.publish('alone-in-tab:1', { n });
+    await new Promise((done) => setTimeout(done, 30)); // longer than a topic lingers
+  }
+  await until(() => own.numbers().length >= 10, `${own.numbers()}`, 5000);
+  assert.deepEqual(own.numbers(), range(0, 10));
+  assert.deepEqual(own.gaps, []);
+  assert.deepEqual(sent.map(({ type }) => type), [], 'the broker hears nothing of it');
+  for (const tab of tabs) tab.close();
+});
+
+test('what a schema makes of a payload it makes once, also of what a tab has missed', async () => {
+  const lengths = { '~standard': { version: 1, vendor: 'test', validate: ({ n }) => (typeof n === 'number' ? { value: { n: { of: n } } } : { issues: [{ message: 'no number' }] }) } };
+  const invalid = [];
+  const tabs = open(2, { schemas: { 'once:*': lengths }, onInvalid: (event) => invalid.push(event.data.payload) });
+  const got = tabs.map(() => []);
+  const join = (i, options) => tabs[i].subscribe('once:1', (event) => got[i].push(event.data.payload.n.of), options);
+  join(0);
+  await until(async () => {
+    await broker.publish('once:1', { n: -1 });
+    return got[0].length;
+  });
+  const cursor = await broker.publish('once:1', { n: 0 });
+  for (let n = 1; n < 5; n++) await broker.publish('once:1', { n });
+  await until(() => got[0].includes(4));
+  join(1, { cursor });
+  await until(() => got[1].length >= 4, `${got[1]}`, 5000);
+  assert.deepEqual([got[1], invalid], [[1, 2, 3, 4], []]);
+  for (const tab of tabs) tab.close();
+});
+
 test('a tab that asks who is there leaves nothing behind in the session of the leading one', async () => {
   const tabs = open(2);
   await live('who:1', ...tabs.map((tab) => follow(tab, 'who:1')));
