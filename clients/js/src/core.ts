@@ -151,7 +151,8 @@ const REFRESH_MS = 30000; // before a token's end
 const CLOCK_MS = 300000; // where it has ended by a clock that is not the broker's: that one says so in time
 
 export const wildcardOf = (topic: string): string => topic.replace(/:.*/, ':*');
-export const isAuth = (code: string): boolean => code === 'unauthorized' || code === 'token_expired';
+/** `unauthorized` or `token_expired`. */
+export const isAuth = (code?: string): boolean => /^(unauth|token)/.test(code!);
 export const IN_VAIN = 'no answer in time';
 export const lost = (message = IN_VAIN): HookwireError => new HookwireError('lost', message, true);
 
@@ -246,7 +247,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
       .then(
         (answer) => {
           const next = answer ?? undefined;
-          if (next !== token) for (const topic of topics.values()) topic.refused = false;
+          if (token && next !== token) for (const topic of topics.values()) topic.refused = false;
           token = next;
           isStale = !next;
           if (next) core.onToken?.(next);

@@ -30,13 +30,15 @@ interface Run {
   wire: Wire;
   http: Http;
   topics: Topic[];
+  /** Those that it is about now. */
+  asked: Topic[];
   ends: AbortSignal;
 }
 
-async function poll({ wire, http, ends }: Run, topics: Topic[], place: string, waitS: number): Promise<any> {
-  const answer = await http('GET', `/poll?topics=${names(topics)}${place}&wait=${waitS}`, { ends, silentMs: waitS * 1000 + ANSWER_MS });
+async function poll({ wire, http, asked, ends }: Run, place: string, waitS: number): Promise<any> {
+  const answer = await http('GET', `/poll?topics=${names(asked)}${place}&wait=${waitS}`, { ends, silentMs: waitS * 1000 + ANSWER_MS });
   if (ends.aborted) throw lost();
-  if (answer.gap) wire.receive({ type: 'gap', topics: topics.map(({ name }) => name), reason: 'events may be lost' });
+  if (answer.gap) wire.receive({ type: 'gap', topics: asked.map(({ name }) => name), reason: 'events are gone' });
   return answer;
 }
 
@@ -52,8 +54,9 @@ async function gather(run: Run): Promise<string> {
   let here: string | undefined;
   for (let [place, group] of places) {
     if (places.size === 1) return place;
+    run.asked = group;
     for (let events = [undefined]; events.length; ) {
-      const answer = await poll(run, group, place, 0);
+      const answer = await poll(run, place, 0);
       ({ events } = answer);
       for (const event of events) wire.receive(event!);
       place = behind(answer.cursor);
@@ -61,6 +64,7 @@ async function gather(run: Run): Promise<string> {
     // the earliest: what the others have from there on is known by its id
     here ??= place;
   }
+  run.asked = topics;
   return here!;
 }
 
@@ -74,19 +78,21 @@ function link(wire: Wire, http: Http, follow: (run: Run) => Promise<void>): Link
 
   function again(): void {
     stop();
-    const topics = core.wanted().filter((topic) => NAME.test(topic.name) || void wire.settle(topic, { code: 'bad_request' }));
+    // a newest event is one of a topic, not of a pattern
+    const topics = core.wanted().filter((topic) => NAME.test(topic.name + (topic.last ? '-' : '')) || void wire.settle(topic, { code: 'bad_request' }));
     followed = names(topics);
     if (!topics.length) return wire.opened(); // requests need no stream
     stream = new AbortController();
     const ends = stream.signal;
-    follow({ wire, http, topics, ends }).catch((error) => {
+    const run: Run = { wire, http, topics, asked: topics, ends };
+    follow(run).catch((error) => {
       if (ends.aborted) return;
-      // one topic's refusal refuses the whole request, and is named in the message: the others go on without it
-      const topic = topics.find(({ name }) => !error.retryable && error.message.startsWith(name + ':'));
-      if (topic) {
-        wire.settle(topic, error);
-        again();
-      } else wire.ended(error.code ? error : lost(String(error)));
+      // one topic's refusal refuses the whole request, and is named in the message; what is wrong with a cursor is so for all that have it
+      const { code, message, retryable } = error;
+      const refused = topics.filter((topic) => !retryable && (code === 'bad_request' ? run.asked.includes(topic) : message.startsWith(topic.name + ':')));
+      for (const topic of refused) wire.settle(topic, error);
+      if (refused.length) again();
+      else wire.ended(code ? error : lost(String(error)));
     });
   }
 
@@ -146,7 +152,7 @@ export const sse = (http: Http): Transport => ({
         let beatMs = 0;
         for (;;) {
           const { value, done } = await reader.read();
-          if (done) throw lost('the stream has ended');
+          if (done) throw lost('the stream ended');
           const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
           rest = lines.pop()!;
           for (const line of lines) {
@@ -179,7 +185,7 @@ const polls = (http: Http, transport: TransportName, waitS: number): Transport =
       let place = await gather(run);
       // the first is answered at once, to say that it works
       for (let now = 0; ; now = waitS) {
-        const { events, cursor } = await poll(run, run.topics, place, now);
+        const { events, cursor } = await poll(run, place, now);
         wire.opened();
         for (const event of events) wire.receive(event);
         for (const topic of run.topics) wire.settle(topic, { ok: true, cursor });

@@ -149,7 +149,7 @@ export const websocket: Transport = {
       socket.onclose = ({ code, reason }) => {
         const [, told, message = reason] = /^(\w+): (.*)/.exec(reason) ?? [];
         // a reason of an operator's may look like one of the broker's
-        wire.ended({ code: (isAuth(told!) ? told : CODES[code] ?? told) ?? (code < 4000 ? 'lost' : 'unavailable'), message: message || String(code), retryable: !CODES[code], ...advice });
+        wire.ended({ code: (isAuth(told) ? told : CODES[code] ?? told) ?? (code < 4000 ? 'lost' : 'unavailable'), message: message || String(code), retryable: !CODES[code], ...advice });
       };
     }
 

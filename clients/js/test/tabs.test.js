@@ -289,6 +289,28 @@ test('what a schema makes of a payload it makes once, also of what a tab has mis
   for (const tab of tabs) tab.close();
 });
 
+test('the leading tab ends while another one reads its data: the snapshot has no hole', async () => {
+  const tabs = open(2);
+  await live('read:1', ...tabs.map((tab) => follow(tab, 'read:1')));
+  for (const topic of ['read:1', 'read:2']) {
+    const got = [];
+    const { data } = await tabs[1].snapshot(
+      topic,
+      async () => {
+        await broker.publish(topic, { n: 1 });
+        tabs[0].close();
+        await broker.publish(topic, { n: 2 });
+        return 0;
+      },
+      (event) => got.push(event.data.payload.n),
+    );
+    await broker.publish(topic, { n: 3 });
+    await until(() => got.includes(3), `${topic}: ${got}`);
+    assert.deepEqual([data, got.filter((n) => n > 0)], [0, [1, 2, 3]]);
+  }
+  tabs[1].close();
+});
+
 test('a tab that asks who is there leaves nothing behind in the session of the leading one', async () => {
   const tabs = open(2);
   await live('who:1', ...tabs.map((tab) => follow(tab, 'who:1')));

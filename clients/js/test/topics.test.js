@@ -58,7 +58,25 @@ test('what is no topic is refused as such, and never read as something else: an 
     assert.deepEqual(errors.sort(), odd.map((topic) => [topic, 'bad_request']).sort(), transport);
     await broker.publish(`odd-${transport}:1`, { n: 1 });
     await until(() => numbers().length === 1, `${transport}: the others go on`);
+    assert.equal(errors.length, odd.length, 'each is told once');
     assert.deepEqual(proxy.seen.filter((path) => /[#%+ü ]|=x/.test(path.replace(/cursor=[^&]*/, ''))), [], transport);
+    client.close();
+  }
+});
+
+test('what a topic begins with may be wrong: it is refused alone, over every transport', async () => {
+  for (const transport of TRANSPORTS) {
+    const client = connect({ transports: [transport] });
+    const errors = [];
+    const onError = ({ code }, topic) => errors.push([topic, code]);
+    client.subscribe('stored:1', () => {}, { onError, cursor: 'no cursor at all' });
+    client.subscribe('newest:*', () => {}, { onError, last: true });
+    const { numbers } = await follow(client, `begin-${transport}:1`);
+    await until(() => errors.length === 2, `${transport}: ${JSON.stringify(errors)}`);
+    assert.deepEqual(errors.sort(), [['newest:*', 'bad_request'], ['stored:1', 'bad_request']], transport);
+    await broker.publish(`begin-${transport}:1`, { n: 1 });
+    await until(() => numbers().length === 1, transport);
+    assert.equal(errors.length, 2, 'each is told once');
     client.close();
   }
 });
