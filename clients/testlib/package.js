@@ -47,7 +47,7 @@ export class Packed {
     return paths.map((path) => this.manifest.name + path.slice(1));
   }
 
-  /** It is small, has these files and no others, and tells nothing of the machine that packed it. */
+  /** It is small, has these files and no others, tells nothing of the machine that packed it, and is installed as the README says. */
   checkFiles(expected) {
     assert.ok(this.packed.size <= TARBALL_MOST_BYTES, `${this.packed.size} bytes`);
     console.log(`${this.packed.filename}: ${this.packed.size} bytes of ${TARBALL_MOST_BYTES}, ${this.packed.files.length} files`);
@@ -58,6 +58,7 @@ export class Packed {
       return text.includes(root.replace(/\/$/, '')) || /sourceMappingURL|file:\/\/\//.test(text);
     });
     assert.deepEqual(tells, [], 'files that have paths of this machine, or of source maps');
+    assert.ok(readFileSync(join(this.folder, 'README.md'), 'utf8').includes(`/${this.packed.filename}\n`), 'what the README says to install');
     const { exports, bin = {} } = this.manifest;
     const named = [...Object.values(exports).flatMap((one) => (typeof one === 'string' ? one : Object.values(one))), ...Object.values(bin)];
     assert.deepEqual(named.map((path) => path.replace(/^\.\//, '')).filter((path) => !paths.includes(path)), [], 'named, and not there');
