@@ -119,6 +119,11 @@ def matches(expected, actual):
     return re.fullmatch(pattern, _normal(actual.strip("\n")) + "\n") is not None
 
 
+def _hear_hangups():
+    """As in a reader's shell, also where the suite runs under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def _commands(block):
     """[(command, expected output)] of a console block."""
     result = []
@@ -291,7 +296,7 @@ class Page:
             # the shell gives its place to its last command, so that a signal reaches that
             process = subprocess.Popen(self._bash(re.sub(r"(?m)^(?=hookwire .*\Z)", "exec ", script.rstrip("\n"))),
                                        env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                       start_new_session=True)
+                                       start_new_session=True, preexec_fn=_hear_hangups)
         self.background.append((block, process, path))
         (self.root / "pids").write_text("".join(f"{started.pid}\n" for _block, started, _path in self.background if started.poll() is None))
         if serves:
