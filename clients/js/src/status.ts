@@ -52,13 +52,13 @@ export function ConnectionStatus({ strings, className = '', ...rest }: Connectio
   const { settled, resting } = useSettled(status);
   const seconds = useSeconds(status);
   const text = useRef<HTMLSpanElement>(null);
-  const button = useRef<HTMLButtonElement>(null);
+  const isFocused = useRef(false); // of the button
   const { state, transport } = status;
   const isRetry = canRetry(resting);
 
-  // a button that goes away must not take the focus with it
+  // a button that goes away must not take the focus with it: browsers have taken it away by now, and React tells nobody what happens during its own changes
   useAfterLayout(() => {
-    if (!isRetry && document.activeElement === button.current) text.current?.focus();
+    if (!isRetry && isFocused.current) text.current?.focus();
   }, [isRetry]);
 
   return createElement(
@@ -69,11 +69,12 @@ export function ConnectionStatus({ strings, className = '', ...rest }: Connectio
     createElement(
       'button',
       {
-        ref: button,
         type: 'button',
         hidden: !isRetry,
         'aria-disabled': isTrying(status),
         className: 'hookwire-status-retry',
+        onFocus: () => (isFocused.current = true),
+        onBlur: () => (isFocused.current = false),
         onClick: () => isTrying(status) || client.retry(),
       },
       strings?.retry ?? WORDS.retry,

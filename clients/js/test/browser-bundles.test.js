@@ -56,7 +56,7 @@ for (const page of ['script.html', 'live.html'])
   });
 
 test('the policy of these tests forbids what it should', needsChromium, async () => {
-  const tab = await openStrict(await strictSite("'self'"), { url: on.broker.url });
+  const tab = await openStrict(await strictSite(on.broker.url), { url: on.broker.url }); // not its WebSocket
   await tab.follow('none:1');
   await tab.until(() => globalThis.violations.length, 'a violation');
   const [violation] = await tab.run(() => globalThis.violations);

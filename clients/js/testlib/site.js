@@ -111,8 +111,8 @@ export async function live(broker, topic, ...tabs) {
 /** How many sessions the broker has of a user. */
 export const sessionsOf = async (broker, user) => (await broker.sessions()).filter((session) => session.user === user).length;
 
-/** What the tests of a file have until it ends, whatever fails: `broker`, `site`, `context` (the browser's), and what they add. */
-export function stage(config) {
+/** What the tests of a file have until it ends, whatever fails: `broker`, `site`, `context` (the browser's), and what they add. `prepare` runs before them. */
+export function stage(config, prepare) {
   const ends = [];
   const all = {
     /** Stops it behind the last test; returns it. */
@@ -128,6 +128,7 @@ export function stage(config) {
     all.broker = all.add(await Broker.start(config));
     all.site = all.add(await Site.start());
     all.context = await atBrowser();
+    await prepare?.(all);
   });
   after(async () => {
     for (const end of ends) await end();
