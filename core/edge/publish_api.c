@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "crypto/digest.h"
 #include "crypto/hex.h"
 #include "edge/edge_internal.h"
@@ -19,6 +20,7 @@ struct result {
 	enum hw_code code;
 	char *message; /* NULL: the code's own */
 	int64_t retry_after_ms;
+	uint64_t topic; /* of what may come again: its topic_key */
 	bool duplicate;
 	char event_id[HW_CURSOR_MAX + 1];
 };
@@ -49,6 +51,7 @@ struct publish_job {
 	struct hw_list later;
 	struct hw_buf key; /* of the item, plain */
 	bool deciding, all_read, no_memory;
+	bool held; /* an item may come again */
 	struct hw_timer next_turn;
 };
 
@@ -165,6 +168,15 @@ static void set_result(struct result *result, enum hw_code code, const char *mes
 		result->message = strdup(message); /* without: the code speaks for itself */
 }
 
+/* Tells topics apart, those of several tenants too. */
+static uint64_t topic_key(const struct publish_job *job, const struct hw_hub *hub)
+{
+	struct hw_str topic = job->command.event.topic;
+	const struct hw_hash_key *key = &job->ex->login.worker->tenants->hash_key;
+
+	return hw_hash(key, topic.p, topic.len) ^ (uintptr_t)hub;
+}
+
 static void add_result(struct publish_job *job)
 {
 	const struct hw_publish *publish = &job->publish;
@@ -179,6 +191,10 @@ static void add_result(struct publish_job *job)
 	result->retry_after_ms = publish->retry_after_ms;
 	result->duplicate = publish->duplicate;
 	memcpy(result->event_id, publish->event_id, sizeof(result->event_id));
+	if (hw_code_info(publish->code)->retryable) {
+		result->topic = topic_key(job, publish->hub);
+		job->held = true;
+	}
 }
 
 /* What hw_publish is never asked about it cannot count. */
@@ -355,6 +371,27 @@ static bool hand_over(struct hw_publish *publish)
 	return true;
 }
 
+/* An earlier item of this topic that could not be taken now will come again, and is not to be
+ * overtaken: then this one is refused with it. */
+static bool wait_behind(struct publish_job *job, const struct hw_hub *hub)
+{
+	uint64_t topic = job->held ? topic_key(job, hub) : 0;
+
+	for (size_t i = 0; job->held && i < job->n_results; i++) {
+		const struct result *first = &job->results[i];
+		int64_t retry_after_ms = first->retry_after_ms;
+
+		if (first->topic != topic)
+			continue;
+		add_failure(job, first->code,
+			"an event of this topic that stands before it could not be taken now");
+		if (!job->no_memory)
+			job->results[job->n_results - 1].retry_after_ms = retry_after_ms;
+		return true;
+	}
+	return false;
+}
+
 /* true: it has its result. */
 static bool publish_item(struct publish_job *job)
 {
@@ -374,6 +411,8 @@ static bool publish_item(struct publish_job *job)
 				     : "the tenant's policy cannot run now");
 		return true;
 	}
+	if (wait_behind(job, hub))
+		return true;
 	job->publish = (struct hw_publish){
 		.hub = hub,
 		.identity = ex->login.identity,

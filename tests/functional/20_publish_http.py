@@ -104,6 +104,34 @@ def test_a_mixed_array_is_207_and_the_good_items_are_published():
         equal(client.drain(0.2), [], "anything more")
 
 
+LIMITER = """
+return policy {
+  api = 1,
+  authorize = {
+    publish = function(s, topic, ctx, event)
+      if event.event == "TOO_OFTEN" then return deny("rate_limited", "not so fast") end
+      if event.event == "TOO_EARLY" then return deny("unavailable", "not yet") end
+      return allow()
+    end,
+    subscribe = function() return allow() end,
+  },
+}
+"""
+
+
+def test_what_may_come_again_is_not_overtaken_by_what_stands_behind_it():
+    with open_broker(files={"pub.lua": LIMITER}) as broker:
+        items = [event(1), {**event(2), "event": "TOO_OFTEN"}, event(3, "other:1"), event(4),
+                 {**event(5, "other:1"), "event": "TOO_EARLY"}, event(6, "other:1"), event(7, "third:1")]
+        answer = http(broker.address, "POST", "/publish", body=items, token=mint("ben"))
+        equal(answer.status, 207, "status")
+        equal([one.get("code") for one in answer.json()["results"]],
+              [None, "rate_limited", None, "rate_limited", "unavailable", "unavailable", None], "what became of each")
+        check(all(one["retryable"] for one in answer.json()["results"] if not one["ok"]), "they may come again")
+        again = http(broker.address, "POST", "/publish", body=[items[3], items[5]], token=mint("ben"))
+        equal(again.status, 200, "without it")
+
+
 def test_an_array_of_too_many_is_413_and_nothing_of_it_is_published():
     with open_broker({"tenants": {"*": {"limits": {"publish_per_s": 100000}}}}) as broker:
         before = broker.publish(TOPIC).json()["id"]
