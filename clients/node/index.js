@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const AT_A_TIME = 1000; // events of an array
 const BATCH = 100; // of the queue
+const AT_ONCE = 32; // requests
 const TIMEOUT_MS = 10000;
 const QUEUE_MS = 60000;
 const PAUSE_MS = 100;
@@ -147,6 +148,9 @@ export class Publisher {
   #queue = [];
   /** @type {Promise<void> | undefined} */
   #draining;
+  #underWay = 0;
+  /** @type {Set<() => void>} in the order in which they came */
+  #waiting = new Set();
 
   /** @param {PublisherOptions} options */
   constructor(options) {
@@ -306,14 +310,42 @@ export class Publisher {
     let response;
     let text;
     try {
-      response = await fetch(request);
-      text = await response.text();
+      await this.#turn(signal);
+      try {
+        response = await fetch(request);
+        text = await response.text();
+      } finally {
+        this.#next();
+      }
     } catch (cause) {
       throw unavailable('the broker cannot be reached', cause);
     }
     const answer = parsed(text);
     if (response.ok && isWhole(answer)) return answer;
     throw errorOf(response.status, response.headers, answer);
+  }
+
+  /** Waits while as many are under way as there may be: each has a connection, and thousands of them would all be late. @param {AbortSignal} signal */
+  async #turn(signal) {
+    if (this.#underWay < AT_ONCE) {
+      this.#underWay++;
+      return;
+    }
+    /** @type {() => void} */
+    let go = () => {};
+    const turn = new Promise((done) => this.#waiting.add((go = () => done(undefined))));
+    try {
+      await within(turn, signal);
+    } catch (error) {
+      if (!this.#waiting.delete(go)) this.#next(); // it had its turn in the same moment
+      throw error;
+    }
+  }
+
+  #next() {
+    const [go] = this.#waiting;
+    if (!go) this.#underWay--;
+    else this.#waiting.delete(go), go();
   }
 
   /** @param {AbortSignal} signal @returns {Promise<string | undefined>} */

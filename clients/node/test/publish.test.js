@@ -285,6 +285,29 @@ test('connections carry what comes one after the other, and one that was closed 
   assert.ok(sockets.size > before);
 });
 
+test('however many are published at once, the broker has a few connections', async (t) => {
+  let open = 0;
+  let most = 0;
+  const sockets = new Set();
+  const server = createServer((req, res) => {
+    sockets.add(req.socket);
+    most = Math.max(most, ++open);
+    req.resume().on('end', () => setImmediate(() => (open--, res.end('{"ok":true,"id":"k-1"}'))));
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  t.after(() => server.close() && server.closeAllConnections());
+  const own = publisher({ url: `http://127.0.0.1:${server.address().port}`, timeoutMs: 60000 });
+  const ender = new AbortController();
+  const gone = own.publish(event('a:1'), { signal: ender.signal }).catch((error) => error.name);
+  const all = Array.from({ length: 150 }, (_, n) => own.publish(event('a:1', n)));
+  const waits = own.publish(event('a:1'), { signal: ender.signal }).catch((error) => error.name);
+  ender.abort();
+  assert.deepEqual([await gone, await waits], ['AbortError', 'AbortError']);
+  assert.equal((await Promise.all(all)).length, 150);
+  assert.ok(most <= 32 && sockets.size <= 100, `${most} at once, ${sockets.size} connections`);
+  assert.ok((await own.publish(event('a:1'))).id, 'and what ended while it waited has left its place');
+});
+
 test('a signal ends it: before it begins, while it is asked, while it waits', async (t) => {
   const gone = new Error('the page is gone');
   let asked = 0;
