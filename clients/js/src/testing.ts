@@ -606,7 +606,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       const isV1 = offered.includes('hookwire.v1');
       const token = offered.find((name) => name.startsWith('token.'))?.slice(6);
       const who = identifyQuery(this.query) ?? (token === undefined ? undefined : identify(token));
-      const fault = advice ? problem('draining', 'the broker is draining', true) : who && isProblem(who) ? who : undefined;
+      const fault = advice ? problem('draining', 'the server is shutting down', true) : who && isProblem(who) ? who : undefined;
       // a plain client is not upgraded; of one that knows the protocol the close code says why
       if ((refusal && !refusal.closeCode) || (fault && !isV1)) return this.drop(1006, '');
       opened++;
@@ -966,11 +966,12 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   async function serve(url: URL, method: string, headers: Headers, body: string | undefined, signal?: AbortSignal | null): Promise<Response> {
     const { pathname, searchParams: query } = url;
     const path = pathname.slice(new URL(base).pathname.replace(/\/$/, '').length);
-    if (path === '/healthz' || path === '/readyz') return json({ ok: true }, path === '/readyz' && advice ? 503 : 200);
+    const draining = problem('draining', 'the server is shutting down', true);
+    if (path === '/healthz' || path === '/readyz') return path === '/readyz' && advice ? failed(draining) : json({ ok: true });
     const bearer = headers.get('authorization')?.replace(/^Bearer /, '');
     const who = identifyQuery(query) ?? (bearer ? identify(bearer) : problem('unauthorized', 'a token is needed'));
     if (isProblem(who)) return failed(who);
-    if (advice) return failed(problem('draining', 'the broker is draining', true));
+    if (advice) return failed(draining);
     const [, topic, about] = /^\/topics\/([^/]+)\/(history|presence)$/.exec(decodeURIComponent(path)) ?? [];
     const needed = /^\/(publish|ticket)$/.test(path) ? 'POST' : about || /^\/(cursor|poll|sse)$/.test(path) ? 'GET' : undefined;
     if (needed && needed !== method) return failed(problem('bad_request', `this is asked for with ${needed}`), 405);
@@ -1093,8 +1094,8 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     drain({ retryAfterMs = 1000, jitterMs = 0 } = {}) {
       advice = { retryAfterMs, jitterMs };
       for (const session of [...sessions]) {
-        session.tell({ type: 'goaway', retry_after_ms: retryAfterMs, jitter_ms: jitterMs, reason: 'the broker drains' });
-        session.end(1001, 'draining: the broker drains');
+        session.tell({ type: 'goaway', retry_after_ms: retryAfterMs, jitter_ms: jitterMs, reason: 'draining' });
+        session.end(1001, 'draining');
       }
       for (const one of [...polls]) one.answer();
     },

@@ -200,6 +200,8 @@ test('as the real one: HTTP', async () => {
     ['/cursor', { method: 'POST' }],
     ['/ticket'],
     ['/ticket', { method: 'POST' }],
+    ['/healthz'],
+    ['/readyz'],
     ['/nowhere'],
   ])
     assert.deepEqual(await ask(fake, path, init), await ask(real, path, init), `${path} ${JSON.stringify(init?.body ?? '')}`);
@@ -328,6 +330,29 @@ test('as the real one: what retention has passed is a gap, of that topic alone',
     }
   } finally {
     await small.broker.stop();
+  }
+});
+
+test('as the real one: a broker that drains', async () => {
+  const going = await Broker.start({ drain_ms: 200 });
+  const other = createFakeBroker();
+  const sides = [
+    [{ broker: going, WebSocket, EventSource }, async () => (await going.ask('GET', '/api/sessions')).sessions.length, () => going.process.kill('SIGTERM')],
+    [{ broker: other, WebSocket: other.WebSocket, EventSource: other.EventSource }, () => other.connections, () => other.drain({ retryAfterMs: 1000, jitterMs: 200 })],
+  ];
+  try {
+    const answers = [];
+    for (const [side, sessions, drain] of sides) {
+      side.first = await side.broker.publish('drain:1', {});
+      const plainly = converse(side, { protocols: [], query: `?token=${mint('alice')}`, first: 0, closes: true }, []);
+      const streamed = listen(side, `topics=drain:1&token=${mint('alice')}`, 4); // cursor, goaway, closed, and the error
+      const known = converse(side, { closes: true }, [[() => until(async () => (await sessions()) === 3, 'all are there'), 0], [drain, 1]]);
+      const [, blocks] = (answers[answers.length] = await Promise.all([plainly, streamed, known]));
+      for (const block of blocks) delete block.id; // the EventSource of these tests forgets it from block to block
+    }
+    assert.deepEqual(answers[1], answers[0]);
+  } finally {
+    await going.stop();
   }
 });
 
