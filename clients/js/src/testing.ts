@@ -257,8 +257,8 @@ interface Session {
   readonly transport: 'websocket' | 'sse';
   identity: Identity;
   names: Set<string>;
-  /** Ids that it has had. */
-  had: Set<string>;
+  /** Of each name, behind which event it is live. */
+  since: Map<string, number>;
   follows: Set<string>;
   tell(message: Json): void;
   end(code: number, reason: string): void;
@@ -270,6 +270,13 @@ interface Poll {
   answer(live?: HookwireEvent): void;
   fail(problem: Problem): void;
   cut(): void;
+}
+
+/** A topic, or pattern, of a `subscribe`. */
+interface Wish {
+  name: string;
+  cursor?: string;
+  last?: boolean;
 }
 
 interface Refusal {
@@ -393,14 +400,6 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
 
   /* ---- events ---- */
 
-  function give(session: Session, event: HookwireEvent): void {
-    if (event.id) {
-      if (session.had.has(event.id)) return;
-      session.had.add(event.id);
-    }
-    session.tell(event);
-  }
-
   function append(input: Json, { user, tenant }: Identity): HookwireEvent {
     const { topic, event, data, trace_id, version } = input;
     const { previous: _, ...rest } = data;
@@ -414,7 +413,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       }),
     ) as HookwireEvent;
     journalOf(tenant).add(stored, fitsAny(topic, withoutHistory) ? 0 : retention);
-    for (const session of sessions) if (session.identity.tenant === tenant && fitsAny(topic, session.names)) give(session, stored);
+    for (const session of sessions) if (session.identity.tenant === tenant && fitsAny(topic, session.names)) session.tell(stored);
     for (const poll of [...polls]) if (poll.identity.tenant === tenant && fitsAny(topic, poll.names)) poll.answer(stored);
     return stored;
   }
@@ -422,20 +421,20 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   function publish(input: Json, identity: Identity, key?: string): Json | Problem {
     const flaw = flawOf(input);
     if (flaw) return problem('bad_request', flaw);
-    const refused = may('publish', identity, input.topic);
-    if (refused) return refused;
     const { topic, event, data, trace_id } = input;
     const place = key && JSON.stringify([identity.tenant, identity.user, key]);
     const body = JSON.stringify([topic, event, data, trace_id]);
     const former = place ? answers.get(place) : undefined;
     if (former) return former.body === body ? { ...former.answer, duplicate: true } : problem('bad_request', 'this idempotency key was used for another event');
+    const refused = may('publish', identity, topic);
+    if (refused) return refused;
     const answer = { ok: true, id: append(input, identity).id };
     if (place) answers.set(place, { body, answer });
     return answer;
   }
 
   /** What is missed of topics that each have their cursor, told in the journal's order. Returns how it went. */
-  function recover(session: Session, wanted: { name: string; cursor?: string; last?: boolean }[]): Map<string, boolean> {
+  function recover(session: Session, wanted: Wish[]): Map<string, boolean> {
     const journal = journalOf(session.identity.tenant);
     const recovered = new Map<string, boolean>();
     const missed = new Set<Kept>();
@@ -455,7 +454,9 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     }
     if (lost.elsewhere.length) session.tell({ type: 'gap', topics: lost.elsewhere, reason: "the cursor is none of this journal's" });
     if (lost.passed.length) session.tell({ type: 'gap', topics: lost.passed, reason: 'retention passed before the client came back' });
-    for (const { event } of [...missed].sort((a, b) => a.seq - b.seq)) give(session, event);
+    // what another of its names has brought while it was live is not brought again
+    const isHad = ({ seq, event }: Kept) => [...session.names].some((name) => fits(event.topic, name) && session.since.get(name)! < seq);
+    for (const one of [...missed].sort((a, b) => a.seq - b.seq)) if (!isHad(one)) session.tell(one.event);
     return recovered;
   }
 
@@ -522,8 +523,9 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
     if (place === 'malformed') return problem('bad_request', 'the cursor is malformed');
     const isElsewhere = place === 'elsewhere';
     const all = isElsewhere ? [] : journal.behind(place, [topic]);
-    const page = all.slice(0, Math.min(limit, PAGE));
-    const at = page.length < all.length ? page.at(-1)!.event.id : journal.head;
+    const most = Math.min(limit, PAGE);
+    const page = all.slice(0, most);
+    const at = page.length === most ? page.at(-1)!.event.id : journal.head; // a full page does not look whether there is more
     const gap = cursor !== undefined && (isElsewhere || journal.isLost(topic, place as number));
     return { events: page.map(({ event }) => event), cursor: at, gap };
   }
@@ -546,14 +548,33 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
 
   function join(session: Session, names: string[]): void {
     const { tenant, user } = session.identity;
+    for (const name of names) if (!session.names.has(name)) session.since.set(name, journalOf(tenant).seq);
     change(tenant, user, names, () => names.forEach((name) => session.names.add(name)));
   }
 
+  /** A topic that is named twice is one, from the earliest of its cursors on; one of elsewhere is before all, one that is none before that. */
+  function merged(wanted: Wish[], journal: Journal): Wish[] {
+    const rank = (cursor: string) => {
+      const place = journal.place(cursor);
+      return typeof place === 'number' ? place : place === 'elsewhere' ? -1 : -2;
+    };
+    const byName = new Map<string, Wish>();
+    for (const wish of wanted) {
+      const former = byName.get(wish.name);
+      if (!former) byName.set(wish.name, { ...wish });
+      else {
+        former.last ||= wish.last;
+        if (wish.cursor !== undefined && (former.cursor === undefined || rank(wish.cursor) < rank(former.cursor))) former.cursor = wish.cursor;
+      }
+    }
+    return [...byName.values()];
+  }
+
   /** The results of a `subscribe`, after what it recovers. */
-  function subscribe(session: Session, wanted: { name: string; cursor?: string; last?: boolean }[]): Map<string, Json> {
+  function subscribe(session: Session, wanted: Wish[]): Map<string, Json> {
     const journal = journalOf(session.identity.tenant);
     const results = new Map<string, Json>();
-    const good = wanted.filter(({ name, cursor, last }) => {
+    const good = merged(wanted, journal).filter(({ name, cursor, last }) => {
       const flaw = flawOfWish(name, cursor, last);
       const refused = flaw === undefined ? may('subscribe', session.identity, name) : problem('bad_request', flaw);
       results.set(name, refused ? { ok: false, code: refused.code, message: refused.message } : { ok: true });
@@ -624,7 +645,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         transport: 'websocket',
         identity,
         names: new Set(),
-        had: new Set(),
+        since: new Map(),
         follows: new Set(),
         tell: (message) => {
           // unasked, a plain client gets events and gaps only
@@ -754,6 +775,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
         return void reply(page);
       }
       if (type === 'presence') {
+        if (message.follow && !this.protocol) return fail(problem('bad_request', 'to follow is for clients that speak hookwire.v1: what changes comes unasked'));
         const answer = presence(identity, String(topic));
         if (isProblem(answer)) return fail(answer);
         if (message.follow === true) session.follows.add(topic);
@@ -776,7 +798,7 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       transport: 'sse',
       identity: who,
       names: new Set(),
-      had: new Set(),
+      since: new Map(),
       follows: new Set(),
       tell: say,
       end: (code, reason) => {

@@ -141,6 +141,45 @@ test('as the real one: a topic that is followed already does not begin again', a
   assert.deepEqual(answers[0], answers[1]);
 });
 
+/** A message of a client, at random; cursors are numbers, until it is known of which epoch. @param {(most: number) => number} random */
+function anyMessage(random, head) {
+  const one = (...values) => values[random(values.length)];
+  const topic = () => one('a:1', 'a:2', 'b:1', 'room:1', 'cursor:1', 'secret:1', 'sealed:1');
+  const name = () => one(topic(), topic(), 'a:*', 'room:*');
+  const cursor = () => one(undefined, undefined, Math.max(0, head - random(15)), head, head + 1000);
+  return one(
+    () => ({ type: 'subscribe', topics: Array.from({ length: 1 + random(3) }, () => ({ topic: name(), cursor: cursor(), last: one(undefined, undefined, 1, 0) })), id: 1 }),
+    () => ({ type: 'unsubscribe', topics: [name()], id: 2 }),
+    () => ({ type: 'publish', topic: topic(), event: 'X', data: { entity_id: 'e', n: random(9) }, id: 3, key: one(undefined, undefined, `k${random(3)}`) }),
+    () => ({ type: 'history', topic: name(), cursor: cursor(), limit: one(undefined, 1, 2, 5), id: 4 }),
+    () => ({ type: 'presence', topic: name(), follow: one(undefined, true, false), id: 5 }),
+  )();
+}
+
+/** Without who comes and goes, which is told a moment later. */
+const asked = (messages) => inOrder(plain(messages)).filter(({ type }) => type !== 'presence');
+
+test('as the real one: conversations at random', async (t) => {
+  const seed = Number(process.env.HOOKWIRE_SEED ?? Date.now() % 2 ** 31);
+  t.diagnostic(`HOOKWIRE_SEED=${seed} repeats it`);
+  let state = seed;
+  const random = (most) => (state = (state * 1103515245 + 12345) % 2 ** 31) % 65521 % most;
+  const headOf = async ({ broker, fetch }) => (await (await fetch(`${broker.url}/cursor`, { headers: { authorization: `Bearer ${mint('random')}` } })).json()).cursor.split('-');
+  for (let round = 0; round < 30; round++) {
+    const head = Number((await headOf(real))[1]);
+    const script = Array.from({ length: 3 + random(6) }, () => anyMessage(random, head));
+    const protocols = random(4) ? ['hookwire.v1'] : [];
+    const answers = [];
+    for (const side of [fake, real]) {
+      const [epoch] = await headOf(side);
+      const whole = (message) => JSON.parse(JSON.stringify(message), (member, value) => (member === 'cursor' ? `${epoch}-${value}` : value));
+      answers.push(await hear(side, protocols, script.map((message, n) => [n, JSON.stringify(whole(message))])));
+      await until(async () => !(side === real ? await real.broker.sessions() : fake.broker.sessions()).length, 'it is gone');
+    }
+    for (const n of script.keys()) assert.deepEqual(asked(answers[0][n]), asked(answers[1][n]), `seed ${seed}, round ${round}: ${JSON.stringify(script.slice(0, n + 1))}`);
+  }
+});
+
 test('as the real one: HTTP', async () => {
   const ask = async ({ broker, fetch }, path, { body, token = mint('alice'), ...init } = {}) => {
     const headers = { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }), ...init.headers };
@@ -209,20 +248,19 @@ test('as the real one: HTTP', async () => {
 
 const LEFT_OUT = /repeat|twice|65 deep/; // by the fake, which says so
 
-/** What each message of the fixtures is answered with, in one session. */
-async function hear({ WebSocket, broker }, protocols) {
+/** What each message is answered with, by its name, in one session. @param {[string | number, string][]} messages */
+async function hear({ WebSocket, broker }, protocols, messages) {
   const socket = new WebSocket(`${broker.url.replace('http', 'ws')}/ws?token=${mint('fixtures')}`, protocols);
   const told = {};
   let got = [];
   socket.onmessage = ({ data }) => got.push(JSON.parse(data));
   await until(() => socket.readyState === 1, 'it is open');
-  for (const { name, text, commands = [] } of fixtures('client')) {
-    if (LEFT_OUT.test(name) || commands.some(({ type }) => type === 'auth')) continue; // its token is none, and the session would end
+  for (const [name, text] of messages) {
     const id = `behind ${name}`;
     socket.send(text);
     socket.send(JSON.stringify({ type: 'ping', id }));
     await until(() => got.some((one) => one.id === id), name);
-    told[name] = got.filter((one) => one.id !== id && one.type !== 'welcome');
+    told[name] = got.filter((one) => one.id !== id && one.type !== 'welcome' && one.type !== 'cursor');
     got = [];
   }
   socket.close();
@@ -231,7 +269,9 @@ async function hear({ WebSocket, broker }, protocols) {
 
 for (const protocols of [['hookwire.v1'], []])
   test(`as the real one, and as the fixtures say: all that a client says, ${protocols[0] ?? 'plain'}`, async () => {
-    const [told, expected] = [await hear(fake, protocols), await hear(real, protocols)];
+    const isLeftOut = ({ name, commands = [] }) => LEFT_OUT.test(name) || commands.some(({ type }) => type === 'auth'); // its token is none, and the session would end
+    const said = fixtures('client').filter((one) => !isLeftOut(one)).map(({ name, text }) => [name, text]);
+    const [told, expected] = [await hear(fake, protocols, said), await hear(real, protocols, said)];
     assert.ok(Object.keys(told).length > 90, 'they were there');
     for (const name of Object.keys(expected)) assert.deepEqual(inOrder(plain(told[name])), inOrder(plain(expected[name])), name);
     for (const { name, commands = [] } of fixtures('client')) {
