@@ -284,9 +284,12 @@ static bool cut_class(struct writer *w, struct class *c, const struct rule *rule
 	if (transaction_begin(w) || find_cut(w, c, rule, cut))
 		return false;
 	transaction_touch(w, c);
-	/* after a repair by hand its row may say more than there is */
+	/* After a repair by hand its row may say more than there is, or less: what is left counts
+	 * as one at least, or nobody would look for it again. */
 	c->events = cut->all ? 0 : without(c->events, cut->events);
 	c->bytes = cut->all ? 0 : without(c->bytes, cut->bytes);
+	if (!cut->all && c->events == 0)
+		c->events = 1;
 	if (cut->events == 0)
 		return true;
 	if (drop_events(w, c, cut->upto) || tell_topics(w, c, cut->events, &n_empty))
