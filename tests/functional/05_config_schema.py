@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # conf/: the shipped configurations are valid by the schema, broken ones are not, schema and reader know the same keys, and
 # the proxies take the files made for them.
-# ctest: timeout=120 cost=20
+# ctest: timeout=300 cost=20
 import copy
 import json
 import shutil
