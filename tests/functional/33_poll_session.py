@@ -215,8 +215,8 @@ def test_access_that_is_revoked_ends_a_poll_that_waits_and_the_next_one():
 
 
 def test_nothing_is_given_before_the_new_policy_has_been_asked():
-    slow = NO_B.replace("subscribe = function(s, topic)", "subscribe = function(s, topic, ctx) ctx.sleep(700)")
-    tenants = {"*": {"hooks": [{"name": "p", "lua": "p.lua", "revoke": "now"}]}}
+    slow = NO_B.replace("subscribe = function(s, topic)", "subscribe = function(s, topic, ctx) ctx.sleep(4000)")  # longer than a busy machine needs for what is asked meanwhile
+    tenants = {"*": {"hooks": [{"name": "p", "lua": "p.lua", "revoke": "now", "budget": {"deadline_ms": 60000}}]}}
     with Broker(config(tenants=tenants), files={"p.lua": POLICY}) as broker:
         gone, kept = waiting(broker, "b:1"), waiting(broker, "a:1")
         put(broker, slow)
