@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # The Vue page of docs/examples/vue, as it is built: it follows one family and then another, publishes, and outlives the broker.
-# ctest: timeout=200
+# ctest: timeout=200 cost=25
 import pathlib
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
