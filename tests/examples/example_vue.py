@@ -63,4 +63,14 @@ def test_a_page_that_follows_one_family_and_then_another():
                 until_shown(one, "#news", "Ball")
 
 
+def test_the_page_while_it_is_written():
+    example = Example("vue")
+    with DevBroker() as broker, example.serve("npm run dev", VITE_HOOKWIRE_URL=broker.url) as server, Browser() as browser:
+        tab = browser.open(server.origin)
+        until_online(tab)
+        fill(tab, "#publish", name="Kite")
+        until_shown(tab, "#news", "alice: ADDED Kite")
+        equal(tab.complaints(), [], "what the console says")
+
+
 main()

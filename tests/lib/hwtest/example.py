@@ -59,6 +59,10 @@ class DevBroker:
         self._broker.__exit__(None, None, None)
         self._broker = None
 
+    def sessions(self):
+        """How many there are."""
+        return self._broker.metric("hookwire_sessions")
+
     def publish(self, name, entity="gift-456", family=FAMILY):
         """As a back end does; the broker must take it."""
         data = {"entity_id": entity, "payload": {"name": name}}
