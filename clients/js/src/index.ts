@@ -54,6 +54,12 @@ export function createClient<S extends Schemas = {}>(options: Options<S>): Clien
   withSchemas(core);
   withCatchUp(core);
   if (options.share && globalThis.navigator?.locks) withShare(core);
-  const cursor = async () => (await http('GET', '/cursor')).cursor;
+  let asking: Promise<any> | undefined; // once for all who want to know
+  const cursor = async () => {
+    asking ??= http('GET', '/cursor').finally(() => {
+      asking = undefined;
+    });
+    return (await asking).cursor;
+  };
   return Object.assign(core.client, withSnapshot(core, cursor), withPresence(core), { cursor }) as Client<any>;
 }

@@ -8,7 +8,7 @@ export function withSchemas(core: Core): void {
     const schema = schemas[event.topic] ?? schemas[wildcardOf(event.topic)];
     if (!schema || event.data.payload === undefined) return true;
     const result = schema['~standard'].validate(event.data.payload);
-    if (result instanceof Promise) throw new TypeError('schemas are synchronous');
+    if (result instanceof Promise) throw new TypeError('async schema');
     if (result.issues) onInvalid?.(event, result.issues);
     else event.data.payload = result.value;
     return !result.issues;

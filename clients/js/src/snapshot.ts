@@ -11,10 +11,8 @@ import type { Client, HookwireEvent } from './types.js';
 const READ_AGAIN_MS = 2000;
 const PATIENCE_MS = 3000; // until there is a cursor; then the page gets its data without
 
-/** `ask` finds a cursor that is no later than now, where there is no session that has one. */
+/** `ask` finds a cursor that is no later than now. */
 export function withSnapshot(core: Core, ask: () => Promise<string | undefined>): Pick<Client<any>, 'snapshot'> {
-  const session = () => (core.link() ? core.cursor() : undefined);
-
   return {
     async snapshot(topics, fetcher, onEvent, options = {}) {
       const { onGap, onData, signal } = options;
@@ -56,7 +54,8 @@ export function withSnapshot(core: Core, ask: () => Promise<string | undefined>)
       signal?.addEventListener('abort', end);
       core.need(1); // to connect takes as long as to ask
       try {
-        const cursor = session() ?? (await Promise.race([ask().catch(session), new Promise<undefined>((done) => core.later(done as () => void, PATIENCE_MS))]));
+        // a session that lives is nowhere later than now
+        const cursor = (core.link() && core.cursor()) || (await Promise.race([ask().catch(() => undefined), new Promise<undefined>((done) => core.later(done as () => void, PATIENCE_MS))]));
         ended.throwIfAborted();
         isStale = !cursor;
         off = core.client.subscribe(topics, (event: any) => (held ? held.push(event) : onEvent?.(event)), {

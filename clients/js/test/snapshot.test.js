@@ -88,6 +88,25 @@ test('where something is live the data is read at once: nothing is asked for', a
   assert.deepEqual(proxy.seen, []);
 });
 
+test('many who begin together ask for the cursor once', async () => {
+  const proxy = await startProxy();
+  const client = connect({ url: proxy.url });
+  const asked = () => proxy.seen.filter((path) => path.startsWith('/cursor')).length;
+  const cursors = await Promise.all(Array.from({ length: 20 }, () => client.cursor()));
+  assert.equal(new Set(cursors).size, 1);
+  assert.equal(asked(), 1);
+  await client.cursor();
+  assert.equal(asked(), 2, 'a later one is another');
+  await Promise.all(Array.from({ length: 5 }, (_, i) => show(client, new Row(`many:${i}`))));
+  assert.equal(asked(), 3);
+  proxy.mode = 'refuse';
+  proxy.drop();
+  const gone = connect({ url: proxy.url });
+  await assert.rejects(Promise.all([gone.cursor(), gone.cursor()]), { code: 'lost' });
+  proxy.mode = 'pass';
+  assert.ok(await gone.cursor(), 'a failure is not kept');
+});
+
 test('a broker that starts again without a store while the data is read: it is read again', async () => {
   for (const way of WAYS) {
     const [create, transport] = way;
