@@ -149,7 +149,13 @@ export const sse = (http: Http): Transport => ({
         let rest = '';
         let block: Record<string, string> = {};
         let silentMs = SILENT_MS;
-        let beatMs = 0;
+        const beats: Record<string, number> = {};
+        /** Each kind of heartbeat has the broker's pace for itself; that of both together says nothing. */
+        const beat = (kind: string) => {
+          const now = Date.now();
+          silentMs = Math.max(MIN_SILENT_MS, (now - beats[kind]!) * 2.5 || SILENT_MS);
+          beats[kind] = now;
+        };
         for (;;) {
           const { value, done } = await reader.read();
           if (done) throw lost('the stream ended');
@@ -157,12 +163,11 @@ export const sse = (http: Http): Transport => ({
           rest = lines.pop()!;
           for (const line of lines) {
             const [, field, text] = /^(\w*): ?(.*)/s.exec(line) ?? [];
-            if (field === '') {
-              if (beatMs) silentMs = Math.max(MIN_SILENT_MS, (Date.now() - beatMs) * 2.5);
-              beatMs = Date.now();
-            } else if (field === 'retry') advice = { retryAfterMs: +text! };
+            if (field === '') beat(field);
+            else if (field === 'retry') advice = { retryAfterMs: +text! };
             else if (field) block[field] = block[field] ? block[field] + '\n' + text : text!;
             else if (!line) {
+              if (block.id && !block.data) beat('id');
               take(block.event!, block.id!, block.data!);
               block = {};
             }
