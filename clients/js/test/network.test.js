@@ -97,7 +97,7 @@ describe('faults', { concurrency: 4 }, () => {
         let had = page.got.length;
         await until(() => {
           if (page.got.length > had) ({ pieces } = proxy), (had = page.got.length); // that was an event, and no heartbeat
-          return proxy.pieces > pieces + 3;
+          return proxy.pieces > pieces + 7; // every other one may say that others' events have passed
         }, 'its pace is known');
         proxy.halfOpen();
         await page.publish(0);
