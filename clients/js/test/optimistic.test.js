@@ -4,6 +4,7 @@ import { act, h, hideAll, major, pass, show, StrictMode } from '../testlib/react
 import { until } from '../../testlib/broker.js';
 
 const React = await import('react');
+const { QueryClient, QueryClientProvider, useQuery } = await import('@tanstack/react-query');
 const { useOptimistic } = await import('../dist/optimistic.js');
 
 afterEach(hideAll);
@@ -141,6 +142,30 @@ describe(`React ${major}`, () => {
     await list.come(eventOf(undefined, 'c'));
     await list.come(eventOf('of another', 'd'));
     assert.equal(list.screen.text, 'a,c,d,b …');
+  });
+
+  test('over data of TanStack Query, which tells of a change a moment later, it is never away in between', async () => {
+    const queryClient = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity, gcTime: Infinity } } }); // no timer stays
+    queryClient.setQueryData(['list'], ['a']);
+    const of = {};
+    const shown = [];
+    function List() {
+      const { data } = useQuery({ queryKey: ['list'], queryFn: () => [] });
+      Object.assign(of, useOptimistic(data, add));
+      const text = of.state.join();
+      React.useLayoutEffect(() => {
+        if (shown.at(-1) !== text) shown.push(text);
+      });
+      return text;
+    }
+    await show(h(QueryClientProvider, { client: queryClient }, h(List)));
+    let id;
+    await act(() => of.update('b', async (given) => (id = given)));
+    await pass(10); // as events come, in a task of their own
+    of.confirm(eventOf(id, 'b')); // as `patch` of useQuerySync does
+    queryClient.setQueryData(['list'], ['a', 'b']);
+    await until(() => queryClient.getQueryData(['list']) === of.state, 'the data is shown, without a change over it');
+    assert.deepEqual(shown, ['a', 'a,b']);
   });
 
   test('a component that is gone leaves no timer', async () => {
