@@ -7,6 +7,7 @@ import { needsChromium } from '../../../../clients/testlib/browser.js';
 import { Proxy } from '../../../../clients/testlib/proxy.js';
 import { Site, Window } from './browser_family.mjs';
 
+const CONFIRM_MS = 11000; // an accepted edit waits so long for its event, and some
 const TOKEN_S = 30; // short: who looks at the page for longer needs another one
 
 describe('the gift lists', needsChromium, () => {
@@ -185,16 +186,24 @@ describe('the gift lists', needsChromium, () => {
   test('the broker is killed: edits are kept, and shown to all when it is back', async () => {
     await site.killBroker();
     await Promise.all([alice.is(/waiting/), bob.is(/waiting/)]);
+    await alice.readNoMore();
+    const reply = alice.page.waitForResponse((response) => response.request().method() === 'POST');
     await alice.addGift('carol-christmas', { name: 'Globe' });
     await alice.sees('Globe');
+    await alice.noteCounts('Globe');
+    assert.equal((await reply).status(), 201);
     await alice.page.getByRole('timer').waitFor();
     await alice.page.getByRole('button', { name: 'Try now' }).waitFor();
     await alice.shoot('broker-killed');
+    for (let tries = 0; tries < 2; tries++) await alice.later(CONFIRM_MS, alice.readFails); // the lists do not come without the broker either
+    await alice.readAgain();
+    await alice.laterReads(); // and then they do
     await site.startBroker();
     await Promise.all([alice.comesBack(), bob.comesBack()]);
     await bob.sees('Globe');
     await bob.press('Globe', 'reserve');
     await alice.seesTaken('Globe', 'Reserved by Bob');
+    assert.deepEqual(await alice.counts(), [1]);
     await alice.shoot('broker-back');
   });
 });

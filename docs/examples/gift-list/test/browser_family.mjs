@@ -12,6 +12,7 @@ import { newUser, screenshot } from '../../../../clients/testlib/browser.js';
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 const PATIENCE_MS = 30000; // a busy machine is slow
 const START_MS = 120000;
+const STEP_MS = 1000;
 const LISTS = '**/api/families/*/gifts';
 
 /** A broker, a back end and the page's server. */
@@ -103,6 +104,7 @@ export class Window {
     /** Requests to the back end. */
     window.requests = [];
     window.page.on('request', (request) => request.url().startsWith(`${site.url}/api/`) && window.requests.push(request));
+    await window.page.clock.install(); // it goes on as ever, but for `later`
     await window.page.goto(site.url);
     await window.page.evaluate(() => (globalThis.isSame = true));
     if (who) await window.logIn(who);
@@ -155,6 +157,21 @@ export class Window {
   /** The gift is there. */
   sees = (name) => this.gift(name).waitFor();
 
+  /** Notes how often the gift, which is there, is shown from now on, be it for a moment; `counts` tells. */
+  noteCounts(name) {
+    return this.page.evaluate((name) => {
+      globalThis.counts = [];
+      const look = () => {
+        const count = [...document.querySelectorAll('[data-testid=gift-name]')].filter(({ textContent }) => textContent === name).length;
+        if (counts.at(-1) !== count) counts.push(count);
+      };
+      look();
+      new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+    }, name);
+  }
+
+  counts = () => this.page.evaluate(() => globalThis.counts);
+
   /** The gift is not there, or no more. */
   misses = (name) => this.gift(name).waitFor({ state: 'detached' });
 
@@ -180,6 +197,23 @@ export class Window {
 
   /** The lists cannot be read any more: what comes, comes by events. */
   readNoMore = () => this.page.route(LISTS, (route) => route.abort());
+  readFails = () => this.page.waitForEvent('requestfailed', (request) => request.url().endsWith('/gifts'));
+
+  /** Time passes in the page until the lists are read, as they are again and again without a live connection. */
+  async laterReads() {
+    const count = () => this.requests.filter((request) => request.url().endsWith('/gifts')).length;
+    const before = count();
+    const isRead = this.page.waitForEvent('requestfinished', (request) => request.url().endsWith('/gifts'));
+    await until(async () => count() > before || this.page.clock.fastForward(STEP_MS), 'the lists to be read', PATIENCE_MS);
+    await isRead;
+  }
+
+  /** Time passes in the page: what waits for that so long is done. */
+  async later(ms, until) {
+    const done = until();
+    await this.page.clock.fastForward(ms);
+    await done;
+  }
   readAgain = () => this.page.unroute(LISTS);
 
   toast = (text) => this.page.getByTestId('toast').getByText(text).waitFor();

@@ -42,6 +42,7 @@ export function withChange(data: Family | undefined, change: Change): Family | u
   if (!data) return data;
   switch (change.kind) {
     case 'add': {
+      if (data.lists.some(({ gifts }) => gifts.some(({ id }) => id === change.id))) return data; // it was read before its event came
       const gift: ShownGift = {
         id: change.id,
         list_id: change.listId,
@@ -78,7 +79,7 @@ export function useGifts(api: Api, user: User) {
   const query = useQuery({ queryKey, queryFn: () => api.family(familyId) });
 
   const { state, update, confirm } = useOptimistic<Family | undefined, Change>(query.data, withChange, {
-    onUnconfirmed: () => queryClient.invalidateQueries({ queryKey }),
+    onUnconfirmed: () => queryClient.invalidateQueries({ queryKey }, { throwOnError: true }), // what could not be read does not count
   });
   useQuerySync({
     topics: [`gift-list:${familyId}`],
@@ -89,7 +90,12 @@ export function useGifts(api: Api, user: User) {
   });
 
   const actions: GiftActions = {
-    add: (listId, fields) => update({ kind: 'add', id: `new-${++added}`, listId, fields, by: user.id }, (id) => api.addGift(listId, fields, id)),
+    add(listId, fields) {
+      const change: Change = { kind: 'add', id: `new-${++added}`, listId, fields, by: user.id };
+      return update(change, async (mutationId) => {
+        change.id = (await api.addGift(listId, fields, mutationId)).id;
+      });
+    },
     edit: (giftId, fields, version) => update({ kind: 'edit', id: giftId, fields }, (id) => api.editGift(giftId, { ...fields, version }, id)),
     setStatus: (giftId, status) =>
       update({ kind: 'edit', id: giftId, fields: { status, reserved_by: status === 'wanted' ? null : user.id } }, (id) =>
