@@ -185,9 +185,8 @@ class Page:
             shift
             kill "$signal" $(pgrep "$@" | grep -Fx -f "{root}/pids")''')
         self._tool("npx", f'''
-            [ "$1" = --package=hookwire ] || exit 1
-            command=$2
-            shift 2
+            command=$1
+            shift
             exec node "{ROOT}/clients/node/bin/$command.js" "$@"''')
         self.root = root
         self.env = {"PATH": f"{self.bin}:/usr/sbin:{os.environ['PATH']}", "HOME": str(root), "PREFIX": str(prefix), "LC_ALL": "C.UTF-8",

@@ -23,6 +23,8 @@ from .ws import WsClient
 _OF_READERS = ROOT / "tests/lib/docs"
 _JS, _NODE, _PYTHON = (ROOT / "clients" / name for name in ("js", "node", "python"))
 _SHOWN_ADDRESS = re.compile(r"https?://(realtime\.example\.com|localhost:8080|127\.0\.0\.1:8080)\b")
+_SHOWN_TOKEN = "the development token"
+_IMPORT = re.compile(r"^import (?:(\w+)|\{([^}]*)\}) from '([^']+)';", re.M)
 _TOPIC, _GIFT = "gift-list:family-123", "gift-456"
 _DEADLINE = 60.0
 _SCRIPTS = ("js", "ts", "jsx")
@@ -74,20 +76,24 @@ def _family_broker():
     return Broker({"tenants": {"*": {"hooks": [{"name": "family", "lua": str(ROOT / "scripts/policies/family.lua"), "config": {"open_resources": ["gift-list"]}}]}}})
 
 
+def _imported(found):
+    """An import that may stand in a scope."""
+    default, names, module = found.groups()
+    return f"const {{ {f'default: {default}' if default else names.replace(' as ', ': ')} }} = await import('{module}');"
+
+
 def _run_js(blocks):
     """The blocks of a page as one program. Each is in the scope of those before it, and may use a name again."""
     with temporary_directory() as folder, _family_broker() as broker:
         _link_packages(folder)
         shutil.copy(_OF_READERS / "page.mjs", folder)
-        imports, body = ["import './page.mjs';"], ""
-        for block in blocks:
-            imports += re.findall(r"(?m)^import .*$", block.text)
-            body += re.sub(r"(?m)^import .*$", "", block.text) + "{\n"
-        program = "\n".join(imports) + "\n" + body + "await done();\n" + "}\n" * len(blocks) + "process.exit(0);\n"
-        (folder / "program.mjs").write_text(_SHOWN_ADDRESS.sub(f"http://{broker.address}", program))
+        body = "".join("{\n" + _IMPORT.sub(_imported, block.text) for block in blocks)
+        program = "import './page.mjs';\n" + body + "await done();\n" + "}\n" * len(blocks) + "process.exit(0);\n"
+        token = mint("alice")
+        (folder / "program.mjs").write_text(_SHOWN_ADDRESS.sub(f"http://{broker.address}", program).replace(_SHOWN_TOKEN, token))
         publishes = sum(".publish(" in block.text for block in blocks)
         shows = "console.log(event" in program
-        env = {"HOOKWIRE_TOKEN": mint("alice"), **({"HOOKWIRE_SHOWS": "1"} if shows else {})}
+        env = {"HOOKWIRE_TOKEN": token, **({"HOOKWIRE_SHOWS": "1"} if shows else {})}
         printed = _watched(["node", "program.mjs"], env, folder, broker, publishes)
         check(not shows or f"UPDATED {_GIFT}" in printed, f"it prints no event:\n{printed[-3000:]}")
 
