@@ -149,9 +149,9 @@ export const sse = (http: Http): Transport => ({
         let rest = '';
         let block: Record<string, string> = {};
         let silentMs = SILENT_MS;
-        const beats: Record<string, number> = {};
+        const beats: number[] = [];
         /** Each kind of heartbeat has the broker's pace for itself; that of both together says nothing. */
-        const beat = (kind: string) => {
+        const beat = (kind: number) => {
           const now = Date.now();
           silentMs = Math.max(MIN_SILENT_MS, (now - beats[kind]!) * 2.5 || SILENT_MS);
           beats[kind] = now;
@@ -162,12 +162,12 @@ export const sse = (http: Http): Transport => ({
           const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
           rest = lines.pop()!;
           for (const line of lines) {
-            const [, field, text] = /^(\w*): ?(.*)/s.exec(line) ?? [];
-            if (field === '') beat(field);
-            else if (field === 'retry') advice = { retryAfterMs: +text! };
+            const [field, text] = line.split(/: ?(.*)/s);
+            if (field === 'retry') advice = { retryAfterMs: +text! };
             else if (field) block[field] = block[field] ? block[field] + '\n' + text : text!;
-            else if (!line) {
-              if (block.id && !block.data) beat('id');
+            else if (line) beat(0);
+            else {
+              if (block.id && !block.data) beat(1);
               take(block.event!, block.id!, block.data!);
               block = {};
             }
