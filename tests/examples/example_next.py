@@ -45,8 +45,9 @@ def test_a_list_that_the_server_renders_and_the_page_keeps_up_to_date():
         fill(other, "#add", name="Train")
         wait_until(lambda: len(gifts()) == 3, what="the gift to be stored")
         broker.start()
-        until_online(tab)
-        until_shown(tab, "#gifts", "Train")
+        for one in (tab, other):
+            until_online(one)
+            until_shown(one, "#gifts", "Train")
         broker.publish("Drum", entity="gift-789")
         for one in (tab, other):
             until_shown(one, "#gifts", "Drum")
