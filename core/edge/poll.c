@@ -115,13 +115,23 @@ static bool expired(const struct poll *p)
  * ----------------------------------------------------------------------------------------------------------------
  */
 
+/* Not later than what it waits for, and than its token's end. That is a matter of the wall clock,
+ * which is asked each time: a timer that it has let run may be due a little before, and then it is
+ * not the end yet. */
 static void arm(struct poll *p, int64_t after_ms)
 {
 	struct hw_worker *w = worker_of(p);
 	int64_t now_ms = hw_worker_now_ms(w);
 	int64_t due_ms = now_ms + after_ms;
 
-	hw_timer_arm(w->timers, &p->timer, due_ms < p->deadline_ms ? due_ms : p->deadline_ms);
+	if (due_ms > p->deadline_ms)
+		due_ms = p->deadline_ms;
+	if (p->expires_at) {
+		int64_t ends_ms = now_ms + p->expires_at * 1000 - hw_worker_wall_ms(w);
+
+		due_ms = ends_ms < due_ms ? ends_ms : due_ms;
+	}
+	hw_timer_arm(w->timers, &p->timer, due_ms);
 }
 
 static bool late(const struct poll *p)
@@ -430,19 +440,6 @@ static bool join(struct exchange *ex, struct poll *p)
 	return r != NULL;
 }
 
-static void set_deadline(struct poll *p)
-{
-	struct hw_worker *w = worker_of(p);
-	int64_t now_ms = hw_worker_now_ms(w), left_ms;
-
-	p->deadline_ms = now_ms + p->wait_ms;
-	if (!p->expires_at)
-		return;
-	left_ms = p->expires_at * 1000 - hw_worker_wall_ms(w);
-	if (left_ms < p->wait_ms)
-		p->deadline_ms = now_ms + left_ms;
-}
-
 void poll_handle(struct exchange *ex)
 {
 	struct poll *p = ex->poll ? ex->poll : poll_new(ex);
@@ -451,7 +448,7 @@ void poll_handle(struct exchange *ex)
 		answer_refusal(ex);
 		return;
 	}
-	set_deadline(p);
+	p->deadline_ms = hw_worker_now_ms(worker_of(p)) + p->wait_ms;
 	p->handling = true;
 	/* what has ended answers in the next turn */
 	ex->waiting = !p->poller->open || p->poller->ended || !poll_begin(p);

@@ -4,6 +4,7 @@
 import datetime
 import pathlib
 import sys
+import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
 from hwtest.clock import WallClock
@@ -99,6 +100,24 @@ def test_tokens_end_by_the_wall_clock():
             equal(stays.recv_event()["id"], id_, "a token that is good stays")
         clock.jump(-HOUR)
         equal(poll(broker, short).status, 200, "what the clock says now is what counts")
+
+
+def test_a_poll_waits_for_the_end_that_the_clock_says_now():
+    with WallClock() as clock, clock.broker(paced(0.3, PATIENCE_S)) as broker:
+        long = clock.mint("u2", 3 * HOUR)
+        with SseClient(broker.address, "a:1", token=long).begin() as sse:
+            ends = time.monotonic() + scaled(3)
+            answer = waiting(broker, clock.mint("u1", scaled(3)))
+            clock.jump(-HOUR)  # it now has an hour more
+
+            def is_over():
+                comments = sse.parser.n_comments
+                sse.read_until(lambda p: p.n_comments > comments, 10, "a heartbeat")
+                return time.monotonic() > ends + scaled(1)
+            wait_until(is_over, 30, "the time that the token had at first")
+            equal(broker.metric("hookwire_polls_waiting"), 1, "it waits on")
+            id_ = publish(broker, long)["id"]
+            equal([e["id"] for e in answer().json()["events"]], [id_], "what it waited for")
 
 
 def test_an_idempotency_key_is_kept_for_its_time_whatever_the_clock_says():
