@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # The Next.js app of docs/examples/next: its list is in the server's HTML, React takes it over without a complaint, and what back ends publish
 # is seen, also behind a broker that was killed.
-# ctest: timeout=900 cost=60
+# ctest: timeout=900 cost=100
 import json
 import pathlib
 import sys

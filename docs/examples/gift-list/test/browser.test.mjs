@@ -1,5 +1,5 @@
 /* The page in Chromium, with a real broker and back end: two people, and networks and brokers that fail. */
-// ctest: cost=60
+// ctest: cost=90
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { until } from '../../../../clients/testlib/broker.js';
