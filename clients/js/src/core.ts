@@ -128,7 +128,7 @@ export interface Core {
   /** What the session brings, for others that live from it: messages, and where topics are live or are so no more. */
   onTold?(message: Message): void;
   isValid?(event: HookwireEvent): boolean;
-  /** Who begins behind a cursor where others have come further gets what is in between; without this, a gap. */
+  /** Who begins behind a cursor where others have come further is late: it gets what is in between, or a gap. */
   catchUp?(sub: Sub, late: string[]): Promise<void>;
   /** Does it follow the topic? */
   has(topic: string, sub: Sub): boolean;
@@ -145,7 +145,7 @@ const TICK_MS = 10000;
 const CONNECT_MS = 10000;
 const REQUEST_MS = 10000;
 const AGAIN_MS = 200;
-const RETRYABLE = /^(lost|timeout|unavailable|rate_limited|draining|internal)$/;
+const RETRYABLE = /^(lost|timeout|unavail|rate_|drain|internal)/;
 const MAX_TIMER_MS = 2e9;
 const REFRESH_MS = 30000; // before a token's end
 const CLOCK_MS = 300000; // where it has ended by a clock that is not the broker's: that one says so in time
@@ -539,8 +539,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
       topic.subs.add(sub);
     }
     changed();
-    if (isLate && !core.catchUp) guarded(() => sub.onGap?.({ topics: list, reason: 'followed already' }));
-    void ((isLate && core.catchUp?.(sub, list)) || settled(sub.onReady ? list : [])).then(sub.onReady);
+    void ((isLate && core.catchUp!(sub, list)) || settled(sub.onReady ? list : [])).then(sub.onReady);
     return () => {
       let left: string | undefined;
       for (const name of list) {

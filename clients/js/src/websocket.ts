@@ -86,7 +86,7 @@ export const websocket: Transport = {
         topics: topics.map(({ name, cursor, last }) => (cursor ? { topic: name, cursor } : last ? { topic: name, last: 1 } : name)),
       }).then(
         (reply) => settle((name) => reply.topics[name] ?? {}),
-        ({ code, message }) => settle(() => ({ code, message })), // the whole message was refused, or the link ends
+        (error) => settle(() => error), // the whole message was refused, or the link ends
       );
     }
 

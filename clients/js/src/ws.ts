@@ -1,5 +1,5 @@
 /* hookwire-client/ws: the client with WebSocket alone. */
-import { createCore } from './core.js';
+import { createCore, guarded } from './core.js';
 import type { Client, Options } from './types.js';
 import { websocket } from './websocket.js';
 
@@ -10,6 +10,7 @@ type Parts = ReturnType<(typeof import('./parts.js'))['withParts']>;
 /** A client of the broker at `options.url`. Connects with the first subscription; loads what it has of snapshots and presence with the first call. */
 export function createClient(options: Omit<Options, 'transports' | 'share' | 'tickets' | 'schemas' | 'onInvalid'>): Client {
   const core = createCore(options, websocket);
+  core.catchUp = async (sub, topics) => guarded(() => sub.onGap?.({ topics, reason: 'followed already' })); // there is no HTTP to read it
   let loaded: Promise<Parts> | undefined;
   const parts = () => (loaded ??= import('./parts.js').then(({ withParts }) => withParts(core)));
   return Object.assign(core.client, {
