@@ -9,7 +9,7 @@ import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
 import { createClient as createSmall } from '../dist/ws.js';
 import { Broker, freePort, mint, until } from '../../testlib/broker.js';
-import { Proxy } from '../../testlib/proxy.js';
+import { atEnd, clientOf, isUp, proxyBefore } from '../testlib/client.js';
 
 globalThis.WebSocket ??= WebSocket;
 
@@ -26,32 +26,18 @@ return policy {
   },
 }
 `;
-const QUICK = { lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, connectTimeoutMs: 2000 };
 const EVENT = { event: 'ADDED', data: { entity_id: 'x', payload: {} } };
-const isUp = (client) => client.state === 'online' || client.state === 'degraded';
 
 let broker;
 before(async () => (broker = await Broker.start()));
 after(() => broker.stop());
 
-const cleanups = [];
-after(async () => {
-  for (const clean of cleanups) await clean();
-});
-function connect(options = {}, create = createClient) {
-  const client = create({ url: broker.url, getToken: () => mint('alice'), ...QUICK, ...options });
-  cleanups.push(() => client.close());
-  return client;
-}
-async function startProxy(port = broker.port) {
-  const proxy = await Proxy.start(port);
-  cleanups.push(() => proxy.stop());
-  return proxy;
-}
+const connect = (options, create) => clientOf(broker, { connectTimeoutMs: 2000, ...options }, create);
+const startProxy = (port = broker.port) => proxyBefore({ port });
 /** A broker of the test's own, which ends with the file also when the test fails: what is left alive would keep the file from ending. */
 async function startBroker(...args) {
   const own = await Broker.start(...args);
-  cleanups.push(() => own.stop());
+  atEnd(() => own.stop());
   return own;
 }
 /** What the client's state becomes, one after the other. A state may be over before a poll looks: what must have been is looked for in here. */
@@ -114,7 +100,7 @@ test('an answer that is not the broker\'s is no acknowledgement', async () => {
     response.writeHead(200, { 'content-type': 'text/html' });
     response.end('<html>Welcome to our hotel</html>');
   });
-  cleanups.push(() => (portal.closeAllConnections(), portal.close()));
+  atEnd(() => (portal.closeAllConnections(), portal.close()));
   await new Promise((done) => portal.listen(0, '127.0.0.1', done));
   const client = connect({ url: `http://127.0.0.1:${portal.address().port}`, transports: ['longpoll'] });
   await assert.rejects(client.publish({ topic: 'a:1', ...EVENT }, { timeoutMs: 600 }), { code: 'timeout' });

@@ -3,13 +3,11 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
-import { createClient } from '../dist/index.js';
-import { Broker, freePort, mint, until } from '../../testlib/broker.js';
-import { Proxy } from '../../testlib/proxy.js';
+import { Broker, freePort, until } from '../../testlib/broker.js';
+import { atEnd, clientOf, proxyBefore, TRANSPORTS } from '../testlib/client.js';
 
 globalThis.WebSocket ??= WebSocket;
 
-const TRANSPORTS = ['websocket', 'sse', 'longpoll', 'polling'];
 const NUMBER = 20;
 const BEAT_MS = 500;
 const range = (n) => Array.from({ length: n }, (_, i) => i);
@@ -18,20 +16,8 @@ let broker;
 before(async () => (broker = await Broker.start({ heartbeat: { interval_ms: BEAT_MS, timeout_ms: 60000 } })));
 after(() => broker.stop());
 
-const cleanups = [];
-after(async () => {
-  for (const clean of cleanups) await clean();
-});
-function connect(options = {}) {
-  const client = createClient({ url: broker.url, getToken: () => mint('alice'), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, connectTimeoutMs: 2000, ...options });
-  cleanups.push(() => client.close());
-  return client;
-}
-async function startProxy() {
-  const proxy = await Proxy.start(broker.port);
-  cleanups.push(() => proxy.stop());
-  return proxy;
-}
+const connect = (options) => clientOf(broker, { connectTimeoutMs: 2000, ...options });
+const startProxy = () => proxyBefore(broker);
 let topics = 0;
 /** A page that follows a topic of its own, and is live. */
 async function follow(client) {
@@ -149,7 +135,7 @@ describe('faults', { concurrency: 4 }, () => {
       response.end(await answer.text());
     });
     await new Promise((done) => server.listen(0, '127.0.0.1', done));
-    cleanups.push(() => (server.closeAllConnections(), server.close()));
+    atEnd(() => (server.closeAllConnections(), server.close()));
     const client = connect({ url: `http://127.0.0.1:${server.address().port}`, transports: ['sse', 'longpoll'], connectTimeoutMs: 1000, reprobeMs: 1e7 });
     const ups = [];
     client.onStatus(({ state, transport }) => (state === 'online' || state === 'degraded') && ups.push(transport));
@@ -187,7 +173,7 @@ test('between attempts it waits a random part of a time that doubles, up to a li
 
 test('what the broker advises is waited for: goaway, Retry-After, retry', async (t) => {
   const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-  cleanups.push(() => sockets.close());
+  atEnd(() => sockets.close());
   await new Promise((done) => sockets.on('listening', done));
   sockets.on('connection', (socket) => {
     socket.send('{"type":"welcome","session":"s","cursor":"k-0","ping_ms":25000,"limits":{"message_bytes":65536}}');
@@ -207,7 +193,7 @@ test('what the broker advises is waited for: goaway, Retry-After, retry', async 
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.end('retry: 2500\n\nevent: cursor\nid: k-1\ndata: {"type":"cursor","cursor":"k-1"}\n\n');
   });
-  cleanups.push(() => (http.closeAllConnections(), http.close()));
+  atEnd(() => (http.closeAllConnections(), http.close()));
   await new Promise((done) => http.listen(0, '127.0.0.1', done));
   near(await waitsOf(t, 0, 1, { url: url(http), transports: ['longpoll'] }), 3000);
   near(await waitsOf(t, 0, 1, { url: url(http), transports: ['sse'] }), 2500);

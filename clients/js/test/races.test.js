@@ -5,7 +5,7 @@ import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
 import { createClient as createSmall } from '../dist/ws.js';
 import { Broker, freePort, mint, until } from '../../testlib/broker.js';
-import { Proxy } from '../../testlib/proxy.js';
+import { clean, clientOf, isUp, proxyBefore, TRANSPORTS } from '../testlib/client.js';
 
 /** The sockets that were made. */
 let sockets = [];
@@ -22,25 +22,14 @@ after(() => broker.stop());
 
 const unhandled = [];
 process.on('unhandledRejection', (error) => unhandled.push(error));
-const cleanups = [];
 afterEach(async () => {
-  for (const clean of cleanups.splice(0)) await clean();
+  await clean();
   await new Promise((done) => setTimeout(done, 20)); // for who hears of a rejection in a later turn
   assert.deepEqual(unhandled.splice(0).map(String), [], 'nobody is left alone with an error');
   sockets = [];
 });
-const TRANSPORTS = ['websocket', 'sse', 'longpoll', 'polling'];
-function connect(options = {}, create = createClient) {
-  const client = create({ url: broker.url, getToken: () => mint('alice'), lingerMs: 10, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, ...options });
-  cleanups.push(() => client.close());
-  return client;
-}
-async function startProxy() {
-  const proxy = await Proxy.start(broker.port);
-  cleanups.push(() => proxy.stop());
-  return proxy;
-}
-const isUp = (client) => client.state === 'online' || client.state === 'degraded';
+const connect = (options, create) => clientOf(broker, { lingerMs: 10, ...options }, create);
+const startProxy = () => proxyBefore(broker);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 test('nothing is told to who has left, whenever that is', async () => {

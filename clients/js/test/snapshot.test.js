@@ -5,8 +5,8 @@ import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
 import { createFakeBroker } from '../dist/testing.js';
 import { createClient as createSmall } from '../dist/ws.js';
-import { Broker, mint, until } from '../../testlib/broker.js';
-import { Proxy } from '../../testlib/proxy.js';
+import { Broker, until } from '../../testlib/broker.js';
+import { atEnd, clientOf, proxyBefore } from '../testlib/client.js';
 
 globalThis.WebSocket ??= WebSocket;
 
@@ -14,20 +14,8 @@ let broker;
 before(async () => (broker = await Broker.start()));
 after(() => broker.stop());
 
-const cleanups = [];
-after(async () => {
-  for (const clean of cleanups) await clean();
-});
-function connect(options = {}, create = createClient) {
-  const client = create({ url: broker.url, getToken: () => mint('alice'), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, ...options });
-  cleanups.push(() => client.close());
-  return client;
-}
-async function startProxy() {
-  const proxy = await Proxy.start(broker.port);
-  cleanups.push(() => proxy.stop());
-  return proxy;
-}
+const connect = (options, create) => clientOf(broker, options, create);
+const startProxy = () => proxyBefore(broker);
 const WAYS = [[createClient, 'websocket'], [createClient, 'sse'], [createClient, 'longpoll'], [createClient, 'polling'], [createSmall, 'websocket']];
 const nameOf = ([create, transport]) => `${transport}${create === createSmall ? ' (ws)' : ''}`;
 
@@ -149,9 +137,9 @@ test('the cursor that a snapshot gives is of before the read: who goes on from i
 
 test('what is read again because of a gap is not followed by what was read before it', async () => {
   const fake = createFakeBroker();
-  cleanups.push(fake.install());
+  atEnd(fake.install());
   const client = createClient({ url: fake.url, getToken: () => fake.token('alice') });
-  cleanups.push(() => client.close());
+  atEnd(() => client.close());
   const answers = [];
   const page = show(client, { topic: 'order:1' }, () => new Promise((done) => answers.push(done)));
   await until(() => answers.length && client.state === 'online' && fake.sessions()[0]?.topics.length, 'it reads, and is live');

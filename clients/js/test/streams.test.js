@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
-import { createClient } from '../dist/index.js';
 import { Broker, mint, until } from '../../testlib/broker.js';
+import { atEnd, clientOf } from '../testlib/client.js';
 
 globalThis.WebSocket ??= WebSocket;
 
@@ -12,15 +12,7 @@ let broker;
 before(async () => (broker = await Broker.start()));
 after(() => broker.stop());
 
-const cleanups = [];
-after(async () => {
-  for (const clean of cleanups) await clean();
-});
-function connect(options = {}) {
-  const client = createClient({ url: broker.url, getToken: () => mint('alice'), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, ...options });
-  cleanups.push(() => client.close());
-  return client;
-}
+const connect = (options) => clientOf(broker, options);
 
 /** What is published, as it stands: JSON.stringify would write it in its own way. */
 async function publish(topic, payload) {
@@ -64,7 +56,7 @@ for (const transport of ['websocket', 'sse', 'longpoll', 'polling'])
 async function play(answer) {
   const server = createServer((request, response) => answer(request.url.split('?')[0], response, request));
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  cleanups.push(() => (server.closeAllConnections(), server.close()));
+  atEnd(() => (server.closeAllConnections(), server.close()));
   return `http://127.0.0.1:${server.address().port}`;
 }
 
@@ -98,7 +90,7 @@ test('a gap that a better transport tells before it takes over is not lost', asy
   let isBlocked = true;
   const fetchOf = globalThis.fetch;
   globalThis.fetch = (address, ...rest) => (isBlocked && String(address).includes('/sse') ? Promise.reject(new TypeError('blocked')) : fetchOf(address, ...rest));
-  cleanups.push(() => (globalThis.fetch = fetchOf));
+  atEnd(() => (globalThis.fetch = fetchOf));
   const client = connect({ url, transports: ['sse', 'polling'], reprobeMs: 300 });
   const gaps = [];
   client.subscribe('a:1', () => {}, { onGap: (gap) => gaps.push(gap.reason) });

@@ -5,6 +5,7 @@ import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
 import { createClient as createSmall } from '../dist/ws.js';
 import { Broker, mint, until } from '../../testlib/broker.js';
+import { clientOf, isUp } from '../testlib/client.js';
 
 globalThis.WebSocket ??= WebSocket;
 
@@ -12,14 +13,7 @@ let broker;
 before(async () => (broker = await Broker.start()));
 after(() => broker.stop());
 
-const cleanups = [];
-after(() => cleanups.forEach((clean) => clean()));
-function connect(options = {}, create = createClient) {
-  const client = create({ url: broker.url, getToken: () => mint('alice'), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, ...options });
-  cleanups.push(() => client.close());
-  return client;
-}
-const isUp = (client) => client.state === 'online' || client.state === 'degraded';
+const connect = (options, create) => clientOf(broker, options, create);
 
 test('who comes back with the token of before is given the next one in time, without a break', async () => {
   await Promise.all(

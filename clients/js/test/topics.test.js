@@ -4,8 +4,8 @@ import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
 import { createClient as createSmall } from '../dist/ws.js';
-import { Broker, mint, until } from '../../testlib/broker.js';
-import { Proxy } from '../../testlib/proxy.js';
+import { Broker, until } from '../../testlib/broker.js';
+import { clientOf, isUp, proxyBefore, TRANSPORTS } from '../testlib/client.js';
 
 /** Counts what is sent. */
 const sent = [];
@@ -16,23 +16,13 @@ globalThis.WebSocket = class extends WebSocket {
   }
 };
 
-const TRANSPORTS = ['websocket', 'sse', 'longpoll', 'polling'];
-const isUp = (client) => client.state === 'online' || client.state === 'degraded';
 const range = (n) => Array.from({ length: n }, (_, i) => i);
 
 let broker;
 before(async () => (broker = await Broker.start({ limits: { topics_per_session: 5000 }, tenants: { '*': { hooks: [{ name: 'open', lua: 'open.lua' }], limits: { subscriptions: 100000, publish_per_s: 10000 } } } })));
 after(() => broker.stop());
 
-const cleanups = [];
-after(async () => {
-  for (const clean of cleanups) await clean();
-});
-function connect(options = {}, create = createClient) {
-  const client = create({ url: broker.url, getToken: () => mint('alice'), lingerMs: 20, backoff: { minMs: 20, maxMs: 200 }, pollMs: 50, ...options });
-  cleanups.push(() => client.close());
-  return client;
-}
+const connect = (options, create) => clientOf(broker, options, create);
 
 /** Follows the topic, and waits until it is live. */
 async function follow(client, topic, options) {
@@ -48,8 +38,7 @@ async function follow(client, topic, options) {
 test('what is no topic is refused as such, and never read as something else: an address has nothing of it', async () => {
   const odd = ['a:1&cursor=x', 'a:1,b:2', 'a:1#x', 'a:1%2Cb:2', 'a:ü', 'a: 1', 'a:1+2', '', 'a:**', `a:${'x'.repeat(300)}`];
   for (const transport of TRANSPORTS) {
-    const proxy = await Proxy.start(broker.port);
-    cleanups.push(() => proxy.stop());
+    const proxy = await proxyBefore(broker);
     const client = connect({ url: proxy.url, transports: [transport] });
     const errors = [];
     client.subscribe(odd, () => {}, { onError: ({ code }, topic) => errors.push([topic, code]) });
