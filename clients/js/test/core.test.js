@@ -9,7 +9,7 @@ import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
 import { createClient as createSmall } from '../dist/ws.js';
 import { Broker, freePort, mint, until } from '../../testlib/broker.js';
-import { atEnd, clientOf, isUp, proxyBefore } from '../testlib/client.js';
+import { atEnd, clientOf, followOf, isUp, proxyBefore } from '../testlib/client.js';
 
 globalThis.WebSocket ??= WebSocket;
 
@@ -32,6 +32,7 @@ let broker;
 before(async () => (broker = await Broker.start()));
 after(() => broker.stop());
 
+const follow = (client, topic, options) => followOf(broker, client, topic, options);
 const connect = (options, create) => clientOf(broker, { connectTimeoutMs: 2000, ...options }, create);
 const startProxy = (port = broker.port) => proxyBefore({ port });
 /** A broker of the test's own, which ends with the file also when the test fails: what is left alive would keep the file from ending. */
@@ -45,16 +46,6 @@ function statesOf(client) {
   const states = [];
   client.onStatus(({ state }) => states.push(state));
   return states;
-}
-/** Follows the topic, and waits until it is live. */
-async function follow(client, topic, options) {
-  const got = [];
-  client.subscribe(topic, (event) => got.push(event.data.payload.n), options);
-  await until(async () => {
-    await broker.publish(topic, { n: -1 });
-    return got.length;
-  }, `${topic} is live: ${JSON.stringify(client.status)}`);
-  return { numbers: () => got.filter((n) => n >= 0) };
 }
 
 test('two early ends, and the next transport is tried; when the better one works again it is taken, and its end is noticed', async () => {

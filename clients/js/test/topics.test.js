@@ -5,7 +5,7 @@ import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
 import { createClient as createSmall } from '../dist/ws.js';
 import { Broker, until } from '../../testlib/broker.js';
-import { clientOf, isUp, proxyBefore, TRANSPORTS } from '../testlib/client.js';
+import { clientOf, followOf, isUp, proxyBefore, TRANSPORTS } from '../testlib/client.js';
 
 /** Counts what is sent. */
 const sent = [];
@@ -22,18 +22,8 @@ let broker;
 before(async () => (broker = await Broker.start({ limits: { topics_per_session: 5000 }, tenants: { '*': { hooks: [{ name: 'open', lua: 'open.lua' }], limits: { subscriptions: 100000, publish_per_s: 10000 } } } })));
 after(() => broker.stop());
 
+const follow = (client, topic, options) => followOf(broker, client, topic, options);
 const connect = (options, create) => clientOf(broker, options, create);
-
-/** Follows the topic, and waits until it is live. */
-async function follow(client, topic, options) {
-  const got = [];
-  client.subscribe(topic, (event) => got.push(event.data.payload.n), options);
-  await until(async () => {
-    await broker.publish(topic, { n: -1 });
-    return got.length;
-  }, `${topic} is live: ${JSON.stringify(client.status)}`);
-  return { numbers: () => got.filter((n) => n >= 0) };
-}
 
 test('what is no topic is refused as such, and never read as something else: an address has nothing of it', async () => {
   const odd = ['a:1&cursor=x', 'a:1,b:2', 'a:1#x', 'a:1%2Cb:2', 'a:ü', 'a: 1', 'a:1+2', '', 'a:**', `a:${'x'.repeat(300)}`];

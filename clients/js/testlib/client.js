@@ -2,7 +2,7 @@
  * would keep the file from ending), or when `clean` is called. */
 import { after } from 'node:test';
 import { createClient } from '../dist/index.js';
-import { mint } from '../../testlib/broker.js';
+import { mint, until } from '../../testlib/broker.js';
 import { Proxy } from '../../testlib/proxy.js';
 
 export const TRANSPORTS = ['websocket', 'sse', 'longpoll', 'polling'];
@@ -33,3 +33,14 @@ export async function proxyBefore(broker) {
 }
 
 export const isUp = (client) => client.state === 'online' || client.state === 'degraded';
+
+/** Follows the topic, and waits until it is live; then it tells the numbers, 0 and up, of what has come. */
+export async function followOf(broker, client, topic, options) {
+  const got = [];
+  client.subscribe(topic, (event) => got.push(event.data.payload.n), options);
+  await until(async () => {
+    await broker.publish(topic, { n: -1 });
+    return got.length;
+  }, `${topic} is live: ${JSON.stringify(client.status)}`);
+  return { numbers: () => got.filter((n) => n >= 0) };
+}
