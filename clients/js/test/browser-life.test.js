@@ -26,7 +26,7 @@ async function publish(user, from, to) {
 const isUp = (tab) => tab.until(() => /online|degraded/.test(globalThis.client.state), 'it is connected');
 /** Has had 0 to `end`, in order and once, and heard of no gap. */
 async function has(tab, user, end) {
-  await until(async () => (await tab.numbers(`${user}:1`)).length >= end, `${end} events of ${user}`);
+  await until(async () => (await tab.numbers(`${user}:1`)).length >= end, `${end} events of ${user}`, 60000);
   assert.deepEqual(await tab.numbers(`${user}:1`), range(0, end));
   assert.deepEqual(await tab.run(() => globalThis.gaps), []);
 }

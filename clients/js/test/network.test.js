@@ -34,7 +34,8 @@ async function follow(client) {
   return page;
 }
 async function hasAll(page, what, number = NUMBER) {
-  await until(() => page.numbers().length >= number, '', 30000).catch(() => assert.fail(`${what()}: ${page.numbers()}`));
+  // fetch may have kept connections that are dead, and ask over them first: 10 s, or a poll's 35
+  await until(() => page.numbers().length >= number, '', 90000).catch(() => assert.fail(`${what()}: ${page.numbers()}`));
   assert.deepEqual(page.numbers(), range(number), what());
   assert.deepEqual(page.gaps, [], what());
 }

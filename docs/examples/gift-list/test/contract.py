@@ -140,11 +140,12 @@ _demos = []
 
 
 def demo():
-    """The one of all tests, as it was at first: what a test has killed runs again."""
+    """The one of all tests, as it was at first: what a test has killed runs again, and what it did has been told."""
     if not _demos:
         _demos.append(Demo())
         atexit.register(_demos[0].end)
     _demos[0].run()
+    _demos[0].wait_published()
     return _demos[0]
 
 
