@@ -43,30 +43,39 @@ export function createHttp(core: Core): Http {
     const token = await core.token();
     const flight = new AbortController();
     const abort = () => flight.abort();
+    // beside fetch's own end: that of Debian's Node.js 18 may forget whom it listens to
+    const over = new Promise<never>((_, reject) => (flight.signal.onabort = reject));
+    over.catch(() => {});
     let timer = core.later(abort, silentMs);
     let response: Response;
     let answer: any = {};
     ends.addEventListener('abort', abort);
     try {
       if (ends.aborted) throw lost();
-      response = await fetch(core.base + path, {
-        method,
-        headers: { ...(token && { authorization: 'Bearer ' + token }), ...(body && { 'content-type': 'application/json' }), ...headers },
-        body: JSON.stringify(body),
-        credentials: token ? 'same-origin' : 'include',
-        signal: flight.signal,
-      });
+      response = await Promise.race([
+        over,
+        fetch(core.base + path, {
+          method,
+          headers: { ...(token && { authorization: 'Bearer ' + token }), ...(body && { 'content-type': 'application/json' }), ...headers },
+          body: JSON.stringify(body),
+          credentials: token ? 'same-origin' : 'include',
+          signal: flight.signal,
+        }),
+      ]);
       if (response.ok)
-        return await read(response, (ms) => {
-          core.cancel(timer);
-          timer = core.later(abort, ms);
-        });
+        return await Promise.race([
+          over,
+          read(response, (ms) => {
+            core.cancel(timer);
+            timer = core.later(abort, ms);
+          }),
+        ]);
       // of a proxy in between; or there are too many topics for an address (431): that is no matter of the broker's but of the transport
       if (response.status !== 431) answer = await response.json().catch(() => answer);
-    } catch (error) {
+    } catch (error: any) {
       abort(); // what is not understood goes on
       // what is no JSON, or not all of it, is no answer of the broker
-      throw error instanceof HookwireError ? error : lost(String(error));
+      throw error instanceof HookwireError ? error : lost(error.message);
     } finally {
       core.cancel(timer);
       ends.removeEventListener('abort', abort);

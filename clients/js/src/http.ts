@@ -38,7 +38,7 @@ interface Run {
 async function poll({ wire, http, asked, ends }: Run, place: string, waitS: number): Promise<any> {
   const answer = await http('GET', `/poll?topics=${names(asked)}${place}&wait=${waitS}`, { ends, silentMs: waitS * 1000 + ANSWER_MS });
   if (ends.aborted) throw lost();
-  if (answer.gap) wire.receive({ type: 'gap', topics: asked.map(({ name }) => name), reason: 'events are gone' });
+  if (answer.gap) wire.receive({ type: 'gap', topics: asked.map(({ name }) => name), reason: 'gone' });
   return answer;
 }
 
@@ -158,7 +158,7 @@ export const sse = (http: Http): Transport => ({
         };
         for (;;) {
           const { value, done } = await reader.read();
-          if (done) throw lost('the stream ended');
+          if (done) throw lost('ended');
           const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
           rest = lines.pop()!;
           for (const line of lines) {

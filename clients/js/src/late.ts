@@ -22,7 +22,7 @@ export function withCatchUp(core: Core): void {
           for (const event of page.events) core.check(event, () => give(event));
         }
       } catch {
-        if (core.has(name, sub)) guarded(() => sub.onGap?.({ topics: [name], reason: 'cannot be read' }));
+        if (core.has(name, sub)) guarded(() => sub.onGap?.({ topics: [name], reason: 'gone' }));
       }
     }
     sub.onEvent = onEvent;

@@ -73,7 +73,7 @@ test('a page of an origin that is not listed is refused with a word over WebSock
   for (const tab of refused) ends.push(await until(async () => ((await tab.status()).code ? tab.status() : undefined), 'it has ended'));
   assert.deepEqual(ends[0], { state: 'failed', code: 'forbidden_topic', message: 'this origin is not allowed here' });
   // a browser does not tell a page why it may not read an answer
-  assert.deepEqual({ ...ends[1], retryAt: 0 }, { state: 'waiting', retryAt: 0, code: 'lost', message: 'TypeError: Failed to fetch' });
+  assert.deepEqual({ ...ends[1], retryAt: 0 }, { state: 'waiting', retryAt: 0, code: 'lost', message: 'Failed to fetch' });
   for (const tab of refused) assert.deepEqual(await tab.run(() => globalThis.got['cors:1']), []);
   for (const tab of [...refused, ...served]) await tab.page.close();
 });
