@@ -7,14 +7,16 @@ import { live, range, sessionsOf, stage, Tab } from '../testlib/site.js';
 
 const HOUR_MS = 3600000;
 const BEAT_MS = 500;
+const FOR_HOURS = { minMs: HOUR_MS, maxMs: HOUR_MS };
 const AWAY_MS = 16000; // a beat of the client, and how late it may be
 
 const on = stage({ heartbeat: { interval_ms: HOUR_MS - 1, timeout_ms: HOUR_MS } });
-let sleeper; // is frozen while the other tests run
+const sleepers = new Map(); // are frozen while the other tests run
+let sinceMs;
 
 /** A tab of a user of its own, who follows a topic of that name. It would wait for hours, if nothing woke it. */
 async function open(user, options) {
-  const tab = await Tab.open(on.context, on.site, { url: on.broker.url, user, backoff: { minMs: HOUR_MS, maxMs: HOUR_MS }, ...options });
+  const tab = await Tab.open(on.context, on.site, { url: on.broker.url, user, backoff: FOR_HOURS, ...options });
   await tab.follow(`${user}:1`);
   await live(on.broker, `${user}:1`, tab);
   await tab.run(() => (globalThis.states.length = 0));
@@ -45,14 +47,17 @@ test('the browser loses its network, and has it again', needsChromium, async () 
   await tab.page.close();
 });
 
-test('a page is frozen, and its connection dies', needsChromium, async () => {
-  const proxy = await on.proxy();
-  const tab = await open('sleeper', { url: proxy.url });
-  await (await on.context.newPage()).bringToFront();
-  await tab.until(() => document.visibilityState === 'hidden', 'nobody looks at it');
-  await (await tab.devtools()).send('Page.setWebLifecycleState', { state: 'frozen' });
-  proxy.halfOpen();
-  sleeper = { tab, sinceMs: Date.now() };
+test('pages are frozen, and their connections die: one ends, of the other nothing is heard any more', needsChromium, async () => {
+  for (const [user, die, backoff] of [['ended', 'drop', FOR_HOURS], ['mute', 'halfOpen']]) {
+    const proxy = await on.proxy();
+    const tab = await open(user, { url: proxy.url, backoff });
+    await (await on.context.newPage()).bringToFront();
+    await tab.until(() => document.visibilityState === 'hidden', 'nobody looks at it');
+    await (await tab.devtools()).send('Page.setWebLifecycleState', { state: 'frozen' });
+    proxy[die]();
+    sleepers.set(user, tab);
+  }
+  sinceMs = Date.now();
 });
 
 test('a tab that nobody looked at connects when somebody does', needsChromium, async () => {
@@ -143,12 +148,13 @@ test('close leaves no session, timer or listener', needsChromium, async () => {
   }
 });
 
-test('it thaws, and connects at once: that its timers are late tells it how long it was away', needsChromium, async () => {
-  const { tab, sinceMs } = sleeper;
-  await until(() => Date.now() - sinceMs > AWAY_MS, 'it was away for long enough', AWAY_MS);
-  await publish('sleeper', 0, 5);
-  await (await tab.devtools()).send('Page.setWebLifecycleState', { state: 'active' });
-  await has(tab, 'sleeper', 5);
+test('they thaw, and are connected again: that its timers are late tells a page how long it was away', needsChromium, async () => {
+  await until(() => Date.now() - sinceMs > AWAY_MS, 'they were away for long enough', AWAY_MS);
+  for (const [user, tab] of sleepers) {
+    await publish(user, 0, 5);
+    await (await tab.devtools()).send('Page.setWebLifecycleState', { state: 'active' });
+    await has(tab, user, 5);
+  }
 });
 
 test('nothing was thrown in a page', needsChromium, () => assert.deepEqual(on.context.thrown, []));
