@@ -76,8 +76,7 @@ HW_MUST_CHECK int hw_json_whole(
 	struct hw_str text, unsigned flags, struct hw_json *out, struct hw_err *err);
 /** An array that is all of @text: looked through to its end, and then entered, by a fresh reader at
  * its beginning. *@n is how many items it has. 0; on -EINVAL, and on -E2BIG when there are more
- * than
- * @max_items (0: any number), @err says why. */
+ * than @max_items (0: any number), @err says why. */
 HW_MUST_CHECK int hw_json_open_items(struct hw_json_reader *r, struct hw_str text, unsigned flags,
 	size_t max_items, size_t *n, struct hw_err *err);
 /** Writes "byte N: what" of a failed reader into @err and returns -EINVAL. */
