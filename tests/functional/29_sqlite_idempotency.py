@@ -2,6 +2,7 @@
 # Idempotency keys with a durable journal: what was stored before a kill -9 is not stored again when it is published again with
 # its key, whoever heard an answer or not; for ten minutes, whatever retention took, and for what has a key alone.
 # ctest: timeout=120
+import contextlib
 import pathlib
 import random
 import sys
@@ -262,40 +263,45 @@ def test_who_waits_for_them_may_leave():
             equal(broker.metric("hookwire_plugin_reads_total", plugin="test-journal"), 1, "it was read once")
 
 
-def test_a_token_that_ends_while_they_are_read_publishes_nothing():
+@contextlib.contextmanager
+def read_before_a_publish(make_token):
+    """A broker that reads its keys before it can store `late`; the token that this is published with; and what lets it read, and returns the answer's
+    status, code and message. `late` must not be stored."""
     with Journal(retains=True) as journal:
         with journal.broker() as broker:
             post(broker, event("one"), "k")
             kill(broker)
         journal.set("hold-reads")
         with journal.broker() as broker, HttpConnection(broker.address) as h:
-            ends = int(time.time()) + 3
-            headers = {"Authorization": "Bearer " + mint("ben", exp=ends), "Idempotency-Key": "new", "Content-Type": "application/json"}
+            token = make_token()
+            headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "new", "Content-Type": "application/json"}
             h.send(h.format("POST", "/publish", headers, event("late")))
             wait_until(lambda: broker.metric("hookwire_plugin_reads_total", plugin="test-journal") == 1, what="the read")
-            wait_until(lambda: time.time() > ends, what="the end of the token")
-            journal.clear("hold-reads")
-            answer = h.read_response("POST")
-            equal((answer.status, answer.json()["code"]), (401, "token_expired"), "the answer")
+
+            def answer():
+                journal.clear("hold-reads")
+                response = h.read_response("POST")
+                return response.status, response.json()["code"], response.json()["message"]
+            yield broker, token, answer
             check(not any('"entity_id":"late"' in line for line in journal.lines()), "it is stored")
+
+
+def refuses(broker, token):
+    return http(broker.address, "GET", "/cursor", token=token).status == 401
+
+
+def test_a_token_that_ends_while_they_are_read_publishes_nothing():
+    with read_before_a_publish(lambda: mint("ben", exp=int(time.time()) + 3)) as (broker, token, answer):
+        wait_until(lambda: refuses(broker, token), what="the end of the token")
+        equal(answer()[:2], (401, "token_expired"), "the answer")
 
 
 def test_a_token_that_is_revoked_while_they_are_read_publishes_nothing():
-    with Journal(retains=True) as journal:
-        with journal.broker() as broker:
-            post(broker, event("one"), "k")
-            kill(broker)
-        journal.set("hold-reads")
-        with journal.broker() as broker, HttpConnection(broker.address) as h:
-            h.send(h.format("POST", "/publish", {"Authorization": "Bearer " + mint("ben", jti="bad"), "Idempotency-Key": "new", "Content-Type": "application/json"}, event("late")))
-            wait_until(lambda: broker.metric("hookwire_plugin_reads_total", plugin="test-journal") == 1, what="the read")
-            revoked = in_background(http, broker.admin_address, "POST", "/api/revoke", {"Content-Type": "application/json"}, {"jti": "bad"}, ADMIN_TOKEN)
-            wait_until(lambda: http(broker.address, "GET", "/cursor", token=mint("ben", jti="bad")).status == 401, what="the token to be revoked")
-            journal.clear("hold-reads")
-            answer = h.read_response("POST")
-            equal((answer.status, answer.json()["code"], answer.json()["message"]), (401, "unauthorized", "the token is revoked"), "the answer")
-            equal(revoked().status, 200, "the revocation")
-            check(not any('"entity_id":"late"' in line for line in journal.lines()), "it is stored")
+    with read_before_a_publish(lambda: mint("ben", jti="bad")) as (broker, token, answer):
+        revoked = in_background(http, broker.admin_address, "POST", "/api/revoke", {"Content-Type": "application/json"}, {"jti": "bad"}, ADMIN_TOKEN)
+        wait_until(lambda: refuses(broker, token), what="the token to be revoked")
+        equal(answer(), (401, "unauthorized", "the token is revoked"), "the answer")
+        equal(revoked().status, 200, "the revocation")
 
 
 def test_a_broker_that_ends_while_they_are_read():
