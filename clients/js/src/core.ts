@@ -44,7 +44,7 @@ export interface Link {
   /** What is followed has changed. */
   sync(): void;
   /** A message that is answered, as of the WebSocket's. */
-  request(message: Message): Promise<any>;
+  query(message: Message): Promise<any>;
   /** There is another token. */
   auth(token: string): void;
   /** Is it alive? If not it ends soon. */
@@ -101,7 +101,7 @@ export interface Core {
   cursor(): string | undefined;
   /** The link that works. */
   link(): Link | undefined;
-  request(message: Message, timeoutMs?: number): Promise<any>;
+  query(message: Message, timeoutMs?: number): Promise<any>;
   /** One reason more, or one less, to be connected. */
   need(change: 1 | -1): void;
   /** The token that is used ends then, in ms since 1970: another one is asked for in time. */
@@ -556,7 +556,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
   /* ---- requests ---- */
 
   /** Asked again over the next link if one ends, or if the broker says so, until the time is over. */
-  async function request(message: Message, timeoutMs = REQUEST_MS): Promise<any> {
+  async function query(message: Message, timeoutMs = REQUEST_MS): Promise<any> {
     const endMs = Date.now() + timeoutMs;
     const first = (what: Promise<any>) => inTime(what, endMs - Date.now());
     core.need(1);
@@ -564,7 +564,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
       for (let pauseMs = AGAIN_MS; ; ) {
         const link = core.link();
         try {
-          if (link) return await first(link.request(message));
+          if (link) return await first(link.query(message));
           if (isOver()) throw new HookwireError(status.code ?? status.state, status.message);
           await first(change());
         } catch (error: any) {
@@ -593,10 +593,10 @@ export function createCore(options: Options<any>, first: Transport): Core {
     subscribe,
 
     async publish(event: PublishInput, { timeoutMs, key = Math.random().toString(36).slice(2) } = {}) {
-      const reply = await request({ type: 'publish', ...event, key }, timeoutMs);
+      const reply = await query({ type: 'publish', ...event, key }, timeoutMs);
       return { id: reply.event_id, duplicate: reply.duplicate };
     },
-    history: (topic, options) => request({ type: 'history', topic, ...options }),
+    history: (topic, options) => query({ type: 'history', topic, ...options }),
     retry() {
       if (working) return wake();
       failures = 0;
@@ -620,7 +620,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
     client,
     later,
     cancel,
-    request,
+    query,
     token: getToken,
     refreshAt,
     attempt,

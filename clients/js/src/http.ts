@@ -111,7 +111,7 @@ function link(wire: Wire, http: Http, follow: (run: Run) => Promise<void>): Link
     sync() {
       if (names(core.wanted()) !== followed) soon();
     },
-    request: (message) => ask(http, message, requests.signal),
+    query: (message) => ask(http, message, requests.signal),
     auth: again,
     probe: again,
     close() {

@@ -17,7 +17,7 @@ const withHistory = (http: Http): Transport => ({
   ...websocket,
   open(wire) {
     const link = websocket.open(wire);
-    return { ...link, request: (message) => (message.type === 'history' ? ask(http, message) : link.request(message)) };
+    return { ...link, query: (message) => (message.type === 'history' ? ask(http, message) : link.query(message)) };
   },
 });
 

@@ -17,7 +17,7 @@ export function withCatchUp(core: Core): void {
       await core.settled([name]); // what comes from here on is held
       try {
         for (let page: any = sub; core.has(name, sub) && (page === sub || page.events.length); ) {
-          page = await core.request({ type: 'history', topic: name, cursor: page.cursor });
+          page = await core.query({ type: 'history', topic: name, cursor: page.cursor });
           if (page.gap) throw page;
           for (const event of page.events) core.check(event, () => give(event));
         }

@@ -7,6 +7,8 @@ const ASK_MS = 10000; // again where changes are not told
 interface Followed {
   listeners: Set<(users: PresenceUser[]) => void>;
   users: Map<string, PresenceUser>;
+  /** Of the newest message. */
+  newest?: number;
   timer?: Timer;
 }
 
@@ -14,12 +16,13 @@ export function withPresence(core: Core): Pick<Client<any>, 'presence' | 'onPres
   const followed = new Map<string, Followed>();
   const isTold = () => core.client.status.transport === 'websocket';
   /** What another tab's session follows is not told here, and would never be left. */
-  const ask = (topic: string, follow: boolean) => core.link()?.request({ type: 'presence', topic, follow: isTold() ? follow : undefined });
+  const ask = (topic: string, follow: boolean) => core.link()?.query({ type: 'presence', topic, follow: isTold() ? follow : undefined });
 
   /** `all` of them, or none where that is not to be known; and who has come, changed or left. */
-  function take(topic: string, { ok, users: all = ok === false ? [] : undefined }: Message, { joined = [], updated = [], left = [] }: Message = {}): void {
+  function take(topic: string, { code, number, users: all = code && [] }: Message, { joined = [], updated = [], left = [] }: Message = {}): void {
     const of = followed.get(topic);
-    if (!of) return;
+    if (!of || number < of.newest!) return; // an answer that what was told since has overtaken
+    of.newest = number;
     if (all) of.users.clear();
     for (const user of [...(all ?? []), ...joined, ...updated]) of.users.set(user.user_id, user);
     for (const user of left) of.users.delete(user.user_id);
@@ -28,8 +31,9 @@ export function withPresence(core: Core): Pick<Client<any>, 'presence' | 'onPres
 
   function follow(topic: string): void {
     const of = followed.get(topic);
-    core.cancel(of?.timer);
     if (!of) return;
+    core.cancel(of.timer);
+    of.newest = 0; // it may be another broker
     const again = () => {
       of.timer = core.later(() => follow(topic), ASK_MS);
     };
@@ -38,7 +42,7 @@ export function withPresence(core: Core): Pick<Client<any>, 'presence' | 'onPres
         take(topic, topics[topic]);
         if (!isTold()) again();
       },
-      ({ retryable }) => (retryable ? again() : take(topic, { ok: false })),
+      (error) => (error.retryable ? again() : take(topic, error)),
     );
   }
 
@@ -51,7 +55,7 @@ export function withPresence(core: Core): Pick<Client<any>, 'presence' | 'onPres
 
   return {
     async presence(topic) {
-      return (await core.request({ type: 'presence', topic })).topics[topic].users;
+      return (await core.query({ type: 'presence', topic })).topics[topic].users;
     },
     onPresence(topic, listener) {
       const of: Followed = followed.get(topic) ?? { listeners: new Set(), users: new Map() };

@@ -1,12 +1,13 @@
 /* hookwire-client/react: topics and the connection's state in components. */
-import { useEffect, useRef, useSyncExternalStore } from 'react';
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { useHookwire } from './context.js';
 import { whileDegraded } from './fallback.js';
-import type { Client, HookwireEvent, Status, SubscribeOptions } from './types.js';
+import type { Client, HookwireEvent, PresenceUser, Status, SubscribeOptions } from './types.js';
 
 export { HookwireProvider, type HookwireProviderProps, useHookwire } from './context.js';
 
 const IDLE: Status = { state: 'idle' };
+const NOBODY: readonly PresenceUser[] = [];
 
 /** The connection's state, and what belongs to it: `{ state, transport, retryAt, code, message }`. On a server it is `idle`. */
 export function useConnectionStatus(): Status {
@@ -66,6 +67,14 @@ export function useWebSocket(topics: string | readonly string[], options: UseWeb
   }, [client, key, enabled, last]);
 
   return { isConnected: /^(online|degraded)$/.test(status.state), status, client };
+}
+
+/** Who follows a topic, as they come and go; nobody until that is known, and where the topic is undefined. */
+export function usePresence(topic?: string): readonly PresenceUser[] {
+  const client = useHookwire();
+  const [told, setTold] = useState<{ topic?: string; users: readonly PresenceUser[] }>({ users: NOBODY });
+  useEffect(() => (topic ? client.onPresence(topic, (users) => setTold({ topic, users })) : undefined), [client, topic]);
+  return told.topic === topic ? told.users : NOBODY;
 }
 
 /**

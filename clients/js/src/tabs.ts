@@ -156,7 +156,7 @@ export function withTabs(core: Core): void {
       followers.get(from)?.get(off)?.();
       followers.get(from)?.delete(off);
     } else if (ask)
-      core.request(ask).then(
+      core.query(ask).then(
         (reply) => post({ id, reply }, from),
         ({ code, message, retryable, retryAfterMs }) => post({ id, error: { code, message, retryable, retryAfterMs } }, from),
       );
@@ -272,7 +272,7 @@ export function withTabs(core: Core): void {
       void join().then(knock);
       return {
         sync,
-        request: (ask) =>
+        query: (ask) =>
           new Promise((resolve, reject) => {
             const id = nextId++;
             requests.set(id, [resolve, reject]);

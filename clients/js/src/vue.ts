@@ -1,7 +1,7 @@
 /* hookwire-client/vue: composables of Vue 3. */
 import { computed, type ComputedRef, inject, type InjectionKey, type MaybeRefOrGetter, onScopeDispose, type Plugin, readonly, shallowRef, type ShallowRef, toValue, watch } from 'vue';
 import { whileDegraded } from './fallback.js';
-import type { Client, HookwireEvent, Status, SubscribeOptions } from './types.js';
+import type { Client, HookwireEvent, PresenceUser, Status, SubscribeOptions } from './types.js';
 
 const KEY: InjectionKey<Client<any>> = Symbol('hookwire');
 const isServer = () => typeof document === 'undefined';
@@ -56,6 +56,21 @@ export function useWebSocket(topics: MaybeRefOrGetter<string | readonly string[]
       { immediate: true },
     );
   return { isConnected: computed(() => /^(online|degraded)$/.test(status.value.state)), status, client };
+}
+
+/** Who follows a topic, which may be reactive, as they come and go; nobody until that is known, and where the topic is undefined. */
+export function usePresence(topic: MaybeRefOrGetter<string | undefined>, client = useHookwire()): Readonly<ShallowRef<readonly PresenceUser[]>> {
+  const users = shallowRef<readonly PresenceUser[]>([]);
+  if (!isServer())
+    watch(
+      () => toValue(topic),
+      (name, _, onCleanup) => {
+        users.value = [];
+        if (name) onCleanup(client.onPresence(name, (all) => (users.value = all)));
+      },
+      { immediate: true },
+    );
+  return users;
 }
 
 /** Calls `read` every `everyMs` (10000 if absent) while there is no live connection, and the page is to be seen. */

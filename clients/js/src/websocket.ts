@@ -158,7 +158,7 @@ export const websocket: Transport = {
 
     return {
       sync,
-      request: ask,
+      query: ask,
       probe,
       auth,
       close() {

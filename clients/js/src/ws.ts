@@ -21,7 +21,7 @@ export function createClient(options: Omit<Options, 'transports' | 'share' | 'ti
       return () => void following.then((end) => end());
     },
     async cursor() {
-      await core.request({ type: 'ping' }); // it is connected: the session has a cursor
+      await core.query({ type: 'ping' }); // it is connected: the session has a cursor
       return core.cursor()!;
     },
   } satisfies Pick<Client<any>, 'snapshot' | 'presence' | 'onPresence' | 'cursor'>);

@@ -7,7 +7,7 @@ import { until as eventually } from '../../testlib/broker.js';
 
 const React = await import('react');
 const { renderToString } = await import('react-dom/server');
-const { HookwireProvider, useConnectionStatus, useFallbackPolling, useWebSocket } = await import('../dist/react.js');
+const { HookwireProvider, useConnectionStatus, useFallbackPolling, usePresence, useWebSocket } = await import('../dist/react.js');
 
 let broker;
 let uninstall;
@@ -163,6 +163,25 @@ describe(`React ${major}`, () => {
     broker.refuse();
     broker.disconnect();
     await eventually(() => screen.text.includes('"waiting"') && screen.text.includes('"retryAt"'));
+  });
+
+  test('who is there is shown as they come and go, of the topic that is asked for', async () => {
+    const Room = ({ topic }) => usePresence(topic).map(({ user_id }) => user_id).sort().join() || 'nobody';
+    const screen = await show(within(newClient(), h(Room, { topic: 'room:1' })));
+    assert.equal(screen.text, 'nobody');
+    const [bob, carol] = ['bob', 'carol'].map((user) => newClient({ getToken: () => broker.token(user) }));
+    bob.subscribe('room:1', () => {});
+    const leave = carol.subscribe(['room:1', 'room:2'], () => {});
+    await eventually(() => screen.text === 'bob,carol');
+    leave();
+    await eventually(() => screen.text === 'bob');
+    carol.subscribe('room:2', () => {});
+    await isLive('room:2');
+    await screen.update(within(clients[0], h(Room, { topic: 'room:2' })));
+    await eventually(() => screen.text === 'carol');
+    await screen.update(within(clients[0], h(Room, {})));
+    assert.equal(screen.text, 'nobody');
+    await eventually(() => clients[0].state === 'idle', 'it follows nothing any more');
   });
 
   test('a server renders it, and opens nothing', () => {

@@ -2,10 +2,10 @@
 import { QueryClient } from '@tanstack/react-query';
 import useSWRSubscription from 'swr/subscription';
 import { computed, createApp, ref } from 'vue';
-import { type Client, createClient, type HookwireEvent, type Status } from 'hookwire-client';
+import { type Client, createClient, type HookwireEvent, type PresenceUser, type Status } from 'hookwire-client';
 import { createClient as createSmallClient } from 'hookwire-client/ws';
 import { useOptimistic } from 'hookwire-client/optimistic';
-import { HookwireProvider, useConnectionStatus, useFallbackPolling, useHookwire, useWebSocket } from 'hookwire-client/react';
+import { HookwireProvider, useConnectionStatus, useFallbackPolling, useHookwire, usePresence, useWebSocket } from 'hookwire-client/react';
 import { bindQueryClient, useQuerySync } from 'hookwire-client/react-query';
 import { ConnectionStatus } from 'hookwire-client/status';
 import { ConnectionStatus as VueStatus } from 'hookwire-client/status/vue';
@@ -32,6 +32,7 @@ export function Page() {
   is<Equal<ReturnType<typeof useHookwire>, Client<any>>>();
   useWebSocket('a:1');
   useFallbackPolling(() => {}, 1000);
+  is<Equal<ReturnType<typeof usePresence>, readonly PresenceUser[]>>();
   // @ts-expect-error topics are names
   useWebSocket([1]);
   // @ts-expect-error where it begins is the hook's to know
@@ -80,6 +81,7 @@ export function setup() {
   const { isConnected, status } = vue.useWebSocket(() => [`a:${id.value}`], { onEvent: (event) => event.topic });
   vue.useWebSocket(computed(() => 'a:1'), { client });
   vue.useWebSocket(ref(['a:1']));
+  is<Equal<ReturnType<typeof vue.usePresence>['value'], readonly PresenceUser[]>>();
   is<Equal<typeof isConnected.value, boolean>>();
   is<Equal<typeof status.value.state, Status['state']>>();
   // @ts-expect-error topics are names

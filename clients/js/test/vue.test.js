@@ -7,7 +7,7 @@ import { until } from '../../testlib/broker.js';
 
 const { createApp, createSSRApp, defineComponent, effectScope, h, nextTick, ref, shallowRef } = await import('vue');
 const { renderToString } = await import('@vue/server-renderer');
-const { hookwire, useConnectionStatus, useFallbackPolling, useWebSocket } = await import('../dist/vue.js');
+const { hookwire, useConnectionStatus, useFallbackPolling, usePresence, useWebSocket } = await import('../dist/vue.js');
 
 let broker;
 let uninstall;
@@ -71,6 +71,28 @@ test('topics may be reactive: a ref, a getter, or none for a while', async () =>
   id.value = 0;
   await until(() => broker.connections === 0);
   assert.equal(broker.opened, 1);
+});
+
+test('who is there is shown as they come and go, of a topic that may be reactive', async () => {
+  const topic = ref('room:1');
+  const { element } = show(() => {
+    const users = usePresence(topic);
+    return () => users.value.map(({ user_id }) => user_id).sort().join() || 'nobody';
+  });
+  const others = ['bob', 'carol'].map((user) => createClient({ url: broker.url, getToken: () => broker.token(user), lingerMs: 20 }));
+  const leave = others[0].subscribe('room:1', () => {});
+  others[1].subscribe(['room:1', 'room:2'], () => {});
+  await until(() => element.textContent === 'bob,carol');
+  leave();
+  await until(() => element.textContent === 'carol');
+  topic.value = 'room:2';
+  await nextTick();
+  assert.equal(element.textContent, 'nobody', 'those of the other topic are not shown');
+  await until(() => element.textContent === 'carol');
+  topic.value = undefined;
+  await until(() => client.state === 'idle', 'it follows nothing any more');
+  assert.equal(element.textContent, 'nobody');
+  for (const other of others) other.close();
 });
 
 test('a gap and a refusal are told', async () => {

@@ -1,4 +1,4 @@
-import { useConnectionStatus } from 'hookwire-client/react';
+import { useConnectionStatus, usePresence } from 'hookwire-client/react';
 import type { Api, User } from './api';
 import { Avatar } from './Avatar';
 import { Connection, Notice } from './Connection';
@@ -6,7 +6,7 @@ import { useGifts } from './gifts';
 import { GiftListCard } from './GiftListCard';
 import { Icon } from './Icon';
 import { money } from './money';
-import { ROLES, useNames, usePresence } from './people';
+import { ROLES, useNames } from './people';
 import { logOut } from './session';
 import { sentence } from './words';
 
