@@ -4,6 +4,9 @@
 --          user:alice             what is for alice alone
 -- Token:   sub, "families": ["family-123"], "role": "parent" | "child" | "guest", and "service" of the back end
 --
+-- scripts/policies/family.lua, the one to start from, asks the same about families, by settings and with more roles: admins follow everything, and
+-- so does the back end. Here are the few lines that this application needs, beside its surprises: one file, which is read and copied as a whole.
+--
 -- People only look: they change things by the back end, which knows what a parent, a child or a guest may do, and publishes what became of it.
 
 local function belongs_to(s, topic)
