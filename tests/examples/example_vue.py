@@ -20,7 +20,7 @@ def follow(tab, family):
 
 def test_a_page_that_follows_one_family_and_then_another():
     example = Example("vue")
-    with DevBroker() as broker, Browser() as browser:
+    with DevBroker(is_open=False) as broker, Browser() as browser:  # the token says which families
         example.run("npm run build", VITE_HOOKWIRE_URL=broker.url)
         scripts = "".join(file.read_text() for file in (example.cwd / "dist").rglob("*.js"))
         contains(scripts, "/api/token", "where the page's token is from")

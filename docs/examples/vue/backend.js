@@ -15,7 +15,7 @@ export function backend(secret) {
     }
     response.setHeader('cache-control', 'no-store');
     response.end(
-      await new SignJWT({ tenant_id: 'acme', families: ['family-123'] })
+      await new SignJWT({ tenant_id: 'acme', families: ['family-123', 'family-456'] })
         .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
         .setSubject('alice')
         .setIssuedAt()

@@ -35,10 +35,16 @@ def dev_config(port):
 
 
 class DevBroker:
-    """A broker that can be killed and started again where it was. Use it as a context manager."""
+    """A broker that can be killed and started again where it was. Use it as a context manager.
 
-    def __init__(self):
+    is_open: as in development, gift lists are everybody's. False: they are the family's whose members the tokens name, as in production.
+    """
+
+    def __init__(self, is_open=True):
         self.port = free_port()
+        self._config = dev_config(self.port)
+        if not is_open:
+            del self._config["tenants"]["*"]["hooks"][0]["config"]["open_resources"]
         self._broker = None
 
     @property
@@ -50,7 +56,7 @@ class DevBroker:
         return f"http://{self.address}"
 
     def start(self):
-        self._broker = Broker(dev_config(self.port), whole=True)
+        self._broker = Broker(self._config, whole=True)
 
     def kill(self):
         """It ends without a word."""
