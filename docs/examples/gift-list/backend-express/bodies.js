@@ -1,7 +1,9 @@
 /* What requests may hold. */
 import { Refused } from './gifts.js';
 
-const isText = (min, max) => (value) => typeof value === 'string' && [...value].length >= min && [...value].length <= max;
+// a half of a surrogate pair is no text: JSON may hold one, UTF-8 cannot
+const isText = (min, max) => (value) =>
+  typeof value === 'string' && [...value].length >= min && [...value].length <= max && !/\p{Surrogate}/u.test(value);
 const isWhole = (min, max) => (value) => Number.isInteger(value) && value >= min && value <= max;
 
 const RULES = {

@@ -45,18 +45,18 @@ class Body(BaseModel):
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Note = Annotated[str, StringConstraints(max_length=2000)]
 Cents = Annotated[int, Field(ge=0, le=100_000_000)]
-MutationId = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class Login(Body):
-    user_id: str
+    user_id: Id
 
 
 class NewGift(Body):
     name: Name
     note: Note = ""
     price: Cents | None = None
-    mutation_id: MutationId | None = None
+    mutation_id: Id = None
 
 
 class Change(Body):
@@ -66,7 +66,7 @@ class Change(Body):
     price: Cents | None = None
     status: Literal["wanted", "reserved", "bought"] = None
     version: Annotated[int, Field(ge=1)] = None
-    mutation_id: MutationId | None = None
+    mutation_id: Id = None
 
 
 def signed_in(authorization: Annotated[str, Header()] = ""):
@@ -134,7 +134,7 @@ def edit(who: Person, gift_id: str, body: Change):
 
 
 @app.delete("/api/gifts/{gift_id}", status_code=204)
-def delete(who: Person, gift_id: str, mutation_id: MutationId | None = None):
+def delete(who: Person, gift_id: str, mutation_id: Id | None = None):
     with database.writing() as db:
         gifts.delete(db, who, gift_id, mutation_id)
     publisher.wake()

@@ -334,11 +334,13 @@ def test_mistakes_are_named_and_change_nothing():
     gift, before = gl.add("alice"), gl.cursor()
     for change in ({}, {"version": 1}, {"mutation_id": "m"}, {"name": ""}, {"name": "  "}, {"name": None}, {"name": 1}, {"name": "x" * 201}, {"note": None},
                    {"note": "x" * 2001}, {"price": -1}, {"price": "1"}, {"price": 1.5}, {"price": True}, {"price": 10 ** 9}, {"status": "stolen"},
-                   {"status": None}, {"name": "x", "version": 0}, {"name": "x", "version": "1"}, {"name": "x", "mutation_id": ""}, {"added_by": "bob"}, []):
+                   {"status": None}, {"name": "x", "version": 0}, {"name": "x", "version": "1"}, {"name": "x", "mutation_id": ""}, {"name": "x", "mutation_id": None},
+                   {"name": "\ud800"}, {"note": "half of a pair: \ud800"}, {"name": "x", "mutation_id": "\udc00"}, {"added_by": "bob"}, []):
         equal(gl.ask("alice", "PATCH", f"/gifts/{gift['id']}", change, 422), "invalid", f"{change}")
     for body in ({}, {"name": "x", "status": "bought"}, {"note": "no name"}, {"name": "x", "price": 0.1}):
         equal(gl.ask("alice", "POST", "/lists/carol-christmas/gifts", body, 422), "invalid", f"{body}")
-    equal(gl.ask(None, "POST", "/login", {}, 422), "invalid", "nobody signs in")
+    for body in ({}, {"user_id": ""}, {"user_id": "\ud800"}):
+        equal(gl.ask(None, "POST", "/login", body, 422), "invalid", f"nobody signs in: {body}")
     for path in ("/gifts/none", "/nothing"):
         equal(gl.ask("alice", "DELETE", path, status=404), "not_found", path)
     answer = http(gl.address, "PATCH", f"/api/gifts/{gift['id']}", {"Content-Type": "application/json"}, b'{"name":', gl.session("alice"))
