@@ -22,7 +22,7 @@ export async function GET(_: Request, { params }: Context): Promise<Response> {
 export async function POST(request: Request, { params }: Context): Promise<Response> {
   const { id: listId } = await params;
   if (!(await isMember(listId))) return Response.json({ message: 'not your list' }, { status: 403 });
-  const { name } = await request.json().catch(() => ({}));
+  const name = (await request.json().catch(() => undefined))?.name;
   if (typeof name !== 'string' || !name || name.length > MAX_NAME) return Response.json({ message: 'a gift has a name' }, { status: 400 });
 
   const gift: Gift = { id: randomUUID(), name };
