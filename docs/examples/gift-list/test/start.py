@@ -3,6 +3,7 @@
 # ctest: timeout=120
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -90,6 +91,24 @@ def test_one_command_starts_all_three_and_ends_them():
             started.wait_line("gift-list: broker has ended with -9")
             started.process.communicate(timeout=scaled(30))
             equal(started.process.returncode, 1, "its end when a part of it ends")
+
+
+def test_who_does_not_wait_until_all_is_installed_just_stops_it():
+    with temporary_directory() as root:
+        copy, setup = root / START.relative_to(ROOT), root / "scripts/dev/setup"
+        for path in (copy, setup):
+            path.parent.mkdir(parents=True)
+        shutil.copy(START, copy)
+        setup.write_text("#!/bin/sh\ntrap 'echo tidied up; exit 1' TERM\necho installing\nwhile :; do sleep 0.1; done\n")
+        setup.chmod(0o755)
+        environment = {name: value for name, value in os.environ.items() if name != "HOOKWIRE_BIN"}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with subprocess.Popen([sys.executable, copy, "--broker", "0", "--api", "0", "--web", "0"], env=environment, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True) as process:
+                equal(process.stdout.readline(), "installing\n", "what it does")
+                process.send_signal(number)
+                equal(process.communicate(timeout=scaled(30))[0], "tidied up\n", f"what it says at {number.name}")
+            equal(process.returncode, 0, "its end")
 
 
 def test_a_port_that_is_taken_is_named():
