@@ -84,7 +84,10 @@ function unavailable(what, cause) {
 /** @param {number} ms @param {AbortSignal} [signal] */
 function untilThen(ms, signal) {
   const timeout = AbortSignal.timeout(Math.min(Math.ceil(ms), TIMER_MAX_MS));
-  return signal ? AbortSignal.any([timeout, signal]) : timeout;
+  if (!signal) return timeout;
+  // `any` holds it weakly, and until Node 22 one that nobody listens to may be collected before it fires
+  timeout.addEventListener('abort', () => {}, { once: true });
+  return AbortSignal.any([timeout, signal]);
 }
 
 /** @template T @param {T | Promise<T>} value @param {AbortSignal} signal @returns {Promise<T>} */

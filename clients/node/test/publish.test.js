@@ -4,6 +4,8 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import express from 'express';
 import { hookwire } from '../express.js';
 import { HookwireError, Publisher, verifyWebhook, WebhookError } from '../index.js';
@@ -323,6 +325,15 @@ test('a signal ends it: before it begins, while it is asked, while it waits', as
     await rejected;
   }
   await assert.rejects(own.publishMany([event('a:1')], { signal: AbortSignal.abort(gone) }), gone);
+});
+
+test('what has a signal ends in time too, whatever is collected meanwhile', { timeout: 30000 }, async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collecting = setInterval(runInNewContext('gc'), 20);
+  t.after(() => clearInterval(collecting));
+  const url = await service(t, () => 'silence');
+  const { signal } = new AbortController();
+  await assert.rejects(publisher({ url, timeoutMs: 500 }).publish(event('a:1'), { signal }), { code: 'unavailable', retryable: true });
 });
 
 test('in Express a request publishes with its trace and its tenant', async (t) => {
