@@ -235,7 +235,9 @@ export class Publisher {
     while (this.#queue.length) {
       const batch = this.#queue.slice(0, BATCH);
       const timeoutMs = Math.max(this.#timeoutMs, batch[batch.length - 1].endMs - performance.now());
-      const results = await this.publishMany(batch.map(({ event }) => event), { timeoutMs }).catch((error) => {
+      const results = await this.publishMany(batch.map(({ event }) => event), { timeoutMs }).catch((cause) => {
+        // whatever it is, onError is told: a program's own mistake too
+        const error = cause instanceof HookwireError ? cause : new HookwireError('unavailable', String(cause), { cause });
         // what cannot wait until the broker may be asked again is given up with it
         const askAgainMs = error.retryable ? performance.now() + (error.retryAfterMs ?? 0) : 0;
         return Array(Math.max(batch.length, this.#queue.filter(({ endMs }) => endMs <= askAgainMs).length)).fill(error);

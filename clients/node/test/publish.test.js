@@ -189,6 +189,20 @@ test('the queue takes an event as it is now, and none that is no JSON', async (t
   assert.deepEqual(bodies.flat().map(({ data }) => data.payload.n), [1, 3]);
 });
 
+test('the queue gives up nothing without a word, whatever its program has made wrong', async (t) => {
+  const bodies = [];
+  const url = await willing(t, bodies);
+  const given = [];
+  const own = publisher({ url, token: () => tokens.shift(), onError: (one, error) => given.push([one.data.payload.n, error instanceof HookwireError, error.code]) });
+  const tokens = [42, mint('backend')];
+  for (const n of [1, 2]) {
+    own.enqueue(event('a:1', n));
+    await own.flush();
+  }
+  assert.deepEqual(given, [[1, true, 'unavailable']]);
+  assert.deepEqual(bodies.flat().map(({ data }) => data.payload.n), [2]);
+});
+
 test('the queue waits as long as the broker says, and through a silence', async (t) => {
   const bodies = [];
   const url = await service(t, (_, body) => {
