@@ -262,9 +262,12 @@ class Client(_Forked):
             if not asked or not clock.pause(max(results[i].retry_after or 0 for i in asked)):
                 return results
 
-    def _headers(self):
+    def _given_token(self, timeout):
+        return self._token() if callable(self._token) else self._token
+
+    def _headers(self, timeout):
         try:
-            token = self._token() if callable(self._token) else self._token
+            token = self._given_token(timeout)
         except Exception as error:
             raise HookwireError("unavailable", f"there is no token: {error!r}", True) from error
         if not token:
@@ -282,9 +285,12 @@ class Client(_Forked):
         headers = {"Content-Type": "application/json", "User-Agent": f"hookwire-python/{__version__}", **headers}
         if traceparent:
             headers["traceparent"] = traceparent
+
+        def left():
+            return min(clock.left(), self._timeout)
         while True:
             try:
-                return self._exchange(raw, {**headers, **self._headers()}, min(clock.left(), self._timeout), is_whole)
+                return self._exchange(raw, {**headers, **self._headers(left())}, left(), is_whole)
             except HookwireError as error:
                 if error.status == 401 and callable(self._token) and not refreshed:
                     refreshed = True
@@ -349,18 +355,31 @@ class _Clock:
         return True
 
 
+class _AwaitingClient(Client):
+    """What an AsyncClient has in its threads: its token may be given by an async function."""
+
+    def _given_token(self, timeout):
+        given = super()._given_token(timeout)
+        if not asyncio.iscoroutine(given):
+            return given
+        loop = _LOOP.get(None)
+        if not loop:  # the thread of an Outbox, which has none
+            return asyncio.run(asyncio.wait_for(given, timeout))
+        asked = asyncio.run_coroutine_threadsafe(given, loop)
+        try:
+            return asked.result(timeout)
+        finally:
+            asked.cancel()
+
+
 class AsyncClient(_Forked):
     """``Client`` for asyncio: the same parameters, and the same methods to be awaited. Waiting is done in threads of its own.
 
-    token may also be an async function. A publish that is cancelled may be stored all the same.
+    token may also be an async function; an Outbox runs it in an event loop of its own. A publish that is cancelled may be stored all the same.
     """
 
     def __init__(self, url, token=None, **more):
-        def ask():
-            given = token()
-            return asyncio.run_coroutine_threadsafe(given, _LOOP.get()).result(self._client._timeout) if asyncio.iscoroutine(given) else given
-
-        self._client = Client(url, ask if callable(token) else token, **more)
+        self._client = _AwaitingClient(url, token, **more)
         self._remember()
 
     def _afresh(self):

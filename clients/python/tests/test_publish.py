@@ -265,6 +265,36 @@ def test_an_async_function_may_give_the_token(url, token):
     assert all(one.id for one in asyncio.run(run()))
 
 
+def test_an_outbox_takes_its_token_of_an_async_function_too(url, token, events):
+    async def give():
+        await asyncio.sleep(0)
+        return token
+
+    given_up = []
+    outbox = hookwire.Outbox(hookwire.AsyncClient(url, give), patience=1, on_error=lambda *one: given_up.append(one))
+    outbox.add("token:1", "ADDED", {"entity_id": "a"})
+    assert outbox.close()
+    assert given_up == []
+    assert len(events("token:1")) == 1
+
+
+def test_an_async_function_that_gives_no_token_has_the_time_of_the_publish_and_is_ended(url):
+    async def run():
+        ended = asyncio.Event()
+
+        async def give():
+            try:
+                await asyncio.get_running_loop().create_future()  # for ever
+            finally:
+                ended.set()
+
+        async with hookwire.AsyncClient(url, give, timeout=60) as client:
+            with pytest.raises(hookwire.HookwireError, match="there is no token"):
+                await asyncio.wait_for(client.publish("a:1", "ADDED", {"entity_id": "a"}, timeout=0.2), 20)
+            await asyncio.wait_for(ended.wait(), 20)
+    asyncio.run(run())
+
+
 def test_a_function_that_gives_no_token_now_is_asked_again():
     answers = [RuntimeError("no token now"), "token"]
 
