@@ -406,12 +406,21 @@ class AsyncClient(_Forked):
     async def __aexit__(self, *_):
         await self.close()
 
-    async def _run(self, function, *args, **more):
-        loop = asyncio.get_running_loop()
+    async def _run(self, function, *args, timeout=None, **more):
+        loop, clock, late = asyncio.get_running_loop(), _Clock(timeout or self._client._timeout), []
         self._threads = self._threads or concurrent.futures.ThreadPoolExecutor(_THREADS, "hookwire")
         context = contextvars.copy_context()
         context.run(_LOOP.set, loop)
-        return await loop.run_in_executor(self._threads, lambda: context.run(function, *args, **more))
+        work = self._threads.submit(lambda: context.run(function, *args, timeout=clock.left(), **more))
+        timer = loop.call_later(clock.left(), lambda: work.cancel() and late.append(True))  # what has begun sees to its time itself
+        try:
+            return await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            if not late:
+                raise
+            raise HookwireError("unavailable", "too many are published at once: its turn did not come in time", True) from None
+        finally:
+            timer.cancel()
 
 
 class Outbox(_Forked):

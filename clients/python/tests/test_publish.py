@@ -251,6 +251,32 @@ def test_a_broker_that_is_silent_takes_no_thread_that_others_need():
         asyncio.run(run(address))
 
 
+def test_a_publish_whose_turn_does_not_come_ends_in_its_time():
+    hold = threading.Event()
+
+    async def run(address):
+        async with hookwire.AsyncClient(address, timeout=60) as client:
+            waiting = [asyncio.ensure_future(client.publish("a:1", "ADDED", {"entity_id": "a"})) for _ in range(100)]
+            await asyncio.sleep(0)  # all of them have begun
+            try:
+                with pytest.raises(hookwire.HookwireError) as caught:
+                    await asyncio.wait_for(client.publish("a:1", "ADDED", {"entity_id": "late"}, timeout=0.2), 20)
+                assert (caught.value.code, caught.value.retryable) == ("unavailable", True)
+                late = asyncio.ensure_future(client.publish_many([hookwire.event("a:1", "ADDED", {"entity_id": "late"})]))
+                await asyncio.sleep(0)
+                late.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await late
+            finally:
+                hold.set()
+            assert {one.id for one in await asyncio.gather(*waiting)} == {"k-1"}
+        assert not any(b"late" in body for body in bodies)
+
+    bodies = []
+    with service(lambda _, body: bodies.append(body) or (hold.wait(30) and (200, {}, b'{"ok":true,"id":"k-1"}'))) as address:
+        asyncio.run(run(address))
+
+
 def test_an_async_function_may_give_the_token(url, token):
     async def run():
         loop = asyncio.get_running_loop()
