@@ -180,8 +180,8 @@ export class Publisher {
 
   /**
    * Publishes in order, by arrays as large as the broker takes them; a result or an error for each. Those that the broker could not
-   * take just now are tried again, in their order, until the time is over. Rejects if there is no result for any; else the error stands for all that were still to be
-   * published.
+   * take just now are tried again, in their order, until the time is over, which each array has for itself. Rejects if there is no result for any;
+   * else the error stands for all that were still to be published.
    * @param {Iterable<Event>} events
    * @param {RequestOptions} [options]
    * @returns {Promise<(Published | HookwireError)[]>}
@@ -194,8 +194,11 @@ export class Publisher {
     while (results.length < all.length) {
       const part = all.slice(results.length, results.length + size);
       try {
-        results.push(...(await this.#postArray(part, options)));
+        const got = await this.#postArray(part, options);
+        results.push(...got);
         size = Math.min(AT_A_TIME, size * 2);
+        const late = got.find((one) => one instanceof HookwireError && one.retryable);
+        if (late) throw late; // what stands behind it would overtake it
       } catch (error) {
         if (!(error instanceof HookwireError)) throw error;
         if (error.status === 413 && part.length > 1) {

@@ -208,7 +208,7 @@ class Client(_Forked):
         """Publishes what ``event()`` made, in order, by arrays as large as the broker takes them.
 
         Returns a list with a ``Published`` or a ``HookwireError`` for each. Those that the broker could not take just now are
-        tried again, in their order, until the time is over.
+        tried again, in their order, until the time is over, which each array has for itself.
         Raises HookwireError if there is no result for any; else it stands in the list for all that were still to be published.
         """
         events = [_with_key(one, one.get("key")) for one in events]
@@ -217,8 +217,12 @@ class Client(_Forked):
         while len(results) < len(events):
             part = events[len(results):len(results) + size]
             try:
-                results += self._publish_array(part, traceparent, timeout)
+                got = self._publish_array(part, traceparent, timeout)
+                results += got
                 size = min(_AT_A_TIME, size * 2)
+                for late in got:
+                    if isinstance(late, HookwireError) and late.retryable:
+                        raise late  # what stands behind it would overtake it
             except HookwireError as error:
                 if error.status == 413 and len(part) > 1:
                     size = len(part) // 2

@@ -160,6 +160,19 @@ test('what is stored keeps its result when the broker then refuses, and arrays b
   assert.deepEqual([results.length, new Set(results.slice(1000).map(({ code }) => code))], [2500, new Set(['forbidden_topic'])]);
 });
 
+test('what is refused for now until the time is over is not overtaken by the arrays behind it', async (t) => {
+  const sizes = [];
+  const refused = { ok: false, code: 'rate_limited', message: '', retryable: true, retry_after_ms: 60000 };
+  const url = await service(t, (_, body) => {
+    const results = JSON.parse(String(body)).map((_one, n) => (n < 999 ? { ok: true, id: `k-${n}` } : refused));
+    sizes.push(results.length);
+    return [207, {}, JSON.stringify({ results })];
+  });
+  const results = await publisher({ url }).publishMany(Array.from({ length: 1500 }, (_, n) => event('a:1', n)));
+  assert.deepEqual(sizes, [1000]);
+  assert.deepEqual([results[998].id, results.length, new Set(results.slice(999).map(({ code }) => code))], ['k-998', 1500, new Set(['rate_limited'])]);
+});
+
 test('the queue publishes in order, is bounded, and says what it gives up', async () => {
   const given = [];
   const own = publisher({ queueSize: 300, onError: (one, error) => given.push([one.topic, error.code]) });

@@ -522,6 +522,21 @@ def test_arrays_behind_one_that_failed_are_not_asked_for_and_what_is_stored_keep
     assert [one.code for one in results[1000:]] == ["forbidden_topic"] * 1500
 
 
+def test_what_is_refused_for_now_until_the_time_is_over_is_not_overtaken_by_the_arrays_behind_it():
+    sizes = []
+
+    def answer(_, body):
+        sizes.append(len(json.loads(body)))
+        refused = {"ok": False, "code": "rate_limited", "message": "", "retryable": True, "retry_after_ms": 60000}
+        return 207, {}, json.dumps({"results": [{"ok": True, "id": f"k-{n}"} if n < 999 else refused for n in range(sizes[-1])]}).encode()
+
+    with service(answer) as address:
+        results = hookwire.Client(address).publish_many([hookwire.event("a:1", "ADDED", {"entity_id": str(n)}) for n in range(1500)])
+    assert sizes == [1000]
+    assert results[998].id == "k-998"
+    assert [one.code for one in results[999:]] == ["rate_limited"] * 501
+
+
 def test_a_broker_that_is_silent_on_an_idle_connection_is_not_asked_over_another_one():
     asked, hold = [], threading.Event()
 
