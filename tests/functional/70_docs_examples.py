@@ -217,7 +217,7 @@ def test_links_lead_somewhere():
         return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
                 for title in re.findall(r"^#+ (.*)$", path.read_text(), re.M)}
     for path in [*PAGES, *sorted((ROOT / "docs/decisions").glob("*.md")), ROOT / "tests/lib/README.md", ROOT / "clients/README.md",
-                 ROOT / "docs/examples/README.md", *sorted((ROOT / "docs/examples").glob("*/README.md"))]:
+                 *sorted((ROOT / "clients").glob("*/*.md")), ROOT / "docs/examples/README.md", *sorted((ROOT / "docs/examples").glob("*/README.md"))]:
         for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"(?ms)^```.*?^```", "", path.read_text())):
             if re.match(r"[a-z]+:", link):
                 continue
