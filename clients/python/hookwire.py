@@ -23,6 +23,7 @@ import enum
 import hashlib
 import hmac
 import http.client
+import io
 import itertools
 import json
 import os
@@ -303,12 +304,14 @@ class Client(_Forked):
                     raise
 
     def _exchange(self, raw, headers, timeout, is_whole):
+        clock = _Clock(timeout)
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         is_new = connection is None
         connection = connection or self._connect(timeout)
         if connection.sock:
             connection.sock.settimeout(timeout)
+        connection.response_class = lambda sock, *args, **more: _Answer(clock, sock, *args, **more)
         try:
             connection.request("POST", self._parts.path.rstrip("/") + "/publish", raw, headers)
             response = connection.getresponse()
@@ -316,7 +319,7 @@ class Client(_Forked):
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             if not is_new and not isinstance(error, socket.timeout):  # it was closed while it was idle: that says nothing of the broker
-                return self._exchange(raw, headers, timeout, is_whole)
+                return self._exchange(raw, headers, clock.left(), is_whole)
             raise HookwireError("unavailable", f"the broker cannot be reached: {error}", True) from error
         if response.will_close:
             connection.close()
@@ -357,6 +360,30 @@ class _Clock:
             return False
         time.sleep(seconds)
         return True
+
+
+class _Answer(http.client.HTTPResponse):
+    """What comes until the time is over, however slowly: the timeout of a socket is of each read."""
+
+    def __init__(self, clock, sock, *args, **more):
+        super().__init__(sock, *args, **more)
+        self.fp = io.BufferedReader(_InTime(self.fp.detach(), sock, clock))
+
+
+class _InTime(io.RawIOBase):
+    def __init__(self, raw, sock, clock):
+        self._raw, self._sock, self._clock = raw, sock, clock
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        self._sock.settimeout(self._clock.left())
+        return self._raw.readinto(buffer)
+
+    def close(self):
+        self._raw.close()
+        super().close()
 
 
 class _AwaitingClient(Client):

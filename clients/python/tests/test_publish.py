@@ -198,6 +198,30 @@ def test_it_gives_up_in_time():
     assert caught.value.retry_after == 3600
 
 
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_it_gives_up_in_time_however_slowly_an_answer_comes(part):
+    over = threading.Event()
+    head, text = b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\nX-Pad: %s\r\n\r\n" % (b"x" * 400), b'{"ok":true,"id":"k-1"}'.rjust(400)
+
+    def answer(handler, _):
+        whole = head + text
+        at_once = len(head) if part == "body" else 0
+        with contextlib.suppress(OSError):  # it has left
+            handler.wfile.write(whole[:at_once])
+            for n in range(at_once, at_once + 200):
+                if over.wait(0.05):
+                    return
+                handler.wfile.write(whole[n:n + 1])
+            handler.wfile.write(whole[at_once + 200:])
+
+    with service(answer) as address:
+        client = hookwire.Client(address, timeout=0.5)
+        with pytest.raises(hookwire.HookwireError) as caught:
+            client.publish("a:1", "ADDED", {"entity_id": "a"})
+        over.set()
+    assert (caught.value.code, caught.value.status, caught.value.retryable) == ("unavailable", None, True)
+
+
 def test_an_array_of_which_some_were_refused_for_now_is_tried_again():
     bodies = []
 
