@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
@@ -364,22 +365,31 @@ test('what has a signal ends in time too, whatever is collected meanwhile', { ti
 });
 
 test('in Express a request publishes with its trace and its tenant', async (t) => {
+  const { hooks } = JSON.parse(readFileSync(`${broker.dir}/hookwire.json`, 'utf8'));
+  hooks[0].config.tenants_claim = 'may_publish_to';
+  const own = await Broker.start({ hooks });
+  t.after(() => own.stop());
   const app = express();
-  app.use(hookwire(publisher(), { tenant: (req) => req.headers['x-tenant'] }));
-  app.post('/edit', async (req, res) => res.json(await req.publish(event('express:1', 1))));
+  const token = mint('backend', { tenant: 'acme', may_publish_to: ['beta', 'gamma'] });
+  app.use(express.json(), hookwire({ url: own.url, token }, { tenant: (req) => req.headers['x-tenant'] }));
+  app.post('/edit', async (req, res) => res.json(await req.publish({ topic: 'express:1', event: 'UPDATED', data: { entity_id: 'e', ...req.body } })));
   const server = await new Promise((done) => {
     const one = app.listen(0, '127.0.0.1', () => done(one));
   });
   t.after(() => server.close());
-  const response = await fetch(`http://127.0.0.1:${server.address().port}/edit`, {
-    method: 'POST',
-    headers: { traceparent: `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01`, 'x-tenant': 'acme' },
-  });
-  const { id } = await response.json();
-  const [one] = await stored('express:1');
-  assert.equal(one.id, id);
-  assert.equal(one.trace_id, 'c'.repeat(32));
-  assert.equal(one.data.tenant_id, 'acme');
+  const edit = async (tenant, body = {}) => {
+    const headers = { 'content-type': 'application/json', traceparent: `00-${'c'.repeat(32)}-${'d'.repeat(16)}-01`, ...(tenant && { 'x-tenant': tenant }) };
+    const response = await fetch(`http://127.0.0.1:${server.address().port}/edit`, { method: 'POST', headers, body: JSON.stringify(body) });
+    return (await response.json()).id;
+  };
+  // what a request says of itself does not take it into another tenant
+  const ids = { acme: [await edit()], beta: [await edit('beta'), await edit('beta', { tenant_id: 'gamma' })], gamma: [] };
+  for (const [tenant, expected] of Object.entries(ids)) {
+    const response = await fetch(`${own.url}/topics/express:1/history`, { headers: { authorization: `Bearer ${mint('reader', { tenant })}` } });
+    const { events } = await response.json();
+    assert.deepEqual(events.map(({ id }) => id), expected, tenant);
+    for (const one of events) assert.deepEqual([one.trace_id, one.data.tenant_id], ['c'.repeat(32), tenant]);
+  }
 });
 
 test('webhooks of the broker are verified', async (t) => {
@@ -388,7 +398,7 @@ test('webhooks of the broker are verified', async (t) => {
     got.push({ headers: req.headers, body });
     return [204, {}, ''];
   });
-  const hooks = JSON.parse((await import('node:fs')).readFileSync(`${broker.dir}/hookwire.json`, 'utf8')).hooks;
+  const hooks = JSON.parse(readFileSync(`${broker.dir}/hookwire.json`, 'utf8')).hooks;
   const own = await Broker.start({ hooks: [...hooks, { name: 'tell', plugin: 'webhook', config: { url, secret, events: ['publish'] } }] });
   t.after(() => own.stop());
   await own.publish('hook:1', { n: 1 });
