@@ -10,12 +10,14 @@ import threading
 import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from hwtest import *
+from hwtest.clock import WallClock
 from hwtest.database import Database, number_of, publish_many, v1_client
 from hwtest.journal import Journal
 
 TOPIC = "a:1"
 KEYS = "@keys:all"
 WINDOW_MS = 10 * 60 * 1000
+HOUR = 3600
 
 
 def event(name="e1", **members):
@@ -264,7 +266,7 @@ def test_who_waits_for_them_may_leave():
 
 
 @contextlib.contextmanager
-def read_before_a_publish(make_token):
+def read_before_a_publish(make_token, env=None):
     """A broker that reads its keys before it can store `late`; the token that this is published with; and what lets it read, and returns the answer's
     status, code and message. `late` must not be stored."""
     with Journal(retains=True) as journal:
@@ -272,7 +274,7 @@ def read_before_a_publish(make_token):
             post(broker, event("one"), "k")
             kill(broker)
         journal.set("hold-reads")
-        with journal.broker() as broker, HttpConnection(broker.address) as h:
+        with journal.broker(env=env) as broker, HttpConnection(broker.address) as h:
             token = make_token()
             headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "new", "Content-Type": "application/json"}
             h.send(h.format("POST", "/publish", headers, event("late")))
@@ -291,7 +293,8 @@ def refuses(broker, token):
 
 
 def test_a_token_that_ends_while_they_are_read_publishes_nothing():
-    with read_before_a_publish(lambda: mint("ben", exp=int(time.time()) + 3)) as (broker, token, answer):
+    with WallClock() as clock, read_before_a_publish(lambda: clock.mint("ben", HOUR), clock.env) as (broker, token, answer):
+        clock.jump(2 * HOUR)
         wait_until(lambda: refuses(broker, token), what="the end of the token")
         equal(answer()[:2], (401, "token_expired"), "the answer")
 

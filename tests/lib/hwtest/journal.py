@@ -25,13 +25,13 @@ class Journal:
     def __exit__(self, *_):
         shutil.rmtree(self.dir)
 
-    def broker(self, config=None, keep=None, epoch=None):
+    def broker(self, config=None, keep=None, epoch=None, **more):
         settings = {"dir": str(self.dir)}
         if keep is not None:
             settings["keep"] = keep
         if epoch is not None:
             settings["epoch"] = epoch
-        return Broker(merge(merge(ALLOW, {"journal": {"plugin": str(self.plugin), "config": settings}}), config or {}))
+        return Broker(merge(merge(ALLOW, {"journal": {"plugin": str(self.plugin), "config": settings}}), config or {}), **more)
 
     def set(self, name):
         (self.dir / name).touch()
