@@ -20,6 +20,7 @@ const TIMER_MAX_MS = 2 ** 31 - 1; // what a timer can hold
  * @property {string} event `ADDED`, `UPDATED`, `DELETED`, `STATUS_CHANGED`, or a name of your own
  * @property {{ entity_id: string | number | boolean, payload?: unknown, mutation_id?: string, [member: string]: unknown }} data
  * @property {string} [trace_id]
+ * @property {number} [version] of its form, from 1
  * @property {string} [key] its idempotency key; made up if absent
  *
  * @typedef {object} Published The broker has stored it.

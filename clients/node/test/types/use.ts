@@ -3,7 +3,7 @@ import { HookwireError, Publisher, verifyWebhook, type Event, type Published } f
 import { hookwire } from 'hookwire/express';
 import { validate } from 'hookwire/validate';
 
-const event: Event = { topic: 'gift-list:1', event: 'UPDATED', data: { entity_id: 'g1', payload: { name: 'Bike' } } };
+const event: Event = { topic: 'gift-list:1', event: 'UPDATED', data: { entity_id: 'g1', payload: { name: 'Bike' } }, version: 2 };
 const publisher = new Publisher({ url: 'http://127.0.0.1:8080', token: async () => 'token', onError: (_, error) => error.retryAfterMs });
 const one: Published = await publisher.publish(event, { timeoutMs: 1000, signal: new AbortController().signal });
 const many: (Published | HookwireError)[] = await publisher.publishMany([event]);
