@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # The pages of the clients are true: their examples are run before a real broker, or are what TypeScript says that they may be.
-# ctest: timeout=200
+# ctest: timeout=200 cost=25
 import pathlib
 import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))

@@ -1,4 +1,5 @@
 /* The files that are shipped, as pages load them: by script elements, under a policy that allows little, and for long. */
+// ctest: cost=65
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

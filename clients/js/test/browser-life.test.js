@@ -1,4 +1,5 @@
 /* What happens to a page in a real browser: no network, nobody who looks, "back", sleep, and its end. */
+// ctest: cost=55
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Broker, until } from '../../testlib/broker.js';

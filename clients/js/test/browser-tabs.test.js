@@ -1,4 +1,5 @@
 /* Tabs of a real browser that share a connection: its own locks, channels, and ways to lose a tab. */
+// ctest: cost=28
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from '../../testlib/broker.js';

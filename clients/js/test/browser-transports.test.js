@@ -1,4 +1,5 @@
 /* The transports of a real browser: its WebSocket, its fetch and its streams, and what it lets a page of another origin do. */
+// ctest: cost=45
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Broker, until } from '../../testlib/broker.js';

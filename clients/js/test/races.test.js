@@ -1,4 +1,5 @@
 /* What is left, closed, woken or renewed at a moment that does not suit. */
+// ctest: cost=25
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import WebSocket from 'ws';

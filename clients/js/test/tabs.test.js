@@ -1,4 +1,5 @@
 /* One connection for all tabs. */
+// ctest: cost=25
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
