@@ -288,7 +288,10 @@ export class Publisher {
     const time = clock(timeoutMs ?? this.#timeoutMs, signal);
     const text = JSON.stringify(body);
     /** @param {any} answer */
-    const isWhole = (answer) => (Array.isArray(body) ? answer?.results?.length === body.length : answer?.ok === true);
+    const isResult = (answer) => answer?.ok === true || typeof answer?.code === 'string';
+    /** @param {any} answer */
+    const isWhole = (answer) =>
+      Array.isArray(body) ? Array.isArray(answer?.results) && answer.results.length === body.length && answer.results.every(isResult) : answer?.ok === true;
     let isRefreshed = false;
     for (;;) {
       try {

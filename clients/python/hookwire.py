@@ -170,7 +170,7 @@ def _error_of(status, headers, answer):
     return HookwireError(
         answer.get("code", code), answer.get("message", f"no answer of a broker, but HTTP {status}"),
         answer.get("retryable", status < 300 or status in (408, 429) or status >= 500),
-        after / 1000 if after is not None else _retry_after(headers, time.time()), status)
+        after / 1000 if isinstance(after, (int, float)) else _retry_after(headers, time.time()), status)
 
 
 class Client(_Forked):
@@ -286,7 +286,11 @@ class Client(_Forked):
         raw, refreshed = _encode(body), False
 
         def is_whole(answer):
-            return len(answer.get("results", ())) == len(body) if isinstance(body, list) else answer.get("ok") is True
+            if not isinstance(body, list):
+                return answer.get("ok") is True
+            results = answer.get("results")
+            return isinstance(results, list) and len(results) == len(body) and all(
+                isinstance(one, dict) and (one.get("ok") is True or isinstance(one.get("code"), str)) for one in results)
         headers = {"Content-Type": "application/json", "User-Agent": f"hookwire-python/{__version__}", **headers}
         if traceparent:
             headers["traceparent"] = traceparent

@@ -93,6 +93,9 @@ test('what is no answer of a broker says nothing of what is stored, and is tried
     [200, { 'content-type': 'text/html' }, '<html>a page of a proxy</html>'],
     [200, {}, '{}'],
     [200, {}, 'null'],
+    [200, {}, '{"results":[null]}'],
+    [207, {}, '{"results":[{"ok":false}]}'],
+    [200, {}, '{"results":"x"}'],
     [408, {}, ''],
   ]) {
     const told = [strange, [200, {}, ok], strange, [200, {}, `{"results":[${ok}]}`]];

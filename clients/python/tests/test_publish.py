@@ -160,7 +160,8 @@ def test_a_broker_that_is_busy_or_away_is_tried_again_with_the_same_key():
 
 @pytest.mark.parametrize("strange", [
     (200, {"Content-Type": "text/html"}, b"<html>a page of a proxy</html>"), (200, {}, b"{}"), (200, {}, b"null"), (408, {}, b""), (522, {}, b""),
-    (503, {"Retry-After": "soon"}, b"{}")], ids=["page", "empty", "null", "408", "522", "soon"])
+    (503, {"Retry-After": "soon"}, b"{}"), (200, {}, b'{"results":null}'), (200, {}, b'{"results":[null]}'), (207, {}, b'{"results":[{"ok":false}]}'),
+    (503, {}, b'{"retry_after_ms":"soon"}')], ids=["page", "empty", "null", "408", "522", "soon", "no results", "no result", "no code", "no number"])
 def test_what_is_no_answer_of_a_broker_says_nothing_of_what_is_stored_and_is_tried_again(strange):
     answers = [strange, (200, {}, b'{"ok":true,"id":"k-1"}'), strange, (200, {}, b'{"results":[{"ok":true,"id":"k-1"}]}')]
     with service(lambda *_: answers.pop(0)) as address:
