@@ -486,6 +486,12 @@ static void assert_all(const char *heard_text, int count_)
 	assert_int_equal(count(heard_text, "\"topic\":\"a:1\""), count_);
 }
 
+#ifdef __SANITIZE_THREAD__
+enum { HOOKS_ARE_SLOW = 1 }; /* so slow that each session is put off by itself */
+#else
+enum { HOOKS_ARE_SLOW = 0 };
+#endif
+
 /* What it has heard, and will hear of again. */
 static const char *so_far(struct client *c)
 {
@@ -519,10 +525,10 @@ static void a_burst_takes_turns_and_who_joins_meanwhile_begins_there(void **stat
 	/* some of it is out, to all of them alike; the hub stands there */
 	seq = hw_hub_seq(hub);
 	assert_in_range(seq, 1, BURST - 1);
-#ifndef __SANITIZE_THREAD__ /* where hooks take so long that each is put off by himself */
-	assert_int_equal(count(so_far(&c[0]), "\"topic\":\"a:1\""), seq);
-	assert_int_equal(count(so_far(&c[1]), "\"topic\":\"a:1\""), seq);
-#endif
+	if (!HOOKS_ARE_SLOW) {
+		assert_int_equal(count(so_far(&c[0]), "\"topic\":\"a:1\""), seq);
+		assert_int_equal(count(so_far(&c[1]), "\"topic\":\"a:1\""), seq);
+	}
 	say(&leaves, "{\"type\":\"unsubscribe\",\"topics\":[\"a:1\"]}");
 	heard(&leaves, text, sizeof(text));
 	join(&w, &late, "d@acme1");
