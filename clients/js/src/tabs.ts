@@ -82,7 +82,7 @@ export function withTabs(core: Core): void {
   function lead(): void {
     leading = new AbortController();
     Object.assign(core, own);
-    core.onTold = (told) => post({ told });
+    core.onTold = (told) => followers.size && post({ told });
     post({ leads: true });
     core.restart();
   }
@@ -142,14 +142,15 @@ export function withTabs(core: Core): void {
       cursor,
       last,
       onGap: ({ reason }) => tell({ type: 'gap', topics: [topic], reason }),
-      onError: ({ code, message }) => isReady || end({ ok: false, code, message }),
+      onError: ({ code, message }) => end({ ok: false, code, message }), // also later: it was taken away, or is refused behind a cut
       onReady: () => isReady || end({ ok: true, cursor: core.cursor() }),
     };
     topics.set(topic, core.client.subscribe(topic, tell, options) as () => void);
   }
 
-  function serve({ from, hello, looks, gone, sub, off, ask, id }: Post): void {
+  function serve({ from, hello, looks, wake, gone, sub, off, ask, id }: Post): void {
     if (hello) admit(from, looks);
+    else if (wake) isUp(core.client.status) || core.client.retry();
     else if (gone) drop(from);
     else if (sub) for (const topic of sub) subscribe(from, topic);
     else if (off) {
@@ -172,6 +173,7 @@ export function withTabs(core: Core): void {
     live: true,
     open(wire: Wire): Link {
       const asked = new Map<string, Topic>();
+      const refused = new WeakSet<Topic>(); // of those
       const held = new Map<string, HookwireEvent[]>(); // of topics that are not live yet
       const requests = new Map<number, [resolve: (reply: any) => void, reject: (error: Error) => void]>();
       let nextId = 1;
@@ -205,7 +207,7 @@ export function withTabs(core: Core): void {
             held.delete(topic);
             post({ off: topic });
           }
-        const fresh = [...wanted].filter((topic) => asked.get(topic.name) !== topic);
+        const fresh = [...wanted].filter((topic) => refused.delete(topic) || asked.get(topic.name) !== topic);
         for (const topic of fresh) {
           asked.set(topic.name, topic);
           held.set(topic.name, []);
@@ -220,12 +222,16 @@ export function withTabs(core: Core): void {
           core.leave();
         } else if (type === 'live') {
           const of = asked.get(topic);
-          if (of && !held.has(topic)) wire.settle(of, { ok: true, cursor: message.cursor });
+          if (!of || held.has(topic)) return;
+          refused.delete(of);
+          wire.settle(of, { ok: true, cursor: message.cursor });
         } else if (type === 'gap') {
           // who is not live yet is told alone
           wire.receive({ ...message, topics: message.topics.filter((one: string) => !held.has(one)) });
-        } else if (type) wire.receive(message);
-        else {
+        } else if (type) {
+          // of what is taken away the leader tells each by itself
+          if (type !== 'unsubscribed') wire.receive(message);
+        } else {
           const late = [message.topic, wildcardOf(message.topic)].map((one) => held.get(one)).find((list) => list);
           if (late) late.push(message as HookwireEvent);
           else wire.receive(message);
@@ -256,12 +262,16 @@ export function withTabs(core: Core): void {
           core.isValid = undefined;
           wire.receive(late);
           core.isValid = isValid;
-        } else if (result && held.has(topic)) {
+        } else if (result) {
           const of = asked.get(topic);
-          const events = held.get(topic)!;
-          held.delete(topic);
-          if (of) wire.settle(of, result);
-          for (const event of events) guarded(() => wire.receive(event));
+          const events = held.get(topic);
+          if (!of) return;
+          if (!result.ok) refused.add(of);
+          if (events) {
+            held.delete(topic);
+            wire.settle(of, result);
+            for (const event of events) guarded(() => wire.receive(event));
+          } else if (!result.ok) wire.receive({ type: 'unsubscribed', topics: [topic], code: result.code });
         } else if (requests.has(id)) {
           const [resolve, reject] = requests.get(id)!;
           requests.delete(id);
@@ -279,7 +289,10 @@ export function withTabs(core: Core): void {
             post({ ask, id });
           }),
         auth() {}, // the leader's token counts
-        probe: knock,
+        probe() {
+          knock();
+          post({ wake: true });
+        },
         close() {
           isOver = true;
           core.cancel(timer);

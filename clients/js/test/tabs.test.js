@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
+import { createFakeBroker } from '../dist/testing.js';
 import { Broker, mint, until } from '../../testlib/broker.js';
 import { Locks } from '../../testlib/locks.js';
 import { Proxy } from '../../testlib/proxy.js';
@@ -310,6 +311,73 @@ test('the leading tab ends while another one reads its data: the snapshot has no
     assert.deepEqual([data, got.filter((n) => n > 0)], [0, [1, 2, 3]]);
   }
   tabs[1].close();
+});
+
+/** A broker whose policy a test changes: what is in `shut` is refused. */
+function closable(t) {
+  const shut = new Set();
+  const fake = createFakeBroker({ authorize: ({ topic }) => !shut.has(topic) });
+  t.after(fake.install());
+  const isFollowed = (topic) => until(() => fake.sessions().some(({ topics }) => topics.includes(topic)), `${topic} is followed`, 5000);
+  return { fake, shut, isFollowed, openTabs: (number, options) => open(number, { url: fake.url, getToken: () => fake.token(), ...options }) };
+}
+
+test('what a following tab was refused, or lost, it asks for again with its next subscribe', async (t) => {
+  const { fake, shut, isFollowed, openTabs } = closable(t);
+  const tabs = openTabs(2);
+  const errors = [];
+  const followDoor = () => follow(tabs[1], 'door:1', { onError: ({ code }) => errors.push(code) });
+  follow(tabs[0], 'other:1');
+  await isFollowed('other:1');
+  shut.add('door:1');
+  followDoor();
+  await until(() => errors.length === 1, 'it is refused');
+  shut.clear();
+  followDoor();
+  await isFollowed('door:1');
+  shut.add('door:1');
+  fake.reauthorize();
+  await until(() => errors.length > 1, 'it is taken away');
+  shut.clear();
+  const { numbers } = followDoor();
+  await isFollowed('door:1');
+  fake.publish('door:1', { n: 1 });
+  await until(() => numbers().length);
+  assert.deepEqual(numbers(), [1]);
+  for (const tab of tabs) tab.close();
+});
+
+test('a topic that is refused when the leading tab comes back: who follows it in another tab is told, once', async (t) => {
+  const { fake, shut, isFollowed, openTabs } = closable(t);
+  const tabs = openTabs(2);
+  const errors = [];
+  follow(tabs[0], 'other:1');
+  await isFollowed('other:1');
+  for (const topic of ['door:1', 'kept:1']) follow(tabs[1], topic, { onError: ({ code }, of) => errors.push(`${of} ${code}`) });
+  await isFollowed('kept:1');
+  shut.add('door:1');
+  fake.disconnect();
+  await isFollowed('kept:1');
+  await until(() => errors.length, 'it is told', 5000);
+  shut.add('kept:1');
+  fake.reauthorize();
+  await until(() => errors.includes('kept:1 forbidden_topic'));
+  assert.deepEqual(errors, ['door:1 forbidden_topic', 'kept:1 forbidden_topic']);
+  for (const tab of tabs) tab.close();
+});
+
+test('whoever presses "try again" in a tab that follows makes the leading one try', async (t) => {
+  const { fake, isFollowed, openTabs } = closable(t);
+  const tabs = openTabs(2, { backoff: { minMs: 1e6, maxMs: 1e6 } });
+  for (const [i, tab] of tabs.entries()) follow(tab, `again:${i}`);
+  await isFollowed('again:1');
+  const allow = fake.refuse();
+  fake.disconnect();
+  await until(() => tabs[1].state === 'waiting', 'no connection');
+  allow();
+  tabs[1].retry();
+  await until(() => tabs[1].state === 'online', 'there is one', 5000);
+  for (const tab of tabs) tab.close();
 });
 
 test('a tab that asks who is there leaves nothing behind in the session of the leading one', async () => {
