@@ -82,7 +82,11 @@ export function withTabs(core: Core): void {
   function lead(): void {
     leading = new AbortController();
     Object.assign(core, own);
-    core.onTold = (told) => followers.size && post({ told });
+    core.onTold = (told) => {
+      newest = told;
+      // before it is heard here: a place up to which all has been told
+      if (followers.size) post({ told, place: core.cursor() });
+    };
     post({ leads: true });
     core.restart();
   }
@@ -106,6 +110,7 @@ export function withTabs(core: Core): void {
   /* ---- a leader, for its followers ---- */
 
   const followers = new Map<string, Map<string, () => void>>();
+  let newest: Message | undefined; // that was told to all
 
   function drop(id: string): void {
     for (const off of followers.get(id)?.values() ?? []) off();
@@ -131,8 +136,8 @@ export function withTabs(core: Core): void {
     const topics = followers.get(id);
     if (!topics) return;
     let isReady = false;
-    // what has no id comes with what all get
-    const tell = (late: Message) => isReady || (late.id ?? late.type ? post({ late }, id) : undefined);
+    // what was told to all is held there, behind what comes now; and so is what has no id
+    const tell = (late: Message) => isReady || late === newest || (late.id ?? late.type ? post({ late }, id) : undefined);
     const end = (result: Message) => {
       isReady = true;
       post({ result, topic }, id);
@@ -215,7 +220,7 @@ export function withTabs(core: Core): void {
         if (fresh.length) post({ sub: fresh.map(({ name: topic, cursor, last }) => ({ topic, cursor, last })) });
       }
 
-      function onTold(message: Message): void {
+      function onTold(message: Message, place?: string): void {
         const { type, topic } = message;
         if (type === 'left') {
           // the leader's link has ended; what it brings next is not in the order of what was live
@@ -232,13 +237,15 @@ export function withTabs(core: Core): void {
           // of what is taken away the leader tells each by itself
           if (type !== 'unsubscribed') wire.receive(message);
         } else {
-          const late = [message.topic, wildcardOf(message.topic)].map((one) => held.get(one)).find((list) => list);
+          const names = [message.topic, wildcardOf(message.topic)];
+          const late = names.map((one) => held.get(one)).find((list) => list);
           if (late) late.push(message as HookwireEvent);
-          else wire.receive(message);
+          else if (names.some((one) => asked.has(one))) wire.receive(message);
+          else if (place) wire.receive({ type: 'cursor', cursor: place }); // of others: who follows it later may begin before it
         }
       }
 
-      hear = ({ from, to, leads, status, begins, told, late, result, topic, id, reply, error }) => {
+      hear = ({ from, to, leads, status, begins, told, place, late, result, topic, id, reply, error }) => {
         const isNew = from !== leader;
         // one that thaws may answer before it learns that it has led
         if (isNew && !leads && !(status && to && (knocks || !leader))) return;
@@ -255,7 +262,7 @@ export function withTabs(core: Core): void {
           wire.opened();
           if (status.state !== core.client.state) core.show({ ...status, transport: 'tab' });
           if (isUp(status)) sync();
-        } else if (told) onTold(told);
+        } else if (told) onTold(told, place);
         else if (late) {
           // the leader has checked it, and given what its schema makes of it
           const { isValid } = core;

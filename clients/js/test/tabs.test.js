@@ -25,14 +25,17 @@ const RealChannel = globalThis.BroadcastChannel;
 let channels = [];
 globalThis.BroadcastChannel = class extends RealChannel {
   isFrozen = false;
+  /** What is done with a message in its place. */
+  keeps = undefined;
   constructor(name) {
     super(name);
     channels.push(this);
   }
   postMessage(message) {
-    if (!this.isFrozen) super.postMessage(message);
+    if (!this.isFrozen && !this.keeps?.(message)) super.postMessage(message);
   }
   set onmessage(run) {
+    this.hear = run;
     super.onmessage = (event) => this.isFrozen || run(event);
   }
 };
@@ -314,9 +317,9 @@ test('the leading tab ends while another one reads its data: the snapshot has no
 });
 
 /** A broker whose policy a test changes: what is in `shut` is refused. */
-function closable(t) {
+function closable(t, options) {
   const shut = new Set();
-  const fake = createFakeBroker({ authorize: ({ topic }) => !shut.has(topic) });
+  const fake = createFakeBroker({ ...options, authorize: ({ topic }) => !shut.has(topic) });
   t.after(fake.install());
   const isFollowed = (topic) => until(() => fake.sessions().some(({ topics }) => topics.includes(topic)), `${topic} is followed`, 5000);
   return { fake, shut, isFollowed, openTabs: (number, options) => open(number, { url: fake.url, getToken: () => fake.token(), ...options }) };
@@ -364,6 +367,50 @@ test('a topic that is refused when the leading tab comes back: who follows it in
   await until(() => errors.includes('kept:1 forbidden_topic'));
   assert.deepEqual(errors, ['door:1 forbidden_topic', 'kept:1 forbidden_topic']);
   for (const tab of tabs) tab.close();
+});
+
+test('what the leading tab heard before another one followed the topic is not known there', async (t) => {
+  const { fake, isFollowed, openTabs } = closable(t);
+  const tabs = openTabs(2);
+  const first = follow(tabs[0], 'both:1');
+  const other = follow(tabs[1], 'other:1');
+  await isFollowed('other:1');
+  await isFollowed('both:1');
+  const cursor = fake.publish('both:1', { n: 0 });
+  fake.publish('both:1', { n: 1 });
+  fake.publish('other:1', { n: 0 });
+  await until(() => other.numbers().length && first.numbers().length === 2);
+  const late = follow(tabs[1], 'both:1', { cursor });
+  fake.publish('both:1', { n: 2 });
+  await until(() => late.numbers().includes(2));
+  assert.deepEqual(late.numbers(), [1, 2]);
+  for (const tab of tabs) tab.close();
+});
+
+test('a tab follows while its next leader is in the middle of what it recovers: it gets it in order', async (t) => {
+  const { fake, isFollowed, openTabs } = closable(t, { latencyMs: 30 });
+  const tabs = openTabs(3);
+  const readers = tabs.map((tab) => follow(tab, 'order:1'));
+  await isFollowed('order:1');
+  await until(async () => {
+    fake.publish('order:1', { n: -1 });
+    await new Promise((done) => setTimeout(done, 100));
+    return readers.every(({ got }) => got.length);
+  });
+  fake.publish('order:1', { n: 0 });
+  await until(() => readers.every(({ numbers }) => numbers().length));
+  const allow = fake.refuse();
+  tabs[0].close();
+  for (let n = 1; n <= 4; n++) fake.publish('order:1', { n });
+  let told;
+  channels[2].keeps = (message) => message.sub && (told = message);
+  tabs[1].subscribe('order:1', (event) => {
+    if (event.data.payload.n === 1 && told) channels[1].hear({ data: told });
+  });
+  allow();
+  await until(() => readers[2].numbers().length === 5, `${readers[2].numbers()}`, 5000);
+  assert.deepEqual(readers[2].numbers(), range(0, 5));
+  tabs.forEach((tab) => tab.close());
 });
 
 test('whoever presses "try again" in a tab that follows makes the leading one try', async (t) => {
