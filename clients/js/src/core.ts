@@ -294,14 +294,21 @@ export function createCore(options: Options<any>, first: Transport): Core {
     const names = [event.topic, wildcardOf(event.topic)];
     if (id) {
       if (seen.has(id)) return;
-      seen.add(id);
-      if (seen.size > SEEN) seen.delete(seen.values().next().value!);
       // what is read again for one topic does not take the others back
-      const apart = names.map((name) => topics.get(name)).filter((topic) => topic && !topic.live);
-      if (apart.length) for (const topic of apart) topic!.cursor = id;
-      else cursor = id;
+      let apart: string | undefined;
+      for (const name of names) {
+        const topic = topics.get(name);
+        if (topic && !topic.live) apart = topic.cursor = id;
+      }
+      if (!apart) cursor = id;
     }
-    check(event, () => tell(names, (sub) => sub.onEvent(event)));
+    check(event, () =>
+      tell(names, (sub) => {
+        // what nobody has heard may be wanted later, by who begins before it
+        if (seen.add(id!).size > SEEN) seen.delete(seen.values().next().value!);
+        sub.onEvent(event);
+      }),
+    );
   }
 
   function check(event: HookwireEvent, deliver: () => void): void {

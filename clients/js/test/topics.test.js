@@ -134,6 +134,32 @@ test('a topic that several follow is subscribed to once, and left a while behind
   }
 });
 
+test('what comes while a topic is left, and nobody hears it, is there for who goes on later', async () => {
+  for (const [transport, create] of [...TRANSPORTS.map((name) => [name, createClient]), ['websocket', createSmall]]) {
+    const client = connect({ transports: [transport], lingerMs: 300 }, create);
+    const got = { later: [], other: [] };
+    const join = (name, options) => client.subscribe(`${name}-${transport}:1`, (event) => got[name].push(event.data.payload.n), options);
+    const publish = (name, n) => broker.publish(`${name}-${transport}:1`, { n });
+    const offs = { later: join('later'), other: join('other') };
+    await until(async () => {
+      for (const name of Object.keys(got)) await publish(name, 0);
+      return got.later.length && got.other.length;
+    }, transport);
+    const cursor = offs.later();
+    await publish('later', 1);
+    await publish('other', 1);
+    await until(() => got.other.includes(1), 'so it has come too');
+    offs.other();
+    await until(() => client.state === 'idle');
+    got.later = [];
+    join('later', { cursor });
+    await publish('later', 2);
+    await until(() => got.later.includes(2));
+    assert.deepEqual(got.later.filter((n) => n), [1, 2], transport);
+    client.close();
+  }
+});
+
 test('thousands of topics, each with somebody of its own who follows it', async () => {
   const client = connect();
   const got = new Set();
