@@ -48,20 +48,20 @@ const SEEN = 1000; // events of mutations that are remembered
 export function useOptimistic<T, C>(base: T, apply: (state: T, change: C) => T, options: UseOptimisticOptions = {}): UseOptimisticResult<T, C> {
   const [pending, setPending] = useState<readonly Pending<C>[]>([]);
   const seen = useRef(new Set<string>());
-  // React 18 renders what a store of others has (TanStack Query's, say) before what is set here at the same time: then it is looked up
-  const over = useRef(new Set<string>());
+  // of `pending`. React 18 renders what a store of others has (TanStack Query's, say) before what is set here at the same time: then it is looked up
+  const open = useRef(new Set<string>());
   const latest = useRef(options);
   const { confirmMs = 10000 } = options;
 
   const set = useCallback((id: string, members: Partial<Pending<C>>) => setPending((list) => list.map((one) => (one.id === id ? { ...one, ...members } : one))), []);
   const end = useCallback((id: string) => {
-    over.current.add(id);
-    setPending((list) => list.filter((one) => one.id !== id));
+    if (open.current.delete(id)) setPending((list) => list.filter((one) => one.id !== id));
   }, []);
 
   const update = useCallback(
     async <R>(change: C, send: (mutationId: string) => Promise<R>): Promise<R> => {
       const id = Math.random().toString(36).slice(2);
+      open.current.add(id);
       setPending((list) => [...list, { id, change }]);
       try {
         const result = await send(id);
@@ -92,7 +92,6 @@ export function useOptimistic<T, C>(base: T, apply: (state: T, change: C) => T, 
     latest.current = options;
   });
   useEffect(() => {
-    for (const id of over.current) if (!pending.some((one) => one.id === id)) over.current.delete(id);
     const timers = pending.flatMap(({ id, acceptedMs, isAsked }) =>
       acceptedMs === undefined || isAsked
         ? []
@@ -109,6 +108,6 @@ export function useOptimistic<T, C>(base: T, apply: (state: T, change: C) => T, 
     return () => timers.forEach(clearTimeout);
   }, [pending, confirmMs, end, set]);
 
-  const state = useMemo(() => pending.reduce((value, { id, change }) => (over.current.has(id) ? value : apply(value, change)), base), [pending, base, apply]);
+  const state = useMemo(() => pending.reduce((value, { id, change }) => (open.current.has(id) ? apply(value, change) : value), base), [pending, base, apply]);
   return { state, update, confirm, isPending: pending.some(({ acceptedMs }) => acceptedMs === undefined) };
 }

@@ -144,6 +144,20 @@ describe(`React ${major}`, () => {
     assert.equal(list.screen.text, 'a,c,d,b …');
   });
 
+  test('events of changes by others render nothing by themselves', async () => {
+    let renders = 0;
+    const of = {};
+    function List() {
+      renders++;
+      Object.assign(of, useOptimistic('data', (state) => state));
+      return of.state;
+    }
+    await show(h(List));
+    renders = 0;
+    for (const id of ['x', 'y']) await act(async () => assert.equal(of.confirm(eventOf(id, 'c')), true));
+    assert.equal(renders, 0);
+  });
+
   test('over data of TanStack Query, which tells of a change a moment later, it is never away in between', async () => {
     const queryClient = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity, gcTime: Infinity } } }); // no timer stays
     queryClient.setQueryData(['list'], ['a']);
