@@ -730,7 +730,6 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
       if (isOther) return this.drop(4403, 'forbidden_topic: a refresh must be for the same user and tenant');
       if (id !== undefined) this.say({ type: 'reply', id, ok: true, expires_at: who.expiresAt });
       if (!session) return this.begin(who);
-      leave(session);
       session.identity = who;
       enter(session);
     }

@@ -106,6 +106,32 @@ for (const [name, [options, steps]] of Object.entries(conversations))
     assert.deepEqual(await converse(fake, options, steps), await converse(real, options, steps));
   });
 
+test('as the real one: a token that is renewed tells nobody that its user has gone', async () => {
+  for (const { WebSocket, broker } of [fake, real]) {
+    const room = 'room:renewed';
+    const enter = async (user) => {
+      const socket = new WebSocket(`${broker.url.replace('http', 'ws')}/ws`, ['hookwire.v1', `token.${mint(user)}`]);
+      const told = [];
+      socket.onmessage = ({ data }) => told.push(JSON.parse(data));
+      const ask = async (message) => {
+        const id = told.length + user;
+        socket.send(JSON.stringify({ ...message, id }));
+        return until(() => told.find((one) => one.id === id));
+      };
+      await until(() => told.length);
+      return { socket, told, ask };
+    };
+    const [alice, bob] = [await enter('alice'), await enter('bob')];
+    await alice.ask({ type: 'subscribe', topics: [room] });
+    await bob.ask({ type: 'presence', topic: room, follow: true });
+    await alice.ask({ type: 'auth', token: mint('alice', { seconds: 7200 }) });
+    await alice.ask({ type: 'unsubscribe', topics: [room] });
+    await until(() => bob.told.some(({ left }) => left?.length), 'she leaves');
+    assert.deepEqual(bob.told.filter(({ left }) => left).map(({ left }) => left.length), [1]);
+    for (const { socket } of [alice, bob]) socket.close();
+  }
+});
+
 test('as the real one: the trace of a request is the event’s', async () => {
   const event = { topic: 'trace:1', event: 'ADDED', data: { entity_id: 'x' } };
   for (const { broker, fetch } of [fake, real]) {
