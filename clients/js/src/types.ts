@@ -78,8 +78,8 @@ export type Schemas = Record<string, Schema>;
 type Output<S> = S extends Schema<infer T> ? T : unknown;
 /** Under which of its names the schemas know a topic. */
 type Pattern<S, T extends string> = T extends keyof S ? T : T extends `${infer R}:${string}` ? (`${R}:*` extends keyof S ? `${R}:*` : never) : never;
-/** The payload's type of a topic, by the schemas; `unknown` where none is for it. */
-export type PayloadOf<S, T extends string> = [Pattern<S, T>] extends [never] ? unknown : Output<S[Pattern<S, T> & keyof S]>;
+/** The payload's type of a topic, by the schemas; `unknown` where none is for it, or for one of several. */
+export type PayloadOf<S, T extends string> = T extends unknown ? ([Pattern<S, T>] extends [never] ? unknown : Output<S[Pattern<S, T> & keyof S]>) : never;
 
 /** What a client is made with. */
 export interface Options<S extends Schemas = {}> {

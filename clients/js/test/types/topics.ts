@@ -28,6 +28,12 @@ client.subscribe(['gift-list:1', 'order:7'], ({ data }) => {
   void data.payload?.total;
   void payload;
 });
+client.subscribe(['gift-list:1', 'order:8'], ({ data }) => {
+  const payload: unknown = data.payload;
+  // @ts-expect-error of one of them nothing is known
+  void data.payload?.name;
+  void payload;
+});
 client.subscribe('order:8', ({ data }) => {
   const payload: unknown = data.payload;
   // @ts-expect-error nothing is known of it
