@@ -93,12 +93,11 @@ test(`after ${EVENTS} events a page needs no more memory than after ${WARM}`, ne
     const tab = await Tab.open(on.context, on.site, { url: on.broker.url, ...options });
     await tab.run(() => {
       globalThis.count = 0;
-      globalThis.client.subscribe('heap:1', () => globalThis.count++);
+      globalThis.client.subscribe('heap:1', ({ data }) => (data.payload.text ? globalThis.count++ : (globalThis.isLive = true)));
     });
     tabs.push(tab);
   }
-  await until(async () => (await on.broker.publish('heap:1'), (await Promise.all(tabs.map((tab) => tab.run(() => globalThis.count)))).every(Boolean)), 'all follow');
-  for (const tab of tabs) await tab.run(() => (globalThis.count = 0));
+  await until(async () => (await on.broker.publish('heap:1'), (await Promise.all(tabs.map((tab) => tab.run(() => globalThis.isLive)))).every(Boolean)), 'all follow');
 
   let published = 0;
   const publish = async () => {
