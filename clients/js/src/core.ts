@@ -537,7 +537,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
     const sub: Sub = { ...opts, onEvent };
     const list = [...new Set([names].flat() as string[])];
     // what others have had is not told again by the session
-    const isLate = opts.cursor && opts.cursor !== cursor && [...topics.keys()].some((had) => list.some((name) => wildcardOf(name) === wildcardOf(had)));
+    const isLate = opts.cursor && [...topics.values()].some((had) => (had.live ? cursor : had.cursor) !== opts.cursor && list.some((name) => wildcardOf(had.name) === wildcardOf(name)));
     for (const name of list) {
       let topic = topics.get(name);
       if (!topic) topics.set(name, (topic = { name, subs: new Set(), cursor: isLate ? undefined : opts.cursor, last: opts.last }));

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { createClient } from '../dist/index.js';
+import { createFakeBroker } from '../dist/testing.js';
 import { createClient as createSmall } from '../dist/ws.js';
 import { Broker, until } from '../../testlib/broker.js';
 import { clientOf, followOf, isUp, proxyBefore, TRANSPORTS } from '../testlib/client.js';
@@ -158,6 +159,44 @@ test('what comes while a topic is left, and nobody hears it, is there for who go
     assert.deepEqual(got.later.filter((n) => n), [1, 2], transport);
     client.close();
   }
+});
+
+test('who begins where the topic itself still begins is not late: nothing is read for each of them', async (t) => {
+  const { fetch } = globalThis;
+  t.after(() => (globalThis.fetch = fetch));
+  let asked = 0;
+  globalThis.fetch = (address, ...rest) => ((asked += String(address).includes('/history')), fetch(address, ...rest));
+  for (const [transport, create] of [...TRANSPORTS.map((name) => [name, createClient]), ['websocket', createSmall]]) {
+    const topic = `rows-${transport}:1`;
+    const cursor = await broker.publish(topic, { n: 0 });
+    await broker.publish(topic, { n: 1 });
+    const client = connect({ transports: [transport] }, create);
+    const gaps = [];
+    const rows = range(5).map(() => []);
+    for (const row of rows) client.subscribe(topic, (event) => row.push(event.data.payload.n), { cursor, onGap: (gap) => gaps.push(gap) });
+    await until(() => rows.every((row) => row.length), transport);
+    await broker.publish(topic, { n: 2 });
+    await until(() => rows.every((row) => row.includes(2)), transport);
+    assert.deepEqual([rows, gaps, asked], [rows.map(() => [1, 2]), [], 0], transport);
+    client.close();
+  }
+});
+
+test('who begins while the topic recovers gets what has come already', async (t) => {
+  const fake = createFakeBroker();
+  t.after(fake.install());
+  const client = connect({ url: fake.url, getToken: () => fake.token(), transports: ['websocket'] });
+  const got = [[], []];
+  const join = (i, options) => client.subscribe('mid:1', (event) => (got[i].push(event.data.payload.n), event.data.payload.n === 1 && i === 0 && join(1, { cursor })), options);
+  join(0);
+  await until(() => fake.sessions().length && client.state === 'online');
+  await until(() => fake.publish('mid:1', { n: -1 }) && got[0].length);
+  const cursor = fake.publish('mid:1', { n: 0 });
+  await until(() => got[0].includes(0));
+  fake.disconnect();
+  for (const n of [1, 2]) fake.publish('mid:1', { n });
+  await until(() => got[1].includes(2));
+  assert.deepEqual(got[1], [1, 2]);
 });
 
 test('thousands of topics, each with somebody of its own who follows it', async () => {
