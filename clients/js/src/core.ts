@@ -65,7 +65,8 @@ export interface Wire {
   readonly core: Core;
   /** The first message has come. */
   opened(welcome?: Message): void;
-  receive(message: Message): void;
+  /** `reached`: behind it, what there is of these topics has come so far, though they are not live yet. */
+  receive(message: Message, reached?: Topic[]): void;
   /** The topic is live from here on, or it is refused. */
   settle(topic: Topic, result: Result): void;
   ended(end: End): void;
@@ -153,7 +154,7 @@ const CLOCK_MS = 300000; // where it has ended by a clock that is not the broker
 export const wildcardOf = (topic: string): string => topic.replace(/:.*/, ':*');
 /** `unauthorized` or `token_expired`. */
 export const isAuth = (code?: string): boolean => /^(unauth|token)/.test(code!);
-export const IN_VAIN = 'no answer in time';
+export const IN_VAIN = 'no answer';
 export const lost = (message = IN_VAIN): HookwireError => new HookwireError('lost', message, true);
 
 /** An error of a handler is its page's matter, and no other's. */
@@ -295,12 +296,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
     if (id) {
       if (seen.has(id)) return;
       // what is read again for one topic does not take the others back
-      let apart: string | undefined;
-      for (const name of names) {
-        const topic = topics.get(name);
-        if (topic && !topic.live) apart = topic.cursor = id;
-      }
-      if (!apart) cursor = id;
+      if (!names.some(isOpen)) cursor = id;
     }
     check(event, () =>
       tell(names, (sub) => {
@@ -371,9 +367,11 @@ export function createCore(options: Options<any>, first: Transport): Core {
         cursor ??= welcome?.cursor;
         adopt(self);
       },
-      receive(message) {
+      receive(message, reached) {
         // an event without an id cannot be told from what the current link brings
-        if (!dead && (self === current || message.id || message.type)) receive(message);
+        if (dead || !(self === current || message.id || message.type)) return;
+        receive(message);
+        reached?.forEach((topic) => (topic.cursor = message.id ?? topic.cursor));
       },
       settle(topic, { ok, code = 'internal', message, cursor: joinedAt }) {
         if (dead || topics.get(topic.name) !== topic) return;
@@ -527,9 +525,14 @@ export function createCore(options: Options<any>, first: Transport): Core {
     changed();
   }
 
+  /** It is followed, and neither live nor refused. */
+  const isOpen = (name: string): boolean | undefined => {
+    const topic = topics.get(name);
+    return topic && !topic.live && !topic.refused;
+  };
+
   async function settled(names: readonly string[]): Promise<void> {
-    const isOpen = (topic?: Topic) => topic && !topic.live && !topic.refused;
-    while (names.some((name) => isOpen(topics.get(name)))) await change();
+    while (names.some(isOpen)) await change();
   }
 
   function subscribe(names: string | readonly string[], onEvent: (event: any) => void, opts: Partial<Sub> = {}): Unsubscribe {

@@ -14,7 +14,7 @@ export interface Request {
   /** How long it may be silent. */
   silentMs?: number;
   /** Reads an answer that is no JSON; calls `heard` with how long it may be silent from then on. */
-  read?: (response: Response, heard: (silentMs: number) => void) => Promise<any>;
+  consume?: (response: Response, heard: (silentMs: number) => void) => Promise<any>;
 }
 export type Http = (method: string, path: string, request?: Request) => Promise<any>;
 
@@ -39,7 +39,7 @@ export function createHttp(core: Core): Http {
   core.onRest.push((isClosed) => isClosed && all.abort());
 
   return async function http(method, path, request = {}, isAgain = false): Promise<any> {
-    const { body, headers, ends = all.signal, silentMs = ANSWER_MS, read = (response) => response.json() } = request;
+    const { body, headers, ends = all.signal, silentMs = ANSWER_MS, consume = (response) => response.json() } = request;
     const token = await core.token();
     const flight = new AbortController();
     const abort = () => flight.abort();
@@ -65,7 +65,7 @@ export function createHttp(core: Core): Http {
       if (response.ok)
         return await Promise.race([
           over,
-          read(response, (ms) => {
+          consume(response, (ms) => {
             core.cancel(timer);
             timer = core.later(abort, ms);
           }),

@@ -58,7 +58,7 @@ async function gather(run: Run): Promise<string> {
     for (let events = [undefined]; events.length; ) {
       const answer = await poll(run, place, 0);
       ({ events } = answer);
-      for (const event of events) wire.receive(event!);
+      for (const event of events) wire.receive(event!, group);
       place = behind(answer.cursor);
     }
     // the earliest: what the others have from there on is known by its id
@@ -140,10 +140,10 @@ export const sse = (http: Http): Transport => ({
           for (const topic of topics) wire.settle(topic, { ok: true, cursor: id });
         } else if (name === 'goaway') advice = { retryAfterMs: message.retry_after_ms, jitterMs: message.jitter_ms };
         else if (name === 'closed') throw new HookwireError(message.code, message.message, message.retryable);
-        else if (data || (id && isLive)) wire.receive(message);
+        else if (data || (id && isLive)) wire.receive(message, topics);
       }
 
-      async function read(response: Response, heard: (silentMs: number) => void): Promise<never> {
+      async function consume(response: Response, heard: (silentMs: number) => void): Promise<never> {
         const reader = response.body!.getReader();
         const decoder = new TextDecoder();
         let rest = '';
@@ -176,7 +176,7 @@ export const sse = (http: Http): Transport => ({
         }
       }
 
-      await http('GET', `/sse?topics=${names(topics)}${place}`, { ends, read }).catch((error) => {
+      await http('GET', `/sse?topics=${names(topics)}${place}`, { ends, consume }).catch((error) => {
         throw Object.assign(error, isLive && advice);
       });
     }),

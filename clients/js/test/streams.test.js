@@ -1,10 +1,11 @@
 /* What comes over a stream, byte for byte, and what becomes of the stream. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
+import { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { Broker, mint, until } from '../../testlib/broker.js';
-import { atEnd, clientOf } from '../testlib/client.js';
+import { atEnd, clientOf, followOf, proxyBefore } from '../testlib/client.js';
 
 globalThis.WebSocket ??= WebSocket;
 
@@ -119,4 +120,61 @@ test('more topics than an address takes: that transport is left, and the connect
   alone.subscribe(topics, () => {});
   await until(() => alone.status.message === 'HTTP 431', 'it is said why', 5000);
   alone.close();
+});
+
+/** A stream up to the event with `"n":0`, and no more: then it breaks. */
+async function* begin(body) {
+  let text = '';
+  for await (const bytes of body) {
+    text += Buffer.from(bytes).toString();
+    const [whole] = /^.*?"n":0[^\n]*\n\n/s.exec(text) ?? [];
+    if (!whole) continue;
+    yield Buffer.from(whole);
+    throw new Error('broken');
+  }
+}
+
+test('a stream breaks while it catches up, and then again and again what reads on for one topic: of no other one, nor of a pattern, anything is lost', async () => {
+  const numbers = async (topic, ...all) => {
+    for (const n of all) await publish(topic, `{"n":${n}}`);
+  };
+  const proxy = await proxyBefore(broker);
+  const client = connect({ url: proxy.url, transports: ['sse'], backoff: { minMs: 1, maxMs: 5 } });
+  const one = await followOf(broker, client, 'read:1');
+  const two = await followOf(broker, client, 'read:2');
+  const all = [];
+  let isLive = false; // for a topic that only the pattern follows
+  client.subscribe('read:*', (event) => (event.topic === 'read:3' ? (isLive = true) : all.push(event.data.payload.n)));
+  await until(async () => {
+    await numbers('read:3', -1);
+    return isLive;
+  }, 'the pattern is live');
+
+  const fetchOf = globalThis.fetch;
+  atEnd(() => (globalThis.fetch = fetchOf));
+  let breaks = 3;
+  globalThis.fetch = async (address, options) => {
+    const { pathname, searchParams } = new URL(address);
+    const isRead = pathname === '/sse' || (pathname === '/poll' && searchParams.get('topics').includes('read:2'));
+    if (!breaks || !isRead) return fetchOf(address, options);
+    if (breaks-- === 3) {
+      assert.equal(pathname, '/sse');
+      // the second topic's is the first that it gets, and there is more of both
+      await numbers('read:2', 0);
+      await numbers('read:1', 1);
+      await numbers('read:2', 2, 3);
+      await numbers('read:1', 4, 5);
+      const { body } = await fetchOf(address, options);
+      return new Response(Readable.toWeb(Readable.from(begin(body))));
+    }
+    await numbers('read:2', 6 + breaks);
+    throw new TypeError('broken');
+  };
+  proxy.drop();
+  await until(() => breaks === 0 && client.state === 'online', 'it is live again');
+  await numbers('read:1', 8);
+  await until(() => all.filter((n) => n >= 0).length >= 9, 'all of it', 3000).catch(() => {});
+  assert.deepEqual(one.numbers(), [1, 4, 5, 8]);
+  assert.deepEqual(two.numbers(), [0, 2, 3, 7, 6]);
+  assert.deepEqual(all.filter((n) => n >= 0).sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
 });
