@@ -7,7 +7,7 @@ import { buildAdapters, weighAdapters } from './build-adapters.js';
 
 /* Members that only this package's own objects have, and that never stand on the wire or in the API: they are shortened. */
 const internals =
-  /^(_.*|subs|wanted|refused|linger|kill|later|cancel|need|attempt|isValid|onToken|refreshAt|fall|onUp|onStop|onMessage|core|base|receive|sync|probe|live|jitterMs|opened|ended|settle|link|settled|restart|onTold|onRest|onReady|leave|show|ends|silentMs|wire|http|catchUp|check|listeners|auth|open|client|options|asked|newest|timer|query|consume)$/;
+  /^(_.*|subs|wanted|refused|linger|kill|later|cancel|need|attempt|isValid|onToken|refreshAt|fall|onUp|onStop|onMessage|core|base|receive|sync|probe|live|jitterMs|opened|ended|settle|link|settled|restart|onTold|onRest|onReady|leave|show|ends|silentMs|wire|http|catchUp|check|listeners|auth|open|client|options|asked|timer|query|consume)$/;
 
 const entries = ['index', 'ws', 'parts', 'tabs'];
 const common = { bundle: true, target: 'es2022', logLevel: 'warning', legalComments: 'none', minify: true, mangleProps: internals };

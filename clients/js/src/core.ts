@@ -65,7 +65,7 @@ export interface Wire {
   readonly core: Core;
   /** The first message has come. */
   opened(welcome?: Message): void;
-  /** `reached`: behind it, what there is of these topics has come so far, though they are not live yet. */
+  /** `reached`: with it, what there is of these topics has come so far, though they are not live yet. */
   receive(message: Message, reached?: Topic[]): void;
   /** The topic is live from here on, or it is refused. */
   settle(topic: Topic, result: Result): void;
@@ -370,8 +370,8 @@ export function createCore(options: Options<any>, first: Transport): Core {
       receive(message, reached) {
         // an event without an id cannot be told from what the current link brings
         if (dead || !(self === current || message.id || message.type)) return;
+        for (const topic of reached ?? []) topic.cursor = message.id ?? topic.cursor;
         receive(message);
-        reached?.forEach((topic) => (topic.cursor = message.id ?? topic.cursor));
       },
       settle(topic, { ok, code = 'internal', message, cursor: joinedAt }) {
         if (dead || topics.get(topic.name) !== topic) return;

@@ -7,8 +7,6 @@ const ASK_MS = 10000; // again where changes are not told
 interface Followed {
   listeners: Set<(users: PresenceUser[]) => void>;
   users: Map<string, PresenceUser>;
-  /** Of the newest message. */
-  newest?: number;
   timer?: Timer;
 }
 
@@ -19,10 +17,9 @@ export function withPresence(core: Core): Pick<Client<any>, 'presence' | 'onPres
   const ask = (topic: string, follow: boolean) => core.link()?.query({ type: 'presence', topic, follow: isTold() ? follow : undefined });
 
   /** `all` of them, or none where that is not to be known; and who has come, changed or left. */
-  function take(topic: string, { code, number, users: all = code && [] }: Message, { joined = [], updated = [], left = [] }: Message = {}): void {
+  function take(topic: string, { code, users: all = code && [] }: Message, { joined = [], updated = [], left = [] }: Message = {}): void {
     const of = followed.get(topic);
-    if (!of || number < of.newest!) return; // an answer that what was told since has overtaken
-    of.newest = number;
+    if (!of) return;
     if (all) of.users.clear();
     for (const user of [...(all ?? []), ...joined, ...updated]) of.users.set(user.user_id, user);
     for (const user of left) of.users.delete(user.user_id);
@@ -33,7 +30,6 @@ export function withPresence(core: Core): Pick<Client<any>, 'presence' | 'onPres
     const of = followed.get(topic);
     if (!of) return;
     core.cancel(of.timer);
-    of.newest = 0; // it may be another broker
     const again = () => {
       of.timer = core.later(() => follow(topic), ASK_MS);
     };

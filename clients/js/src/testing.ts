@@ -100,6 +100,8 @@ const fits = (topic: string, name: string) => name === topic || (name.endsWith('
 const fitsAny = (topic: string, names: Iterable<string>) => [...names].some((name) => fits(topic, name));
 const problem = (code: string, message: string, retryable = false): Problem => ({ code, message, retryable });
 
+const TURNS = 20; // of promises, between two messages: more than anybody waits for one by one
+
 /** A timer that does not keep a test run alive. */
 function timer(run: () => void, ms: number): ReturnType<typeof setTimeout> {
   const handle = setTimeout(run, Math.min(ms, MAX_TIMER_MS));
@@ -345,7 +347,15 @@ export function createFakeBroker(options: FakeBrokerOptions = {}): FakeBroker {
   let advice: { retryAfterMs: number; jitterMs: number } | undefined; // it drains
   let opened = 0;
 
-  const after = (run: () => void) => void (latencyMs ? timer(run, latencyMs) : queueMicrotask(run));
+  let line: Promise<void> = Promise.resolve();
+  /** One after the other, as tasks are: what somebody does by promises when he hears the one comes before the next one. */
+  function after(run: () => void): void {
+    if (latencyMs) return void timer(run, latencyMs);
+    line = line.then(async () => {
+      queueMicrotask(run);
+      for (let i = 0; i < TURNS; i++) await undefined;
+    });
+  }
 
   function journalOf(tenant: string): Journal {
     if (!journals.has(tenant)) journals.set(tenant, new Journal());

@@ -34,12 +34,13 @@ export const websocket: Transport = {
     let pingedMs = 0;
     let timer: Timer | undefined;
     let advice: Partial<End> = {};
+    let first: Topic[] | undefined; // what is caught up, each event with those before it, until its subscribe is answered
 
     function send(message: Message): void {
       if (socket?.readyState !== 1) throw lost();
       const text = JSON.stringify(message);
       // the broker would end the session
-      if (new TextEncoder().encode(text).length > maxBytes) throw new HookwireError('too_large', `more than ${maxBytes} bytes`);
+      if (new TextEncoder().encode(text).length > maxBytes) throw new HookwireError('too_large', `> ${maxBytes} bytes`);
       socket.send(text);
     }
 
@@ -73,7 +74,9 @@ export const websocket: Transport = {
     }
 
     function subscribe(topics: Topic[]): void {
+      first ??= topics;
       const settle = (resultOf: (topic: string) => Result) => {
+        first = [];
         for (const topic of topics) {
           if (asked.get(topic.name) !== topic) continue; // not any more
           const result = resultOf(topic.name);
@@ -133,7 +136,7 @@ export const websocket: Transport = {
         else resolve(message);
       } else {
         if (type === 'unsubscribed') for (const name of message.topics) asked.delete(name);
-        wire.receive(message);
+        wire.receive(message, first);
       }
     }
 

@@ -122,17 +122,29 @@ test('more topics than an address takes: that transport is left, and the connect
   alone.close();
 });
 
-/** A stream up to the event with `"n":0`, and no more: then it breaks. */
-async function* begin(body) {
+/** A stream up to the event with that number, and no more: then it breaks. */
+async function* upTo(n, body) {
   let text = '';
   for await (const bytes of body) {
     text += Buffer.from(bytes).toString();
-    const [whole] = /^.*?"n":0[^\n]*\n\n/s.exec(text) ?? [];
+    const [whole] = new RegExp(`^.*?"n":${n}\\b[^\\n]*\\n\\n`, 's').exec(text) ?? [];
     if (!whole) continue;
     yield Buffer.from(whole);
     throw new Error('broken');
   }
 }
+
+/** Follows a pattern, and waits until it is live, by a topic that nobody follows by name. */
+async function followPattern(client, resource, onNumber = () => {}) {
+  let isLive = false;
+  client.subscribe(`${resource}:*`, ({ topic, data }) => (topic === `${resource}:other` ? (isLive = true) : onNumber(data.payload.n)));
+  await until(async () => {
+    await publish(`${resource}:other`, '{}');
+    return isLive;
+  }, `${resource}:* is live`);
+}
+
+const cut = (n, { body }) => new Response(Readable.toWeb(Readable.from(upTo(n, body))));
 
 test('a stream breaks while it catches up, and then again and again what reads on for one topic: of no other one, nor of a pattern, anything is lost', async () => {
   const numbers = async (topic, ...all) => {
@@ -143,12 +155,7 @@ test('a stream breaks while it catches up, and then again and again what reads o
   const one = await followOf(broker, client, 'read:1');
   const two = await followOf(broker, client, 'read:2');
   const all = [];
-  let isLive = false; // for a topic that only the pattern follows
-  client.subscribe('read:*', (event) => (event.topic === 'read:3' ? (isLive = true) : all.push(event.data.payload.n)));
-  await until(async () => {
-    await numbers('read:3', -1);
-    return isLive;
-  }, 'the pattern is live');
+  await followPattern(client, 'read', (n) => all.push(n));
 
   const fetchOf = globalThis.fetch;
   atEnd(() => (globalThis.fetch = fetchOf));
@@ -164,8 +171,7 @@ test('a stream breaks while it catches up, and then again and again what reads o
       await numbers('read:1', 1);
       await numbers('read:2', 2, 3);
       await numbers('read:1', 4, 5);
-      const { body } = await fetchOf(address, options);
-      return new Response(Readable.toWeb(Readable.from(begin(body))));
+      return cut(0, await fetchOf(address, options));
     }
     await numbers('read:2', 6 + breaks);
     throw new TypeError('broken');
@@ -177,4 +183,50 @@ test('a stream breaks while it catches up, and then again and again what reads o
   assert.deepEqual(one.numbers(), [1, 4, 5, 8]);
   assert.deepEqual(two.numbers(), [0, 2, 3, 7, 6]);
   assert.deepEqual(all.filter((n) => n >= 0).sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test('what breaks in the middle of catching up goes on from there, over WebSocket as over a stream', async () => {
+  const SENT = 60;
+  const WebSocketOf = globalThis.WebSocket;
+  const fetchOf = globalThis.fetch;
+  atEnd(() => Object.assign(globalThis, { WebSocket: WebSocketOf, fetch: fetchOf }));
+  let onAsked; // with the cursors
+  globalThis.WebSocket = class extends WebSocketOf {
+    send(text) {
+      const { type, topics } = JSON.parse(text);
+      if (type === 'subscribe') onAsked?.(topics.map(({ cursor }) => cursor)); // its next bytes are cut in the middle
+      super.send(text);
+    }
+  };
+  globalThis.fetch = async (address, options) => {
+    const { pathname, searchParams } = new URL(address);
+    const isCut = pathname === '/sse' && onAsked?.([searchParams.get('cursor')]);
+    const response = await fetchOf(address, options);
+    return isCut ? cut(SENT / 2, response) : response;
+  };
+  for (const transport of ['websocket', 'sse']) {
+    const proxy = await proxyBefore(broker);
+    const client = connect({ url: proxy.url, transports: [transport], backoff: { minMs: 1, maxMs: 20 } });
+    const topic = `middle-${transport}:1`;
+    const ids = [];
+    const { numbers } = await followOf(broker, client, topic);
+    client.subscribe(topic, ({ id, data }) => data.payload.n >= 0 && ids.push(id));
+    await followPattern(client, `middle-${transport}`);
+    let isInTheMiddle = false;
+    onAsked = (cursors) => {
+      if (ids.length) assert.deepEqual(new Set(cursors), new Set([ids.at(-1)]), `${transport}, behind ${ids.length}`);
+      isInTheMiddle ||= ids.length > 0 && ids.length < SENT;
+      if (!isInTheMiddle && transport === 'websocket') proxy.truncate();
+      return !isInTheMiddle;
+    };
+    proxy.mode = 'refuse';
+    proxy.drop();
+    for (let n = 0; n < SENT; n++) await publish(topic, `{"n":${n},"filler":"${'x'.repeat(4000)}"}`);
+    proxy.mode = 'pass';
+    await until(() => ids.length >= SENT, `${transport}: all of it, ${ids.length}`);
+    assert.deepEqual(numbers(), Array.from({ length: SENT }, (_, n) => n), transport);
+    assert.ok(isInTheMiddle, `${transport} broke`);
+    onAsked = undefined;
+    client.close();
+  }
 });
