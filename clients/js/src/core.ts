@@ -370,7 +370,8 @@ export function createCore(options: Options<any>, first: Transport): Core {
       receive(message, reached) {
         // an event without an id cannot be told from what the current link brings
         if (dead || !(self === current || message.id || message.type)) return;
-        for (const topic of reached ?? []) topic.cursor = message.id ?? topic.cursor;
+        // what begins where it is live, does so
+        for (const topic of reached ?? []) topic.cursor &&= message.id ?? topic.cursor;
         receive(message);
       },
       settle(topic, { ok, code = 'internal', message, cursor: joinedAt }) {

@@ -230,3 +230,33 @@ test('what breaks in the middle of catching up goes on from there, over WebSocke
     client.close();
   }
 });
+
+test('what is followed from now on beside it is not caught up', async () => {
+  const WebSocketOf = globalThis.WebSocket;
+  atEnd(() => (globalThis.WebSocket = WebSocketOf));
+  let breaks = 0;
+  const proxy = await proxyBefore(broker);
+  globalThis.WebSocket = class extends WebSocketOf {
+    send(text) {
+      if (text.includes('"subscribe"') && breaks-- > 0) proxy.truncate(); // its next bytes are cut in the middle
+      super.send(text);
+    }
+  };
+  const client = connect({ url: proxy.url, transports: ['websocket'], backoff: { minMs: 1, maxMs: 20 } });
+  const { numbers } = await followOf(broker, client, 'beside:1');
+  proxy.mode = 'refuse';
+  proxy.drop();
+  for (let n = 0; n < 60; n++) await publish('beside:1', `{"n":${n},"filler":"${'x'.repeat(4000)}"}`);
+  await publish('beside:2', '{"n":0}');
+  const got = [];
+  client.subscribe('beside:2', (event) => got.push(event.data.payload.n));
+  breaks = 2;
+  proxy.mode = 'pass';
+  await until(() => numbers().length === 60);
+  await until(async () => {
+    await publish('beside:2', '{"n":1}');
+    return got.includes(1);
+  });
+  assert.ok(breaks < 0);
+  assert.equal(got[0], 1);
+});
