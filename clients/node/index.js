@@ -94,9 +94,9 @@ function untilThen(ms, signal) {
 /** @template T @param {T | Promise<T>} value @param {AbortSignal} signal @returns {Promise<T>} */
 function within(value, signal) {
   return new Promise((resolve, reject) => {
+    Promise.resolve(value).then(resolve, reject); // first: nobody else hears how it ends
     signal.throwIfAborted();
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    Promise.resolve(value).then(resolve, reject);
   });
 }
 
@@ -324,8 +324,9 @@ export class Publisher {
     try {
       await this.#turn(signal);
       try {
-        response = await fetch(request);
-        text = await response.text();
+        // beside fetch's own end: that of Debian's Node.js 18 may forget whom it listens to
+        response = await within(fetch(request), signal);
+        text = await within(response.text(), signal);
       } finally {
         this.#next();
       }
