@@ -301,7 +301,7 @@ export function createCore(options: Options<any>, first: Transport): Core {
     check(event, () =>
       tell(names, (sub) => {
         // what nobody has heard may be wanted later, by who begins before it
-        if (seen.add(id!).size > SEEN) seen.delete(seen.values().next().value!);
+        if (id && seen.add(id).size > SEEN) seen.delete(seen.values().next().value!);
         sub.onEvent(event);
       }),
     );

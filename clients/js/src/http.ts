@@ -140,7 +140,7 @@ export const sse = (http: Http): Transport => ({
           for (const topic of topics) wire.settle(topic, { ok: true, cursor: id });
         } else if (name === 'goaway') advice = { retryAfterMs: message.retry_after_ms, jitterMs: message.jitter_ms };
         else if (name === 'closed') throw new HookwireError(message.code, message.message, message.retryable);
-        else if (data || (id && isLive)) wire.receive(message, topics);
+        else if (data || (id && isLive)) wire.receive(message, isLive ? [] : topics);
       }
 
       async function consume(response: Response, heard: (silentMs: number) => void): Promise<never> {
