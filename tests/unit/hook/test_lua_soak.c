@@ -124,8 +124,7 @@ static void kill_once(struct wait_world *ww, int i, int listener, unsigned port)
 }
 
 #if defined(__SANITIZE_ADDRESS__)
-/* What is freed waits in quarantine, and looks like a leak if that has room for 256 MB, as it has.
- */
+/* What is freed waits in quarantine, which by default has 256 MB: that looks like a leak. */
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
